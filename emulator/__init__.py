@@ -1,0 +1,1 @@
+"""Labels in, spectra out: the LTE synthesiser and the Payne that emulates it."""

@@ -1,0 +1,111 @@
+"""What every command shares: where its configuration lies, and how bad input is told: one line, exit code 2."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used. The message is one line: what, expected, got, where."""
+
+
+def config_folder() -> str:
+    """The folder of the Hydra configuration: conf/ of a checkout, or the copy that a wheel carries."""
+    root = Path(__file__).resolve().parents[1]
+    return str(root / "conf" if (root / "conf" / "emulator.yaml").exists() else root / "cyclegan" / "conf")
+
+
+def validate(config: DictConfig, schema: type) -> DictConfig:
+    """The configuration, checked key by key against a dataclass of typed fields.
+
+    A field's metadata may hold `minimum`, `maximum`, `above` (exclusive minimum) or `choices`.
+    Raises InputError naming the key, what it got and what it expects; keys added with `+` are checked alike.
+    """
+    try:
+        checked = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.create(OmegaConf.to_container(config)))
+        OmegaConf.resolve(checked)
+    except OmegaConfBaseException as error:
+        raise InputError(_config_problem(error)) from error
+    if missing := sorted(OmegaConf.missing_keys(checked)):
+        raise InputError(f"config key '{missing[0]}': expected a value, got none")
+    _check_ranges(checked, schema, prefix="")
+    return checked
+
+
+def _config_problem(error: OmegaConfBaseException) -> str:
+    key = error.full_key or error.key
+    if isinstance(error, ConfigKeyError):
+        parent = str(key).rpartition(".")[0]
+        where = f"'{parent}' has" if parent else "the keys are"
+        return f"unknown config key '{key}': {where} {', '.join(sorted(f.name for f in fields(error.object_type)))}"
+    problem = str(error).splitlines()[0]
+    return f"config key '{key}': {problem}" if key else f"config: {problem}"
+
+
+def _check_ranges(config: DictConfig, schema: type, prefix: str) -> None:
+    for field in fields(schema):
+        key, value, rule = f"{prefix}{field.name}", config[field.name], field.metadata
+        if is_dataclass(field.type):
+            _check_ranges(value, field.type, prefix=f"{key}.")
+            continue
+        if value is None:
+            continue
+        for number in value if OmegaConf.is_list(value) else [value]:
+            if "minimum" in rule and not number >= rule["minimum"]:
+                raise InputError(f"config key '{key}': expected at least {rule['minimum']}, got {number}")
+            if "above" in rule and not number > rule["above"]:
+                raise InputError(f"config key '{key}': expected more than {rule['above']}, got {number}")
+            if "maximum" in rule and not number <= rule["maximum"]:
+                raise InputError(f"config key '{key}': expected at most {rule['maximum']}, got {number}")
+            if "choices" in rule and number not in rule["choices"]:
+                raise InputError(f"config key '{key}': expected one of {', '.join(rule['choices'])}, got {number}")
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name once the block is through, and is deleted if it fails.
+
+    Raises InputError where the folder cannot be made or `path` is itself a folder.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file to write, got a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise InputError(f"{path}: expected a place to write a file, got '{error.strerror}'") from error
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """InputError and errors of the configuration become one line on stderr and exit code 2."""
+    try:
+        yield
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        lines = (line.strip() for line in str(error).splitlines())
+        print("error: " + " ".join(line for line in lines if line), file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a Hydra command: errors of composition are told in one line.
+
+    The command's own need `errors_in_one_line` inside it: Hydra adds lines to whatever leaves the function it calls.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
+    with errors_in_one_line():
+        main()

@@ -1,0 +1,115 @@
+"""emulator/command.py: configuration checked at the door, files written whole, one line and exit code 2."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from emulator.command import InputError, config_folder, run, validate, written_whole
+
+
+@dataclass
+class Part:
+    sizes: list[int] = field(metadata={"minimum": 1})
+    kind: str = field(metadata={"choices": ("dense", "conv")})
+
+
+@dataclass
+class Schema:
+    rate: float = field(metadata={"above": 0.0, "maximum": 1.0})
+    path: str | None
+    part: Part
+
+
+GOOD = {"rate": 0.5, "path": None, "part": {"sizes": [1, 2], "kind": "dense"}}
+
+
+def test_a_good_configuration_passes_with_its_values():
+    assert OmegaConf.to_container(validate(OmegaConf.create(GOOD), Schema)) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("typo=1", ["unknown config key 'typo'", "part, path, rate"]),
+        ("part.typo=1", ["unknown config key 'part.typo'", "kind, sizes"]),
+        ("typo.deep=1", ["unknown config key 'typo'"]),
+        ("rate=abc", ["'rate'", "abc", "Float"]),
+        ("rate=null", ["'rate'", "None"]),
+        ("rate=0", ["'rate'", "more than 0", "got 0"]),
+        ("rate=nan", ["'rate'", "got nan"]),
+        ("rate=2", ["'rate'", "at most 1", "got 2"]),
+        ("part.sizes=[4,0]", ["'part.sizes'", "at least 1", "got 0"]),
+        ("part.sizes=[4,abc]", ["'part.sizes[1]'", "abc"]),
+        ("part.kind=cnv", ["'part.kind'", "dense, conv", "got cnv"]),
+        ("part=3", ["'part'"]),
+        ("path=${nowhere}", ["nowhere", "not found"]),
+    ],
+)
+def test_a_bad_value_is_named_in_one_line(change, words):
+    config = OmegaConf.merge(GOOD, OmegaConf.from_dotlist([change]))
+    with pytest.raises(InputError) as caught:
+        validate(config, Schema)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("config", [{"rate": 0.5, "path": None}, GOOD | {"path": "???"}])
+def test_a_key_without_value_is_named(config):
+    with pytest.raises(InputError, match=r"config key 'pa(th|rt)': expected a value"):
+        validate(OmegaConf.create(config), Schema)
+
+
+def test_the_configuration_lies_where_config_folder_says():
+    assert (Path(config_folder()) / "emulator.yaml").is_file()
+
+
+def test_a_file_takes_its_name_only_when_whole(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with written_whole(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def interrupted():
+        with written_whole(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "inside"):
+        with pytest.raises(InputError, match=str(path)), written_whole(path):
+            pass
+
+
+def test_input_errors_become_one_line_and_exit_code_2(capsys):
+    def main():
+        raise InputError("grid.h5: expected spectra,\n  got none")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: grid.h5: expected spectra, got none\n"
+
+
+def test_other_errors_keep_their_traceback():
+    def main():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(main)
