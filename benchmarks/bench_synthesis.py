@@ -1,0 +1,31 @@
+"""CPU time of the synthesiser: pytest benchmarks/bench_synthesis.py. At most 0.1 s a spectrum, on one thread."""
+
+import time
+
+import numpy as np
+import pytest
+
+from emulator.atmosphere import abundances, hydrostatic
+from emulator.labels import ELEMENTS
+from emulator.synthesis import synthesize, voigt
+
+CHIPS = np.r_[322:3242, 3648:6048, 6412:8306]
+APOGEE = 10 ** (4.179 + 6e-6 * CHIPS)
+
+
+@pytest.mark.benchmark(timer=time.process_time)
+@pytest.mark.parametrize("star", [(5777.0, 4.44), (4300.0, 1.0), (4300.0, 4.8)], ids=["sun", "giant", "cool dwarf"])
+def test_full_apogee_spectrum(benchmark, star):
+    labels = np.array([*star, 1.0, 3.0, *np.zeros(len(ELEMENTS))])
+    synthesize(labels, APOGEE)  # makes the grid, once and for all
+    assert benchmark(synthesize, labels, APOGEE).shape == APOGEE.shape
+
+
+def test_atmosphere(benchmark):
+    benchmark(hydrostatic, 5777.0, 4.44, abundances({"Fe": 0.0}))
+
+
+def test_voigt(benchmark):
+    rng = np.random.default_rng(0)
+    a, v = rng.random((64, 1, 26), dtype=np.float32), 3 * rng.standard_normal((64, 17, 26), dtype=np.float32)
+    benchmark(voigt, a, v)

@@ -1,0 +1,111 @@
+"""The atoms, molecules and spectral lines that the synthesiser knows; each table says at its head where it is from."""
+
+import csv
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+TABLE_TEMPERATURES = np.array([2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000])  # K
+
+
+def _read(name: str) -> dict[str, np.ndarray]:
+    """Columns of one of the tables, by name: numbers as float64, everything else as text."""
+    text = files("emulator").joinpath("data", name).read_text(encoding="utf-8")
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return {key: _as_numbers(column) for key, column in columns.items()}
+
+
+def _as_numbers(column: np.ndarray) -> np.ndarray:
+    try:
+        return column.astype(np.float64)
+    except ValueError:
+        return column
+
+
+def _spline(table: dict[str, np.ndarray], prefix: str) -> CubicSpline:
+    """The columns PREFIX_TEMPERATURE as a smooth function of ln T: (D,) -> (D, rows)."""
+    values = np.stack([table[f"{prefix}_{t}"] for t in TABLE_TEMPERATURES])
+    return CubicSpline(np.log(TABLE_TEMPERATURES), values)
+
+
+@dataclass(frozen=True)
+class Elements:
+    """E elements, hydrogen and helium first."""
+
+    symbol: tuple[str, ...]
+    mass: np.ndarray  # (E,), atomic mass units
+    solar: np.ndarray  # (E,), log10(N_X / N_H)
+    ionisation: np.ndarray  # (E, 2), eV: of the neutral atom and of its first ion
+    ln_partition: tuple[CubicSpline, CubicSpline]  # of the neutral atom and of its first ion, by ln T: (D,) -> (D, E)
+
+
+@dataclass(frozen=True)
+class Molecules:
+    """M diatomic molecules."""
+
+    name: tuple[str, ...]
+    atoms: tuple[tuple[str, str], ...]
+    ionisation: np.ndarray  # (M,), eV
+    log_constant: CubicSpline  # log10 of p_A p_B / p_AB in Pa, by ln T: (D,) -> (D, M)
+    ln_partition: CubicSpline  # by ln T: (D,) -> (D, M)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """N spectral lines in ascending wavelength."""
+
+    wavelength: np.ndarray  # (N,), vacuum Angstrom
+    species: np.ndarray  # (N,), text: "Fe I", "Fe II", "CO"
+    excitation: np.ndarray  # (N,), energy of the lower level, eV
+    log_gf: np.ndarray  # (N,)
+    strength: np.ndarray  # (N,), log10 of the largest unsaturated equivalent width / wavelength
+
+
+def _read_elements() -> Elements:
+    table = _read("elements.csv")
+    return Elements(
+        symbol=tuple(table["element"].tolist()),
+        mass=table["mass"],
+        solar=table["abundance"] - 12.0,
+        ionisation=np.stack([table["ionisation1"], table["ionisation2"]], axis=1),
+        ln_partition=(_spline(table, "lnu1"), _spline(table, "lnu2")),
+    )
+
+
+def _read_molecules() -> Molecules:
+    table = _read("molecules.csv")
+    return Molecules(
+        name=tuple(table["molecule"].tolist()),
+        atoms=tuple(zip(table["atom1"].tolist(), table["atom2"].tolist(), strict=True)),
+        ionisation=table["ionisation"],
+        log_constant=_spline(table, "logk"),
+        ln_partition=_spline(table, "lnq"),
+    )
+
+
+@dataclass(frozen=True)
+class Species:
+    """What the shape of a line needs of its absorber."""
+
+    mass: float  # atomic mass units
+    ionisation: float  # eV
+    charge: int  # that the jumping electron feels from afar: 1 for a neutral atom
+
+
+def _species() -> dict[str, Species]:
+    mass = dict(zip(ELEMENTS.symbol, ELEMENTS.mass.tolist(), strict=True))
+    found = {}
+    for symbol, (first, second) in zip(ELEMENTS.symbol, ELEMENTS.ionisation.tolist(), strict=True):
+        found |= {f"{symbol} I": Species(mass[symbol], first, 1), f"{symbol} II": Species(mass[symbol], second, 2)}
+    for name, (a, b), ionisation in zip(MOLECULES.name, MOLECULES.atoms, MOLECULES.ionisation.tolist(), strict=True):
+        found[name] = Species(mass[a] + mass[b], ionisation, 1)
+    return found
+
+
+ELEMENTS = _read_elements()
+MOLECULES = _read_molecules()
+LINES = Lines(**_read("lines.csv"))
+SPECIES = _species()
