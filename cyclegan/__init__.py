@@ -1,0 +1,1 @@
+"""A cycle-GAN between synthetic and observed stellar spectra."""

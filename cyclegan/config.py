@@ -1,0 +1,81 @@
+"""The schema of the training command's configuration: every key, its type and its range."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class DomainConfig:
+    path: str | None
+    hidden_share: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
+    noisy: bool
+
+
+@dataclass
+class DomainsConfig:
+    synth: DomainConfig
+    obs: DomainConfig
+    skip_pixels: int = field(metadata={"minimum": 0})
+    emulator: str
+    stars: int = field(metadata={"minimum": 2})
+    matched_stars: int = field(metadata={"minimum": 2})
+
+
+@dataclass
+class NetworksConfig:
+    kind: str = field(metadata={"choices": ("dense", "conv")})
+    shared: int = field(metadata={"minimum": 1})
+    split: int = field(metadata={"minimum": 0})
+    components: int | None = field(metadata={"minimum": 1})
+    width: int | None = field(metadata={"minimum": 1})
+    channels: list[int] | None = field(metadata={"minimum": 1})
+
+
+@dataclass
+class LossesConfig:
+    synth: float = field(metadata={"minimum": 0.0})
+    obs: float = field(metadata={"minimum": 0.0})
+    adversarial: float = field(metadata={"minimum": 0.0})
+    pairs: float = field(metadata={"minimum": 0.0})
+    pair_latents: float = field(metadata={"minimum": 0.0})
+    sliced_wasserstein: float = field(metadata={"minimum": 0.0})
+    independence: float = field(metadata={"minimum": 0.0})
+    gan: str = field(metadata={"choices": ("bce", "least_squares", "hinge")})
+    real: str = field(metadata={"choices": ("reconstruction", "spectrum")})
+
+
+@dataclass
+class PairsConfig:
+    block: int = field(metadata={"minimum": 2})
+    share: float = field(metadata={"above": 0.0, "maximum": 1.0})
+
+
+@dataclass
+class TrainerConfig:
+    epochs: int = field(metadata={"minimum": 1})
+    steps: int = field(metadata={"minimum": 1})
+    batch_size: int = field(metadata={"minimum": 2})
+    warm_up: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
+    learning_rate: float = field(metadata={"above": 0.0})
+    discriminator_learning_rate: float = field(metadata={"above": 0.0})
+    accelerator: str = field(metadata={"choices": ("auto", "cpu", "gpu")})
+    log_every: int = field(metadata={"minimum": 1})
+    checkpoint_every: int = field(metadata={"minimum": 1})
+
+
+@dataclass
+class LoggerConfig:
+    project: str
+    wandb: bool
+
+
+@dataclass
+class TrainConfig:
+    name: str
+    seed: int = field(metadata={"minimum": 0})
+    resume: str | None
+    domains: DomainsConfig
+    networks: NetworksConfig
+    losses: LossesConfig
+    pairs: PairsConfig
+    trainer: TrainerConfig
+    logger: LoggerConfig

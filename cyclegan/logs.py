@@ -1,0 +1,53 @@
+"""Where a run's metrics go: a CSV file always, Weights & Biases offline unless a key is there."""
+
+import csv
+import os
+from netrc import netrc
+from pathlib import Path
+from secrets import token_hex
+
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+
+
+def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
+    """Writes folder/metrics.csv; for a resumed run the rows before `resumed_step` are kept."""
+    path = folder / "metrics.csv"
+    rows = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < resumed_step]
+    logger = CSVLogger(folder, name="", version="")
+    for row in rows:  # Lightning deletes what it finds
+        step = int(row.pop("step"))
+        logger.log_metrics({name: float(value) for name, value in row.items() if value}, step)
+    return logger
+
+
+def wandb_logger(folder: Path, project: str, name: str, group: str | None, config: dict) -> WandbLogger:
+    """A W&B run kept in `folder`; the same run again when a run is resumed.
+
+    WANDB_MODE decides if set; otherwise online where an API key is found, offline where none is.
+    """
+    identity = folder / "wandb_id"
+    if not identity.exists():
+        identity.write_text(token_hex(4))
+    mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+    return WandbLogger(
+        save_dir=folder,
+        project=project,
+        name=name,
+        group=group,
+        id=identity.read_text(),
+        resume="allow" if mode == "online" else None,
+        mode=mode,
+        config=config,
+    )
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, ValueError):
+        return False

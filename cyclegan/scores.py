@@ -1,0 +1,99 @@
+"""The six scores of a translator, over the whole matched set: pure functions and the metric that accumulates them."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from cyclegan.spectra import ERROR_FLOOR, Spectra
+from cyclegan.translator import Translator
+
+SCORES = ("x_synth_obs", "x_obs_synth", "z_synth", "z_obs", "z_split", "z_shared")
+
+LATENTS = ("z_s", "z_o", "z_so", "z_os", "split_o", "split_so")
+
+
+def squared_deviation(prediction: Tensor, target: Spectra) -> Tensor:
+    """Sums over usable pixels: ((prediction - target) / max(sigma, ERROR_FLOOR))^2, the same without sigma, pixels.
+
+    (3,) float64, so that sums over a set do not depend on how it was cut into batches.
+    """
+    difference = torch.where(target.mask, prediction - target.flux, 0.0).double()
+    weighted = difference / target.error.double().clamp_min(ERROR_FLOOR)
+    return torch.stack([weighted.square().sum(), difference.square().sum(), target.mask.sum().double()])
+
+
+def latent_difference(a: Tensor, b: Tensor, compared: list[Tensor]) -> Tensor:
+    """Normalised latent mean absolute difference of a (N, Z) and b (N, Z), a scalar.
+
+    Each variable is scaled to [0, 1] by its extremes over all encodings compared in that space. A variable that
+    never varies carries nothing and is left out; NaN where none is left.
+    """
+    stacked = torch.cat(compared)
+    extent = stacked.amax(dim=0) - stacked.amin(dim=0)
+    alive = extent > 1e-6
+    return ((a - b).abs()[:, alive] / extent[alive]).double().mean()
+
+
+class MatchedScores(Metric):
+    """The six scores and the mean squared errors of both translations, for matched stars of the two domains.
+
+    `compute` gives a dictionary of scalars; `dead_latents` counts the shared and split variables that never varied.
+    """
+
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("so", torch.zeros(3, dtype=torch.double), dist_reduce_fx="sum")
+        self.add_state("os", torch.zeros(3, dtype=torch.double), dist_reduce_fx="sum")
+        for name in LATENTS:
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, translator: Translator, synth: Spectra, obs: Spectra) -> None:
+        """Rows of synth (B, P) and obs (B, P) are the same stars."""
+        crossing = translator.cross(translator.space_s.project(synth).flux, translator.space_o.project(obs).flux)
+        self.so += squared_deviation(translator.space_o.restore(crossing.so), obs)
+        self.os += squared_deviation(translator.space_s.restore(crossing.os), synth)
+        for name in LATENTS:
+            getattr(self, name).append(getattr(crossing, name))
+
+    def compute(self) -> dict[str, Tensor]:
+        z_s, z_o, z_so, z_os, split_o, split_so = (
+            torch.cat(value) if isinstance(value := getattr(self, name), list) else value for name in LATENTS
+        )
+        shared, split = [z_s, z_o, z_os, z_so], [split_o, split_so]
+        dead = sum((torch.cat(space).std(dim=0) <= 1e-6).sum() for space in (shared, split))
+        return {
+            "x_synth_obs": self.so[0] / self.so[2],
+            "x_obs_synth": self.os[0] / self.os[2],
+            "z_synth": latent_difference(z_s, z_so, shared),
+            "z_obs": latent_difference(z_o, z_os, shared),
+            "z_split": latent_difference(split_o, split_so, split),
+            "z_shared": latent_difference(z_s, z_o, shared),
+            "x_synth_obs_mse": self.so[1] / self.so[2],
+            "x_obs_synth_mse": self.os[1] / self.os[2],
+            "dead_latents": dead.double(),
+        }
+
+
+def deviation(prediction: Tensor, target: Spectra) -> float:
+    """Mean over usable pixels of ((prediction - target) / max(sigma, ERROR_FLOOR))^2 for a set (N, P)."""
+    weighted, _, pixels = squared_deviation(prediction, target)
+    return (weighted / pixels).item()
+
+
+def control_scores(synth: Spectra, obs: Spectra, shift: Tensor, truth: Tensor | None) -> dict[str, float]:
+    """The X scores of doing nothing (gap), of adding the difference of the mean spectra (shift), of the truth (floor).
+
+    synth, obs (N, P): the same stars; shift (P,): mean observed minus mean synthetic training spectrum; truth
+    (N, P): the noiseless observed spectra, where they are known.
+    """
+    controls = {
+        "gap_synth_obs": deviation(synth.flux, obs),
+        "gap_obs_synth": deviation(obs.flux, synth),
+        "shift_synth_obs": deviation(synth.flux + shift, obs),
+        "shift_obs_synth": deviation(obs.flux - shift, synth),
+    }
+    if truth is not None:
+        controls["floor_synth_obs"] = deviation(truth, obs)
+    return controls

@@ -1,0 +1,148 @@
+"""Spectra with their errors and masks, and the two spaces in which networks see them: components and pixels."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+ERROR_FLOOR = 0.005  # of continuum-normalised flux: APOGEE's own floor, below which its errors are not believed
+WORST_ERROR = 0.05  # a pixel less certain than this says nothing, and is masked
+
+
+class Spectra(NamedTuple):
+    """Spectra of one domain: flux (B, P), continuum-normalised; error (B, P), 1 sigma; mask (B, P), True = usable.
+
+    In a network's own space (`Components`, `Pixels`) the same three hold coordinates instead of flux.
+    """
+
+    flux: Tensor
+    error: Tensor
+    mask: Tensor
+
+    def rows(self, index: Tensor | slice) -> "Spectra":
+        return Spectra(*(tensor[index] for tensor in self))
+
+    def chunks(self, size: int) -> list["Spectra"]:
+        return [self.rows(slice(first, first + size)) for first in range(0, len(self.flux), size)]
+
+    def to(self, device: torch.device) -> "Spectra":
+        return Spectra(*(tensor.to(device) for tensor in self))
+
+
+def chip_starts(wavelength: np.ndarray) -> np.ndarray:
+    """Pixels (chips - 1,) at which a new detector chip begins: where wavelength (P,) jumps by more than 3 steps."""
+    steps = np.diff(wavelength)
+    return np.flatnonzero(steps > 3 * np.median(steps)) + 1
+
+
+def with_gaps(values: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
+    """values (P,) with a NaN before each chip, so that a line drawn through them does not cross the gaps."""
+    return np.insert(values.astype(float), chip_starts(wavelength), np.nan)
+
+
+class Components(nn.Module):
+    """Spectra of one domain as coefficients of K principal components that both domains share.
+
+    With w (P,) the pixels' weights (1 over the typical error) and V (P, K) orthonormal,
+        c = V^T w (x - mean),    x = mean + V c / w,
+    so that the mean over pixels of ((x' - x) / sigma)^2 is |c' - c|^2 / P for a star with the typical errors: the
+    networks' distances cost K instead of P. The `error` of coefficients, (B, 1), carries each star's own errors and
+    that factor.
+    """
+
+    def __init__(self, mean: Tensor, weight: Tensor, basis: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("weight", weight)
+        self.register_buffer("basis", basis)
+
+    @property
+    def width(self) -> int:
+        return self.basis.shape[1]
+
+    def project(self, spectra: Spectra) -> Spectra:
+        """Spectra (B, P) -> coefficients (B, K); masked pixels have no pull on them."""
+        residual = (spectra.flux - self.mean) * self.weight
+        usable = spectra.mask
+        if usable.all():
+            coefficients = residual @ self.basis
+        else:
+            # Masked pixels take the value that the components themselves give them: expectation maximisation for
+            # the least-squares coefficients, which a few rounds reach unless most of a spectrum is masked.
+            residual = torch.where(usable, residual, 0.0)
+            coefficients = residual @ self.basis
+            for _ in range(10):
+                filled = torch.where(usable, residual, coefficients @ self.basis.T)
+                coefficients = filled @ self.basis
+        inverse = torch.where(usable, 1 / spectra.error.clamp_min(ERROR_FLOOR), 0.0) / self.weight
+        precision = (inverse.square().sum(dim=1) / usable.sum(dim=1).clamp_min(1)).clamp_min(1e-12)
+        pixels, width = self.basis.shape
+        error = (pixels / width / precision).sqrt()[:, None]
+        return Spectra(coefficients, error, torch.ones_like(coefficients, dtype=torch.bool))
+
+    def restore(self, coefficients: Tensor) -> Tensor:
+        """Coefficients (B, K) -> flux (B, P)."""
+        return self.mean + coefficients @ self.basis.T / self.weight
+
+
+class Pixels(nn.Module):
+    """Spectra of one domain pixel by pixel, in units of the typical error and minus the domain's own mean."""
+
+    def __init__(self, mean: Tensor, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("weight", weight)
+
+    @property
+    def width(self) -> int:
+        return len(self.mean)
+
+    def project(self, spectra: Spectra) -> Spectra:
+        """Spectra (B, P) -> standardised pixels (B, P), masked ones at the mean."""
+        residual = torch.where(spectra.mask, (spectra.flux - self.mean) * self.weight, 0.0)
+        return Spectra(residual, spectra.error.clamp_min(ERROR_FLOOR) * self.weight, spectra.mask)
+
+    def restore(self, pixels: Tensor) -> Tensor:
+        """Standardised pixels (B, P) -> flux (B, P)."""
+        return self.mean + pixels / self.weight
+
+
+Space = Components | Pixels
+
+
+def masked_mean(spectra: Spectra) -> Tensor:
+    """The mean flux (P,) over the stars whose pixel is usable; 1, the continuum, where none is."""
+    count = spectra.mask.sum(dim=0)
+    total = torch.where(spectra.mask, spectra.flux, 0.0).sum(dim=0)
+    return torch.where(count > 0, total / count.clamp_min(1), 1.0)
+
+
+def typical_weight(spectra: Spectra) -> Tensor:
+    """1 over the typical error (P,): the root mean inverse square over usable stars, errors floored at ERROR_FLOOR."""
+    inverse = torch.where(spectra.mask, 1 / spectra.error.clamp_min(ERROR_FLOOR).square(), 0.0)
+    weight = (inverse.sum(dim=0) / spectra.mask.sum(dim=0).clamp_min(1)).sqrt()
+    return weight.clamp_min(1 / WORST_ERROR)
+
+
+def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Components, Components]:
+    """The spaces of the two domains: one basis, the leading components of both sets of residuals, two means.
+
+    Raises ValueError where there are fewer spectra than components.
+    """
+    if (stars := len(synth.flux) + len(obs.flux)) < components:
+        raise ValueError(f"expected at least as many spectra as components ({components}), got {stars}")
+    weight = typical_weight(obs)
+    means = masked_mean(synth), masked_mean(obs)
+    residuals = [
+        torch.where(spectra.mask, (spectra.flux - mean) * weight, 0.0) / len(spectra.flux) ** 0.5
+        for spectra, mean in zip((synth, obs), means, strict=True)
+    ]
+    pooled = torch.cat(residuals)
+    with torch.random.fork_rng(devices=[]):  # svd_lowrank draws at random; the same data always give the same basis
+        torch.manual_seed(0)
+        _, _, basis = torch.svd_lowrank(pooled, q=min(components + 16, *pooled.shape), niter=3)
+    basis = basis[:, :components].contiguous()
+    # A component's sign is arbitrary: make its largest pixel positive.
+    basis = basis * basis.gather(0, basis.abs().argmax(dim=0, keepdim=True)).sign()
+    return Components(means[0], weight, basis), Components(means[1], weight, basis.clone())

@@ -1,0 +1,55 @@
+"""The table at the end of a sweep: every job's overrides against its scores, best first."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from cyclegan.scores import SCORES
+from emulator.command import written_whole
+
+
+def read_jobs(folder: Path) -> list[dict[str, str | float]]:
+    """One row for each job below a sweep's folder: its overrides, the six scores, and how it ended; best first.
+
+    A row's scores are NaN where the job failed. Only the overrides in which the jobs differ are columns.
+    """
+    jobs = []
+    for job in sorted((path.parents[1] for path in folder.glob("*/.hydra/overrides.yaml")), key=lambda path: path.name):
+        overrides = dict(str(o).split("=", 1) for o in OmegaConf.load(job / ".hydra" / "overrides.yaml"))
+        failure, scores = job / "failed.txt", job / "scores.json"
+        found = json.loads(scores.read_text()) if scores.exists() else {}
+        values = {name: math.nan if found.get(name) is None else found[name] for name in SCORES}
+        ended = "done" if found else failure.read_text().strip() if failure.exists() else "unfinished"
+        jobs.append((job.name, overrides, values, ended))
+    keys = list(dict.fromkeys(key for _, overrides, _, _ in jobs for key in overrides))
+    varied = [key for key in keys if len({overrides.get(key) for _, overrides, _, _ in jobs}) > 1]
+    rows = [
+        {"job": name} | {key: overrides.get(key, "") for key in varied} | values | {"ended": ended}
+        for name, overrides, values, ended in jobs
+    ]
+    return sorted(rows, key=lambda row: (math.isnan(row["x_synth_obs"]), row["x_synth_obs"]))
+
+
+def format_table(rows: list[dict[str, str | float]]) -> str:
+    """Rows of the same keys as aligned text, a header first."""
+    cells = [list(rows[0])] + [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+class SweepTable(Callback):
+    """Writes sweep.csv into the sweep's folder and prints it, when the last job is through."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        if rows := read_jobs(folder):
+            with written_whole(folder / "sweep.csv") as unfinished, unfinished.open("w", newline="") as file:
+                table = csv.DictWriter(file, rows[0])
+                table.writeheader()
+                table.writerows(rows)
+            print(f"{format_table(rows)}\n{folder / 'sweep.csv'}")

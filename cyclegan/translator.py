@@ -1,0 +1,147 @@
+"""The translator: two encoders and two generators over one shared latent and a split latent of the observed domain."""
+
+from typing import NamedTuple
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from cyclegan.networks import (
+    ConvDiscriminator,
+    ConvEncoder,
+    ConvGenerator,
+    DenseDiscriminator,
+    DenseEncoder,
+    DenseGenerator,
+)
+from cyclegan.spectra import Space, Spectra
+
+
+class Crossing(NamedTuple):
+    """What becomes of a batch of each domain, in the letters of the method: coordinates (B, K), latents (B, Z).
+
+    ss, oo: reconstructions; so, os: translations; sos, oso: cycles; z_s, z_o, z_so, z_os: shared latents;
+    split_o, split_so: split latents of the observed and of the translated spectra.
+    """
+
+    ss: Tensor
+    oo: Tensor
+    so: Tensor
+    os: Tensor
+    sos: Tensor
+    oso: Tensor
+    z_s: Tensor
+    z_o: Tensor
+    z_so: Tensor
+    z_os: Tensor
+    split_o: Tensor
+    split_so: Tensor
+
+
+class Translator(nn.Module):
+    """E_s, E_o, G_s, G_o, with the space in which each domain's networks see its spectra.
+
+    `cross` works on coordinates in those spaces, as training does; `synth_to_obs` and `obs_to_synth` from flux to
+    flux, as users do.
+    """
+
+    def __init__(
+        self,
+        spaces: tuple[Space, Space],
+        encoders: tuple[nn.Module, nn.Module],
+        generators: tuple[nn.Module, nn.Module],
+    ) -> None:
+        super().__init__()
+        self.space_s, self.space_o = spaces
+        self.encoder_s, self.encoder_o = encoders
+        self.generator_s, self.generator_o = generators
+
+    def encode_synth(self, x_s: Tensor) -> Tensor:
+        return self.encoder_s(x_s)[0]
+
+    def generate_synth(self, shared: Tensor) -> Tensor:
+        return self.generator_s(shared, shared[:, :0])
+
+    def cross(self, x_s: Tensor, x_o: Tensor) -> Crossing:
+        """Encode, decode, translate and cycle: coordinates (B, K) of both domains -> all of a `Crossing`."""
+        z_s = self.encode_synth(x_s)
+        z_o, split_o = self.encoder_o(x_o)
+        ss, oo = self.generate_synth(z_s), self.generator_o(z_o, split_o)
+        so, os = self.generator_o(z_s, split_o), self.generate_synth(z_o)
+        z_so, split_so = self.encoder_o(so)
+        z_os = self.encode_synth(os)
+        sos = self.generate_synth(z_so)
+        oso = self.generator_o(z_os, split_o)  # the original split latent, not that of os, which has none
+        return Crossing(ss, oo, so, os, sos, oso, z_s, z_o, z_so, z_os, split_o, split_so)
+
+    def synth_to_obs(self, synth: Spectra, split: Tensor) -> Tensor:
+        """Synthetic spectra (B, P) as the telescope would see them, (B, P), given split latents (B, Zp)."""
+        shared = self.encode_synth(self.space_s.project(synth).flux)
+        return self.space_o.restore(self.generator_o(shared, split))
+
+    def obs_to_synth(self, obs: Spectra) -> Tensor:
+        """Observed spectra (B, P) as theory would have them, (B, P)."""
+        shared, _ = self.encoder_o(self.space_o.project(obs).flux)
+        return self.space_s.restore(self.generate_synth(shared))
+
+    @torch.no_grad()
+    def tie(self) -> None:
+        """Make the two domains' encoders one, and their generators: each parameter becomes the mean of both.
+
+        What only the observed domain has, its split latent, stays as it is.
+        """
+        for one, other in ((self.encoder_s, self.encoder_o), (self.generator_s, self.generator_o)):
+            for a, b in zip(one.parameters(), other.parameters(), strict=True):
+                if a.shape == b.shape:
+                    a.add_(b).mul_(0.5)
+                    b.copy_(a)
+
+    @torch.no_grad()
+    def start_split(self, synth: Tensor, obs: Tensor) -> None:
+        """Start the dense split latents as what observed spectra vary in beyond their synthetic partners.
+
+        synth, obs (n, K): coefficients of pairs. A quadratic fit of the observed ones on the shared latents of the
+        synthetic ones leaves residuals; off the tangent space of that fit, where a wrong pair cannot reach, their
+        leading components are the split latents.
+        """
+        split = self.generator_o.split_linear.in_features
+        if split == 0:
+            return
+        z = self.encode_synth(synth)
+        first, second = torch.triu_indices(z.shape[1], z.shape[1])
+        features = torch.cat([z, z[:, first] * z[:, second], torch.ones_like(z[:, :1])], dim=1)
+        fit = torch.linalg.lstsq(features, obs).solution
+        tangent = torch.linalg.qr(fit[: z.shape[1]].T).Q  # (K, Zs), orthonormal
+        residual = obs - features @ fit
+        residual = residual - residual @ tangent @ tangent.T
+        values, vectors = torch.linalg.eigh(torch.cov(residual.T))
+        spread, direction = values[-split:].sqrt(), vectors[:, -split:]  # (Zp,), (K, Zp)
+        scale = self.encoder_o.scale
+        self.encoder_o.split_linear.weight.copy_((direction / spread * scale[:, None]).T)
+        self.generator_o.split_linear.weight.copy_(direction * spread / scale[:, None])
+
+
+def build_translator(networks: DictConfig, spaces: tuple[Space, Space], scale: Tensor) -> Translator:
+    """The translator of a configuration's `networks`; scale (K,): the spread of the coordinates in its spaces.
+
+    Both domains' networks start the same, but for the split latent.
+    """
+    dense = networks.kind == "dense"
+    encoder, generator = (DenseEncoder, DenseGenerator) if dense else (ConvEncoder, ConvGenerator)
+    size = networks.width if dense else list(networks.channels)
+    domains = []
+    for split in (0, networks.split):
+        domains.append([network(scale, networks.shared, split, size) for network in (encoder, generator)])
+    translator = Translator(spaces, *zip(*domains, strict=True))
+    for one, other in ((translator.encoder_s, translator.encoder_o), (translator.generator_s, translator.generator_o)):
+        other.load_state_dict({k: v for k, v in one.state_dict().items() if "split" not in k}, strict=False)
+    return translator
+
+
+def build_discriminators(networks: DictConfig, translator: Translator, scale: Tensor) -> tuple[nn.Module, nn.Module]:
+    """D_s and D_o for the spectra and latents of a translator."""
+    shared, split = (latents.shape[1] for latents in translator.encoder_o(torch.zeros(1, len(scale))))
+    if networks.kind == "dense":
+        return tuple(DenseDiscriminator(scale, latents, 2 * networks.width) for latents in (shared, shared + split))
+    channels = list(networks.channels)
+    return tuple(ConvDiscriminator(scale, latents, channels) for latents in (shared, shared + split))
