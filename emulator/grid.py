@@ -1,0 +1,203 @@
+"""The grid of spectra an emulator learns from: making the built-in one, reading it or the user's own.
+
+A grid is an HDF5 file of `spectra` (n, P), continuum-normalised flux; `labels` (n, L); `wavelength` (P,), Angstrom,
+ascending; and the attributes `label_names` (L strings) and `medium`, which is "vacuum".
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from functools import partial
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import joblib
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+from tqdm import tqdm
+
+from emulator.command import InputError, written_whole
+from emulator.labels import LABELS, draw_grid_stars
+from emulator.synthesis import synthesize
+
+FORMAT_VERSION = 1
+HELD_OUT = 0.05  # of the spectra, once for validation and once for the test
+FEWEST_SPECTRA = 20  # so that there is one of each
+
+
+def apogee_wavelength() -> np.ndarray:
+    """The (7214,) vacuum wavelengths in Angstrom of the three APOGEE chips, as The Payne and Cycle-StarNet cut them."""
+    pixels = np.concatenate([np.arange(322, 3242), np.arange(3648, 6048), np.arange(6412, 8306)])
+    return 10.0 ** (4.179 + 6e-6 * pixels)
+
+
+def make_grid(path: str | Path, n: int, seed: int, wavelength: np.ndarray, workers: int | None = None) -> None:
+    """Draw n stars, synthesise each at wavelength (P,) in `workers` processes (None: one a core), write the grid.
+
+    The file appears under its name only when complete.
+    """
+    labels = draw_grid_stars(n, np.random.default_rng(seed))
+    with written_whole(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(format_version=FORMAT_VERSION, medium="vacuum", seed=seed, label_names=list(LABELS))
+        file["wavelength"], file["labels"] = wavelength, labels
+        rows = file.create_dataset("spectra", (n, len(wavelength)), "float32")
+        pool = ProcessPoolExecutor(workers or joblib.cpu_count(), get_context("spawn"), _start_worker)
+        with pool, closing(pool.map(partial(synthesize, wavelength=wavelength), labels, chunksize=4)) as stars:
+            for row, flux in enumerate(tqdm(stars, "synthesising spectra", total=n, unit="star")):
+                rows[row] = flux
+
+
+def _start_worker() -> None:
+    """Cores are shared by process, not by thread; and a worker whose parent was killed would wait for ever."""
+    threadpool_limits(1)
+    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+
+
+def find_or_make_grid(path: str | Path, n: int, seed: int, wavelength: np.ndarray, workers: int | None = None) -> None:
+    """Keep the built-in grid at `path` if it is the one that `make_grid` would write today, else make it.
+
+    "Today" includes the synthesiser: the first star is computed again and compared. Raises InputError where the file
+    was not written by `make_grid`, rather than overwrite someone's data.
+    """
+    if Path(path).exists():
+        with opened(path) as file:
+            if "seed" not in file.attrs:
+                raise InputError(f"{path}: expected the built-in grid or nothing, got other data; use it as grid.path")
+        grid = read_grid(path)
+        labels = draw_grid_stars(n, np.random.default_rng(seed))
+        if (
+            np.array_equal(grid.labels, labels)
+            and np.array_equal(grid.wavelength, wavelength)
+            and np.allclose(grid.spectra[0], synthesize(labels[0], wavelength), atol=1e-4)
+        ):
+            return
+    make_grid(path, n, seed, wavelength, workers)
+
+
+class Grid(NamedTuple):
+    """Spectra (n, P) float32, labels (n, L), wavelength (P,) vacuum Angstrom, and L label names."""
+
+    spectra: np.ndarray
+    labels: np.ndarray
+    wavelength: np.ndarray
+    label_names: tuple[str, ...]
+
+
+def opened(path: str | Path) -> h5py.File:
+    """The HDF5 file, open for reading; InputError if it is missing, truncated or something else."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: expected a grid of spectra in HDF5, found no such file")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path}: expected a grid of spectra in HDF5, got a truncated or other file") from error
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Read and check a whole grid; InputError says in one line what is wrong with it and where."""
+    with opened(path) as file:
+        for name in ("spectra", "labels", "wavelength"):
+            if not isinstance(file.get(name), h5py.Dataset):
+                raise InputError(f"{path}: expected datasets spectra, labels and wavelength, got no '{name}'")
+        for name, expected in (("medium", "vacuum"), ("format_version", FORMAT_VERSION)):
+            if (found := file.attrs.get(name, expected if name == "format_version" else "none")) != expected:
+                raise InputError(f"{path}: expected attribute {name} = {expected}, got {found}")
+        try:
+            spectra = file["spectra"][()].astype("float32")
+            labels, wavelength = (file[name][()].astype("float64") for name in ("labels", "wavelength"))
+        except (OSError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: expected arrays of numbers, got damaged or other data ({error})") from error
+        names = tuple(np.atleast_1d(file.attrs.get("label_names", [])).astype(str).tolist())
+
+    if not (spectra.ndim == labels.ndim == 2 and wavelength.ndim == 1):
+        shapes = f"{spectra.shape}, {labels.shape}, {wavelength.shape}"
+        raise InputError(f"{path}: expected spectra (n, P), labels (n, L), wavelength (P,), got {shapes}")
+    for what, expected, found in (
+        ("rows of labels, as of spectra", len(spectra), len(labels)),
+        ("wavelengths, as pixels of spectra", spectra.shape[1], len(wavelength)),
+        ("different names in attribute label_names, as columns of labels", labels.shape[1], len(set(names))),
+    ):
+        if expected != found:
+            raise InputError(f"{path}: expected {expected} {what}, got {found}")
+    if len(spectra) < FEWEST_SPECTRA:
+        raise InputError(f"{path}: expected at least {FEWEST_SPECTRA} spectra, got {len(spectra)}")
+    for name, values in (("spectra", spectra), ("labels", labels), ("wavelength", wavelength)):
+        if not (finite := np.isfinite(values)).all():
+            where = tuple(int(i) for i in np.argwhere(~finite)[0])
+            raise InputError(f"{path}: expected finite {name}, got {values[where]} at {where} of '{name}'")
+    if (steps := np.diff(wavelength)).min(initial=np.inf) <= 0:
+        raise InputError(
+            f"{path}: expected ascending wavelengths, got a descent after pixel {int(np.argmax(steps <= 0))}"
+        )
+    if (still := np.ptp(labels, axis=0) == 0).any():
+        raise InputError(f"{path}: expected labels that vary, got one value of '{names[int(np.argmax(still))]}'")
+    return Grid(spectra, labels, wavelength, names)
+
+
+class RandomBatches:
+    """`steps` batches of `size` rows of each tensor, in an order drawn anew whenever all rows have been seen.
+
+    The rows are indexed on the tensors' own device: no copies, no Python for each star.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], size: int, steps: int = 1, seed: int = 0) -> None:
+        self.tensors, self.size, self.steps, self.seed = tensors, min(size, len(tensors[0])), steps, seed
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.empty(0, dtype=torch.long)
+        for _ in range(self.steps):
+            if len(order) < self.size:
+                order = torch.randperm(len(self.tensors[0]), generator=generator)
+            batch, order = order[: self.size].to(self.tensors[0].device), order[self.size :]
+            yield tuple(tensor[batch] for tensor in self.tensors)
+
+
+class GridData(LightningDataModule):
+    """A grid split by seed into training, validation and test spectra.
+
+    train, validation, test: (labels (n, L), flux (n, P)), float32. Training batches are (labels, c) with c (B, K)
+    the spectra's coefficients of K principal components: flux = mean (P,) + c components (K, P). An epoch is `steps`
+    batches; held-out spectra come as one batch of (labels, flux).
+    """
+
+    def __init__(self, path: str | Path, components: int, batch_size: int, steps: int, seed: int) -> None:
+        super().__init__()
+        spectra, labels, wavelength, self.label_names = read_grid(path)
+        self.wavelength = torch.from_numpy(wavelength)
+        labels, spectra = torch.from_numpy(labels).float(), torch.from_numpy(spectra)
+        self.label_low, self.label_high = labels.aminmax(dim=0)
+        order = torch.randperm(len(spectra), generator=torch.Generator().manual_seed(seed))
+        held_out = round(HELD_OUT * len(spectra))
+        splits = order.split([held_out, held_out, len(spectra) - 2 * held_out])
+        self.test, self.validation, self.train = ((labels[rows], spectra[rows]) for rows in splits)
+        self.batch_size, self.steps, self.seed = batch_size, steps, seed
+
+        flux = self.train[1]
+        self.mean = flux.mean(dim=0)
+        rank = min(components, *flux.shape)
+        self.components = torch.svd_lowrank(flux - self.mean, q=rank, niter=4)[2].T.contiguous()
+        self.coefficients = (flux - self.mean) @ self.components.T
+
+    def setup(self, stage: str) -> None:
+        device = self.trainer.strategy.root_device
+        self.train, self.validation, self.test = (
+            tuple(tensor.to(device) for tensor in split) for split in (self.train, self.validation, self.test)
+        )
+        self.coefficients = self.coefficients.to(device)
+
+    def train_dataloader(self) -> RandomBatches:
+        return RandomBatches((self.train[0], self.coefficients), self.batch_size, self.steps, self.seed)
+
+    def val_dataloader(self) -> RandomBatches:
+        return RandomBatches(self.validation, size=len(self.validation[0]))

@@ -1,0 +1,179 @@
+"""python -m emulator.train: make the grid of spectra if there is none, train the Payne on it, report its errors."""
+
+import json
+import logging
+import math
+import platform
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytorch_lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from matplotlib.figure import Figure
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.loggers import CSVLogger
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
+from emulator.grid import GridData, apogee_wavelength, find_or_make_grid
+from emulator.payne import Payne, PayneModule, absolute_error_percentiles
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class GridConfig:
+    path: str | None
+    built_in: str
+    stars: int = field(metadata={"minimum": 20})
+    workers: int | None = field(metadata={"minimum": 1})
+
+
+@dataclass
+class TrainingConfig:
+    width: int = field(metadata={"minimum": 1})
+    components: int = field(metadata={"minimum": 1})
+    batch_size: int = field(metadata={"minimum": 1})
+    steps: int = field(metadata={"minimum": 1})
+    learning_rate: float = field(metadata={"above": 0.0})
+
+
+@dataclass
+class EmulatorConfig:
+    seed: int = field(metadata={"minimum": 0})
+    output: str
+    grid: GridConfig
+    training: TrainingConfig
+
+
+def load_config(overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration of this command, for a caller that is not Hydra; overrides read like "grid.stars=500"."""
+    config = OmegaConf.load(Path(config_folder()) / "emulator.yaml")
+    del config["hydra"]
+    return validate(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))), EmulatorConfig)
+
+
+def train_payne(config: DictConfig, folder: str | Path) -> Path:
+    """Make the built-in grid if the configuration names no other and none is kept, and train a Payne on it.
+
+    Writes config.output; beside it a .json with errors, times and versions and a .png of the worst spectra; and the
+    training log into `folder`. Returns the path of the emulator. Raises InputError for what cannot be used.
+    """
+    output, training = Path(config.output), config.training
+    if output.suffix != ".pt":
+        raise InputError(f"config key 'output': expected a file name ending in .pt, got {output}")
+    seed_everything(config.seed, verbose=False)
+    with written_whole(output) as unfinished:  # around all the work: a place that cannot be written fails first
+        start = time.perf_counter()
+        if config.grid.path is None:
+            find_or_make_grid(
+                config.grid.built_in, config.grid.stars, config.seed, apogee_wavelength(), config.grid.workers
+            )
+        grid_ready = time.perf_counter()
+
+        path = config.grid.path or config.grid.built_in
+        grid = GridData(path, training.components, training.batch_size, training.steps, config.seed)
+        payne = Payne(grid.label_names, grid.label_low, grid.label_high, grid.wavelength, training.width)
+        module = PayneModule(payne, grid.mean, grid.components, training.steps, training.learning_rate)
+        trainer = Trainer(
+            max_epochs=1,
+            # Apple's devices have no float64, which wavelengths need.
+            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            devices=1,
+            logger=CSVLogger(folder, name="emulator", version=""),
+            callbacks=[TQDMProgressBar(refresh_rate=100)],
+            log_every_n_steps=min(50, training.steps),
+            val_check_interval=max(1, training.steps // 20),
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        )
+        with threadpool_limits(1):  # steps of milliseconds: threads gain little, and on a busy machine lose tenfold
+            trainer.fit(module, grid)
+        trained = time.perf_counter()
+
+        payne.cpu().eval()
+        labels, truth = (tensor.cpu() for tensor in grid.test)
+        with torch.no_grad():
+            flux = payne(labels)
+        median, high = absolute_error_percentiles(flux, truth)
+        if not math.isfinite(high):
+            rate = training.learning_rate
+            raise InputError(f"training diverged: expected a training.learning_rate that converges, got {rate}")
+        payne.save(unfinished)
+    log.info("held-out spectra: absolute flux error %.5f (median), %.5f (95th percentile)", median, high)
+    with written_whole(output.with_suffix(".json")) as unfinished:
+        report = {
+            "median_error": median,
+            "p95_error": high,
+            "seconds": {"grid": round(grid_ready - start, 1), "training": round(trained - grid_ready, 1)},
+            "spectra": {"train": len(grid.train[0]), "validation": len(grid.validation[0]), "test": len(labels)},
+            "grid": {
+                "path": str(path),
+                "pixels": len(grid.wavelength),
+                "wavelength": [grid.wavelength[0].item(), grid.wavelength[-1].item()],
+                "labels": {
+                    name: [low.item(), high.item()]
+                    for name, low, high in zip(grid.label_names, grid.label_low, grid.label_high, strict=True)
+                },
+            },
+            "config": OmegaConf.to_container(config),
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "pytorch_lightning": pytorch_lightning.__version__,
+            },
+        }
+        unfinished.write_text(json.dumps(report, indent=2) + "\n")
+    with written_whole(output.with_suffix(".png")) as unfinished:
+        plot_worst(payne, labels, flux, truth).savefig(unfinished, dpi=150)
+    return output
+
+
+def plot_worst(payne: Payne, labels: Tensor, flux: Tensor, truth: Tensor, stars: int = 3) -> Figure:
+    """The spectra with the largest mean absolute error, of emulated flux and truth (N, P) at labels (N, L)."""
+    error = (flux - truth).abs().mean(dim=1)
+    worst = error.topk(min(stars, len(error))).indices.tolist()
+    wavelength = payne.wavelength.numpy()
+    # Between chips there is nothing: a NaN keeps the line from crossing.
+    steps = np.diff(wavelength)
+    gaps = np.flatnonzero(steps[1:] > 3 * steps[:-1]) + 2
+    x = np.insert(wavelength, gaps, np.nan)
+    figure = Figure(figsize=(18, 4 * len(worst)), layout="constrained")
+    panels = figure.subplots(2 * len(worst), 1, sharex=True, height_ratios=[3, 1] * len(worst), squeeze=False)[:, 0]
+    for row, spectrum, residual in zip(worst, panels[::2], panels[1::2], strict=True):
+        true, emulated = (np.insert(values[row].numpy(), gaps, np.nan) for values in (truth, flux))
+        spectrum.plot(x, true, color="black", lw=0.7, label="grid")
+        spectrum.plot(x, emulated, color="tab:red", lw=0.7, label="emulated (residual: emulated - grid)")
+        residual.plot(x, emulated - true, color="tab:red", lw=0.7)
+        residual.axhline(0, color="black", lw=0.5)
+        values = (f"{name}={value:.4g}" for name, value in zip(payne.label_names, labels[row].tolist(), strict=True))
+        title = f"mean |residual| {error[row]:.4f} at  " + "   ".join(values)
+        spectrum.set_title(textwrap.fill(title, 210), fontsize=10, loc="left")
+        spectrum.set_ylabel("normalised flux")
+        residual.set_ylabel("residual")
+    panels[0].legend(loc="lower right", ncols=2)
+    panels[-1].set_xlabel("vacuum wavelength [Å]")
+    return figure
+
+
+@hydra.main(version_base="1.3", config_path=config_folder(), config_name="emulator")
+def main(config: DictConfig) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit deletes unfinished files, a plain death does not
+    with errors_in_one_line():
+        train_payne(validate(config, EmulatorConfig), HydraConfig.get().runtime.output_dir)
+
+
+if __name__ == "__main__":
+    run(main)
