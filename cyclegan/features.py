@@ -14,7 +14,9 @@ from emulator.command import written_whole
 from emulator.payne import Payne
 
 STRONG = 0.1  # flux per dex of the abundance, in the reference star where it is strongest: a line about 4 % deep
-WINDOW = 25  # pixels, 100 km/s on APOGEE's grid: a line is judged against its surroundings, not against the whole forest
+WINDOW = (
+    25  # pixels, 100 km/s on APOGEE's grid: a line is judged against its surroundings, not against the whole forest
+)
 REFERENCE_STARS = (  # a giant, a cool dwarf, a warm dwarf: teff, logg, vmic, vmacro; solar abundances
     (4700.0, 2.5, 1.6, 5.0),
     (4900.0, 4.6, 0.9, 3.0),

@@ -89,6 +89,7 @@ def plot_stars(
         lower.step(x[window], (after[star] / scale)[window], where="mid", color=AFTER, lw=1)
         lower.axhspan(-1, 1, color="grey", alpha=0.25, lw=0)
         lower.set_yscale("symlog", linthresh=3)
+        lower.set_yticks([-10, 0, 10])
         lower.yaxis.set_minor_formatter(NullFormatter())
         upper.set_title(title, loc="left", fontsize=10)
         upper.set_ylabel("normalised flux")

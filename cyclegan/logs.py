@@ -1,4 +1,4 @@
-"""Where a run's metrics go: a CSV file always, Weights & Biases offline unless a key is there."""
+"""Where a run's metrics go: the progress bar, a CSV file always, Weights & Biases offline unless a key is there."""
 
 import csv
 import os
@@ -6,7 +6,12 @@ from netrc import netrc
 from pathlib import Path
 from secrets import token_hex
 
+import wandb
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from tqdm import tqdm
+
+from cyclegan.scores import SCORES
 
 
 def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
@@ -41,6 +46,7 @@ def wandb_logger(folder: Path, project: str, name: str, group: str | None, confi
         resume="allow" if mode == "online" else None,
         mode=mode,
         config=config,
+        settings=wandb.Settings(silent=True),  # where the run lies is told at its end
     )
 
 
@@ -51,3 +57,23 @@ def _has_key() -> bool:
         return netrc().authenticators("api.wandb.ai") is not None
     except (OSError, ValueError):
         return False
+
+
+class RunProgress(Callback):
+    """One bar over all batches of the run, with the time left and the scores of the last validation."""
+
+    REFRESH = 20  # batches
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.bar = tqdm(total=module.steps, initial=trainer.global_step, desc="training", unit="batch")
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        if trainer.global_step % self.REFRESH == 0:
+            self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self.bar.set_postfix({name: f"{trainer.callback_metrics[name]:.3g}" for name in SCORES})
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self.bar.update(trainer.global_step - self.bar.n)
+        self.bar.close()

@@ -12,7 +12,6 @@ from cyclegan.alignment import sliced_wasserstein
 from cyclegan.data import Batch
 from cyclegan.losses import GAN_LOSSES, covariance, distance
 from cyclegan.scores import SCORES, MatchedScores
-from cyclegan.spectra import Spectra
 from cyclegan.translator import Crossing, Translator
 
 SLICES = 64  # random directions of the sliced Wasserstein distance, drawn anew each step
@@ -40,13 +39,22 @@ class LossWeights(NamedTuple):
     independence: float
 
 
+class Exhibits(NamedTuple):
+    """What the discriminators of the two domains are shown as real and as fake, coordinates (B, K)."""
+
+    real_s: Tensor
+    real_o: Tensor
+    fake_s: Tensor
+    fake_o: Tensor
+
+
 class CycleGAN(LightningModule):
     """Trains a translator and two discriminators.
 
-    gan: a key of GAN_LOSSES; real: what discriminators are shown as real, the 'spectrum' or its 'reconstruction'
-    (noise gives spectra away, so the default experiments show reconstructions); steps: of the whole run, over which
-    learning rates fall to nothing along a cosine; warm_up: the share of them in which both domains' networks are one
-    and nobody judges; record: tensors and plain types that a checkpoint must hold so that it stands alone.
+    gan: a key of GAN_LOSSES; real: what discriminators are shown as real, the 'spectrum' or its 'reconstruction';
+    steps: of the whole run, over which learning rates fall to nothing along a cosine; warm_up: the share of them in
+    which both domains' networks are one and nobody judges; record: tensors and plain types that a checkpoint must hold
+    so that it stands alone.
     """
 
     def __init__(
@@ -85,15 +93,16 @@ class CycleGAN(LightningModule):
                 group["lr"] = rate * learning_rate_at(step / self.steps)
 
         crossing = self.translator.cross(batch.synth.flux, batch.obs.flux)
+        exhibits = self.exhibits(batch, crossing, step)
         terms = {}
         if adversarial:
-            terms["discriminators"] = self.discriminator_loss(batch, crossing)
+            terms["discriminators"] = self.discriminator_loss(exhibits, crossing)
             discriminator_optimizer.zero_grad()
             self.manual_backward(terms["discriminators"])
             count_no_step(discriminator_optimizer)
             discriminator_optimizer.step()
 
-        weighted = self.translator_losses(batch, crossing, step, adversarial)
+        weighted = self.translator_losses(batch, crossing, exhibits, step, adversarial)
         translator_optimizer.zero_grad()
         self.manual_backward(sum(weight * term for weight, term in weighted.values()))
         translator_optimizer.step()
@@ -123,16 +132,24 @@ class CycleGAN(LightningModule):
             step, name, term = next(loss for loss in losses if not loss[2].isfinite())
             raise TrainingDivergedError(f"step {step}: the loss '{name}' became {term.item()}")
 
-    def discriminator_loss(self, batch: Batch, crossing: Crossing) -> Tensor:
+    def exhibits(self, batch: Batch, crossing: Crossing, step: int) -> Exhibits:
+        """What the discriminators are shown. Noise must not tell real from fake: either real spectra are shown as their
+        reconstructions, which have none, or translated ones get the noise that the observed spectra's errors state.
+        """
+        c = crossing
+        if self.real == "reconstruction":
+            return Exhibits(c.ss, c.oo, c.os, c.so)
+        generator = torch.Generator(c.so.device).manual_seed(step)  # nothing to remember when a run is resumed
+        noise = torch.randn(c.so.shape, generator=generator, device=c.so.device)
+        return Exhibits(batch.synth.flux, batch.obs.flux, c.os, c.so + noise * self.translator.space_o.noise(batch.obs))
+
+    def discriminator_loss(self, exhibits: Exhibits, crossing: Crossing) -> Tensor:
         """D_s: real (x_s, z_s), fake (os, z_o); D_o: real (x_o, [z_o, split_o]), fake (so, [z_s, split_so])."""
-        real_s, real_o = (
-            (crossing.ss, crossing.oo) if self.real == "reconstruction" else (batch.synth.flux, batch.obs.flux)
-        )
         judged = {
-            (True, self.discriminator_s): (real_s, crossing.z_s),
-            (False, self.discriminator_s): (crossing.os, crossing.z_o),
-            (True, self.discriminator_o): (real_o, torch.cat([crossing.z_o, crossing.split_o], dim=1)),
-            (False, self.discriminator_o): (crossing.so, torch.cat([crossing.z_s, crossing.split_so], dim=1)),
+            (True, self.discriminator_s): (exhibits.real_s, crossing.z_s),
+            (False, self.discriminator_s): (exhibits.fake_s, crossing.z_o),
+            (True, self.discriminator_o): (exhibits.real_o, torch.cat([crossing.z_o, crossing.split_o], dim=1)),
+            (False, self.discriminator_o): (exhibits.fake_o, torch.cat([crossing.z_s, crossing.split_so], dim=1)),
         }
         return sum(
             self.judge(discriminator(spectrum.detach(), latents.detach()), real)
@@ -140,7 +157,7 @@ class CycleGAN(LightningModule):
         )
 
     def translator_losses(
-        self, batch: Batch, crossing: Crossing, step: int, adversarial: bool
+        self, batch: Batch, crossing: Crossing, exhibits: Exhibits, step: int, adversarial: bool
     ) -> dict[str, tuple[float, Tensor]]:
         """Every term with its weight at this step; those of weight 0 are not computed."""
         (x_s, x_o), c, w = batch, crossing, self.weights
@@ -154,9 +171,10 @@ class CycleGAN(LightningModule):
         if adversarial:
             for discriminator in (self.discriminator_s, self.discriminator_o):
                 discriminator.requires_grad_(False)
-            fake_o = self.discriminator_o(c.so, torch.cat([c.z_s, c.split_so], dim=1))
-            losses["adversarial_synth"] = w.adversarial, self.judge(self.discriminator_s(c.os, c.z_o), True)
-            losses["adversarial_obs"] = w.adversarial, self.judge(fake_o, True)
+            judged_s = self.discriminator_s(exhibits.fake_s, c.z_o)
+            judged_o = self.discriminator_o(exhibits.fake_o, torch.cat([c.z_s, c.split_so], dim=1))
+            losses["adversarial_synth"] = w.adversarial, self.judge(judged_s, True)
+            losses["adversarial_obs"] = w.adversarial, self.judge(judged_o, True)
             for discriminator in (self.discriminator_s, self.discriminator_o):
                 discriminator.requires_grad_(True)
         fading = 1 - (1 - LAST_PAIR_WEIGHT) * step / self.steps
@@ -168,18 +186,18 @@ class CycleGAN(LightningModule):
         if w.pair_latents:
             losses["pair_latents"] = w.pair_latents * fading, (c.z_s - c.z_o).square().mean()
         if w.sliced_wasserstein:
-            losses["sliced_wasserstein"] = w.sliced_wasserstein, self._wasserstein(x_s, x_o, c, step)
+            losses["sliced_wasserstein"] = w.sliced_wasserstein, self._wasserstein(exhibits, c, step)
         if w.independence and c.split_o.shape[1]:
             losses["independence"] = w.independence, covariance(c.z_o, c.split_o)
         return losses
 
-    def _wasserstein(self, x_s: Spectra, x_o: Spectra, c: Crossing, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(step)  # nothing to remember when a run is resumed
+    def _wasserstein(self, exhibits: Exhibits, c: Crossing, step: int) -> Tensor:
+        generator = torch.Generator().manual_seed(step)
         scale = self.translator.generator_o.scale
-        real_s, real_o = (c.ss.detach(), c.oo.detach()) if self.real == "reconstruction" else (x_s.flux, x_o.flux)
+        real_s, real_o, fake_s, fake_o = (spectra / scale for spectra in exhibits)
         return (
-            sliced_wasserstein(c.so / scale, real_o / scale, SLICES, generator)
-            + sliced_wasserstein(c.os / scale, real_s / scale, SLICES, generator)
+            sliced_wasserstein(fake_o, real_o.detach(), SLICES, generator)
+            + sliced_wasserstein(fake_s, real_s.detach(), SLICES, generator)
             + sliced_wasserstein(c.z_s, c.z_o, SLICES, generator)
         )
 

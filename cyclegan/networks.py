@@ -13,11 +13,16 @@ import torch
 from torch import Tensor, nn
 
 
-def _linear(inputs: int, outputs: int, start: Tensor | None = None) -> nn.Linear:
-    """A linear layer that starts at `start` (outputs, inputs), or at zero; widths of zero are welcome."""
+def _any_width(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer whose widths may be zero: a split latent of none takes the same path as one of many."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        layer = nn.Linear(inputs, outputs)
+        return nn.Linear(inputs, outputs)
+
+
+def _linear(inputs: int, outputs: int, start: Tensor | None = None) -> nn.Linear:
+    """A linear layer that starts at `start` (outputs, inputs), or at zero."""
+    layer = _any_width(inputs, outputs)
     nn.init.zeros_(layer.bias)
     with torch.no_grad():
         layer.weight.copy_(start if start is not None else torch.zeros(outputs, inputs))
@@ -96,7 +101,7 @@ def _lengths(pixels: int, layers: int) -> list[int]:
 
 
 class ConvEncoder(nn.Module):
-    """Strided convolutions over the pixels; a latent is a row of channels along the spectrum, flattened."""
+    """Strided convolutions over the pixels; latents are a few channels along the spectrum, flattened."""
 
     def __init__(self, scale: Tensor, shared: int, split: int, channels: list[int]) -> None:
         super().__init__()
@@ -106,13 +111,11 @@ class ConvEncoder(nn.Module):
             # Padding such that the length is divided by the stride, rounded up.
             steps += [nn.Conv1d(inputs, outputs, KERNEL, STRIDE, padding=KERNEL // 2), nn.LeakyReLU(0.1)]
         self.trunk = nn.Sequential(*steps)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-            self.shared_head = nn.Conv1d(channels[-1], shared, 1)
-            self.split_head = nn.Conv1d(channels[-1], split, 1)
+        self.shared_head = _any_width(channels[-1], shared)
+        self.split_head = _any_width(channels[-1], split)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk(pixels[:, None] / self.scale)  # (B, C, L)
+        features = self.trunk(pixels[:, None] / self.scale).transpose(1, 2)  # (B, L, C)
         return self.shared_head(features).flatten(1), self.split_head(features).flatten(1)
 
 
@@ -124,20 +127,17 @@ class ConvGenerator(nn.Module):
         self.register_buffer("scale", scale.mean())
         self.lengths = _lengths(len(scale), len(channels))[::-1]
         widths = [*channels[::-1], 1]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-            self.shared_head = nn.Conv1d(shared, widths[0], 1)
-            self.split_head = nn.Conv1d(split, widths[0], 1, bias=False)
+        self.shared_head = _any_width(shared, widths[0])
+        self.split_head = _any_width(split, widths[0])
         self.trunk = nn.ModuleList(
             nn.ConvTranspose1d(inputs, outputs, KERNEL, STRIDE, padding=KERNEL // 2)
             for inputs, outputs in itertools.pairwise(widths)
         )
 
     def forward(self, shared: Tensor, split: Tensor) -> Tensor:
-        length = self.lengths[0]
-        features = self.shared_head(shared.unflatten(1, (-1, length)))
-        if split.shape[1]:
-            features = features + self.split_head(split.unflatten(1, (-1, length)))
+        rows = len(shared), self.lengths[0]
+        shared, split = shared.view(*rows, self.shared_head.in_features), split.view(*rows, self.split_head.in_features)
+        features = (self.shared_head(shared) + self.split_head(split)).transpose(1, 2)  # (B, C, L)
         for layer, length in zip(self.trunk, self.lengths[1:], strict=True):
             features = layer(nn.functional.leaky_relu(features, 0.1), output_size=[length])
         return features[:, 0] * self.scale

@@ -81,6 +81,11 @@ class Components(nn.Module):
         error = (pixels / width / precision).sqrt()[:, None]
         return Spectra(coefficients, error, torch.ones_like(coefficients, dtype=torch.bool))
 
+    def noise(self, coefficients: Spectra) -> Tensor:
+        """The noise (B, 1), 1 sigma, of each coefficient: V is orthonormal, so it is that of a weighted pixel."""
+        pixels, width = self.basis.shape
+        return coefficients.error * (width / pixels) ** 0.5
+
     def restore(self, coefficients: Tensor) -> Tensor:
         """Coefficients (B, K) -> flux (B, P)."""
         return self.mean + coefficients @ self.basis.T / self.weight
@@ -102,6 +107,10 @@ class Pixels(nn.Module):
         """Spectra (B, P) -> standardised pixels (B, P), masked ones at the mean."""
         residual = torch.where(spectra.mask, (spectra.flux - self.mean) * self.weight, 0.0)
         return Spectra(residual, spectra.error.clamp_min(ERROR_FLOOR) * self.weight, spectra.mask)
+
+    def noise(self, pixels: Spectra) -> Tensor:
+        """The noise (B, P), 1 sigma, of each pixel; none where it is masked, as there is none in its value."""
+        return torch.where(pixels.mask, pixels.error, 0.0)
 
     def restore(self, pixels: Tensor) -> Tensor:
         """Standardised pixels (B, P) -> flux (B, P)."""

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from cyclegan.config import TrainConfig
@@ -24,7 +24,7 @@ from cyclegan.data import SpectraData
 from cyclegan.domains import Domain, EmulatedDomain, HDF5Domain
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
 from cyclegan.figures import plot_history, plot_stars, read_history
-from cyclegan.logs import csv_logger, wandb_logger
+from cyclegan.logs import RunProgress, csv_logger, wandb_logger
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
 from cyclegan.scores import SCORES, control_scores
 from cyclegan.spectra import Spectra, masked_mean
@@ -146,7 +146,8 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         max_epochs=settings.epochs,
         reload_dataloaders_every_n_epochs=1,
         logger=loggers,
-        callbacks=[best, kept, TQDMProgressBar(refresh_rate=20)],
+        callbacks=[best, kept, RunProgress()],
+        enable_progress_bar=False,
         log_every_n_steps=settings.log_every,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -165,7 +166,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
             raise
     if trainer.interrupted:
         raise KeyboardInterrupt
-    trainer.save_checkpoint(last)
+    trainer.save_checkpoint(last, False)
 
     scores = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("train/")}
     val_synth, val_obs = (domain.matched("val") for domain in (synth, obs))
