@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from omegaconf import DictConfig
+
+from emulator.command import InputError
+
 
 @dataclass
 class DomainConfig:
@@ -79,3 +83,13 @@ class TrainConfig:
     pairs: PairsConfig
     trainer: TrainerConfig
     logger: LoggerConfig
+
+
+def check_together(config: DictConfig) -> None:
+    """Raise InputError for values that are each in their range but do not go together."""
+    for kind, key in (("dense", "width"), ("conv", "channels")):
+        if config.networks.kind == kind and config.networks[key] is None:
+            raise InputError(f"config key 'networks.{key}': expected a value for {kind} networks, got none")
+    lasting = ("synth", "obs", "pairs", "pair_latents", "sliced_wasserstein")  # neither warm-up nor width silences them
+    if not any(config.losses[name] for name in lasting):
+        raise InputError(f"config key 'losses': expected a weight above 0 among {', '.join(lasting)}, got none")

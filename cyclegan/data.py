@@ -10,11 +10,11 @@ from torch import Tensor
 
 from cyclegan.alignment import Pairs, gap_metric, random_pairs, transport_pairs
 from cyclegan.domains import Domain
+from cyclegan.scores import SCORE_BATCH
 from cyclegan.spectra import Pixels, Space, Spectra, masked_mean, pooled_components, typical_weight
 from cyclegan.translator import Translator
 from emulator.command import InputError
 
-SCORE_BATCH = 100
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
@@ -126,13 +126,18 @@ class SpectraData(LightningDataModule):
 
     def make_spaces(self, components: int | None) -> tuple[Space, Space]:
         """The spaces of both domains, from their training spectra: components of both, or pixels for None."""
-        synth, obs = self.synth.draw(self.seed), self.obs.draw(self.seed)
+        synth, obs = (self._draw(domain, epoch=0).to("cpu") for domain in (self.synth, self.obs))
         if components is not None:
             return pooled_components(synth, obs, components)
         if self.paired:
-            self.likeness = pooled_components(synth, obs, min(LIKENESS_COMPONENTS, len(synth.flux) + len(obs.flux)))
+            most = min(len(synth.flux) + len(obs.flux), len(self.synth.wavelength))
+            self.likeness = pooled_components(synth, obs, min(LIKENESS_COMPONENTS, most))
         weight = typical_weight(obs)
         return Pixels(masked_mean(synth), weight), Pixels(masked_mean(obs), weight.clone())
+
+    def _draw(self, domain: Domain, epoch: int) -> Spectra:
+        # Stars of the two domains are drawn apart: nothing in training is matched.
+        return domain.draw(self.seed * 10**6 + epoch * 10 + 5 * (domain is self.obs))
 
     def coordinates(self, spaces: tuple[Space, Space], epoch: int) -> Batch:
         """The training stars of an epoch in the spaces of the networks, on the spaces' device."""
@@ -140,9 +145,8 @@ class SpectraData(LightningDataModule):
         for domain, space in ((self.synth, spaces[0]), (self.obs, spaces[1])):
             projected = self._fixed.get(space)
             if projected is None:
-                # Labels of the two domains are drawn apart: nothing in training is matched.
-                spectra = domain.draw(self.seed * 10**6 + epoch * 10 + 5 * (domain is self.obs))
-                chunks = [space.project(chunk.to(space.mean.device)) for chunk in spectra.chunks(PROJECTED)]
+                chunks = self._draw(domain, epoch).chunks(PROJECTED)
+                chunks = [space.project(chunk.to(space.mean.device)) for chunk in chunks]
                 projected = Spectra(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
                 if domain.fixed:
                     self._fixed[space] = projected

@@ -61,6 +61,8 @@ class HDF5Domain:
     def _dataset(self, file: h5py.File, name: str) -> h5py.Dataset:
         if not isinstance(file.get(name), h5py.Dataset):
             raise InputError(f"{self.path}: expected a dataset '{name}', got {', '.join(sorted(file)) or 'none'}")
+        if file[name].dtype.kind not in "fiu" or file[name].ndim == 0:
+            raise InputError(f"{self.path}: expected an array of numbers in '{name}', got {file[name]}")
         return file[name]
 
     def _read_wavelength(self, file: h5py.File) -> np.ndarray:
@@ -95,10 +97,10 @@ class HDF5Domain:
                 f"{self.path}: expected errors above 0 in 'spectra_err {split}', got {error[row, pixel]:g}"
                 f" in row {row}, pixel {pixel} ({int(wrong.sum())} in all)"
             )
-        if not finite.any():
+        usable = finite & (error <= WORST_ERROR)
+        if not usable.any():
             raise InputError(f"{self.path}: expected usable pixels in 'spectra {split}', got none")
-        flux, error = torch.where(finite, flux, 1.0), torch.where(finite, error, WORST_ERROR)
-        return Spectra(flux, error, finite & (error <= WORST_ERROR))
+        return Spectra(torch.where(finite, flux, 1.0), torch.where(finite, error, WORST_ERROR), usable)
 
     def draw(self, seed: int) -> Spectra:
         return self.splits["train"]

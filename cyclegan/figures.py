@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from cyclegan.scores import SCORES
@@ -57,7 +57,9 @@ def plot_history(history: dict[str, tuple[np.ndarray, np.ndarray]], controls: di
     for axes in (translations, latents, fit):
         if axes.lines:
             axes.set_yscale("log")
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
     for axes in (fit, judged):
         axes.set_xlabel("step (batches)")
     return figure
@@ -102,7 +104,7 @@ def plot_stars(
                 axes.fill_between(
                     x[window], 0, 1, where=shade, transform=axes.get_xaxis_transform(), color="gold", alpha=0.3, lw=0
                 )
-    rows[0].legend(ncols=3, fontsize=9, loc="lower left")
+    rows[0].legend(ncols=3, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     rows[2 * len(titles) - 1].set_xlabel(
         "vacuum wavelength [Å]" + ("; shaded: hidden from theory" if hidden is not None else "")
     )

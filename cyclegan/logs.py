@@ -24,7 +24,7 @@ def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
     logger = CSVLogger(folder, name="", version="")
     for row in rows:  # Lightning deletes what it finds
         step = int(row.pop("step"))
-        logger.log_metrics({name: float(value) for name, value in row.items() if value}, step)
+        logger.log_metrics({name: value for name, value in row.items() if value}, step)
     return logger
 
 

@@ -9,6 +9,8 @@ from cyclegan.translator import Translator
 
 SCORES = ("x_synth_obs", "x_obs_synth", "z_synth", "z_obs", "z_split", "z_shared")
 
+SCORE_BATCH = 100  # stars at a time: what a batch of pixels takes in memory; scores do not depend on it
+STILL = 1e-6  # a latent variable that reaches no further never varies
 LATENTS = ("z_s", "z_o", "z_so", "z_os", "split_o", "split_so")
 
 
@@ -22,15 +24,20 @@ def squared_deviation(prediction: Tensor, target: Spectra) -> Tensor:
     return torch.stack([weighted.square().sum(), difference.square().sum(), target.mask.sum().double()])
 
 
+def extent_of(compared: list[Tensor]) -> Tensor:
+    """How far each latent variable (Z,) reaches over all encodings (N, Z) compared."""
+    stacked = torch.cat(compared)
+    return stacked.amax(dim=0) - stacked.amin(dim=0)
+
+
 def latent_difference(a: Tensor, b: Tensor, compared: list[Tensor]) -> Tensor:
     """Normalised latent mean absolute difference of a (N, Z) and b (N, Z), a scalar.
 
     Each variable is scaled to [0, 1] by its extremes over all encodings compared in that space. A variable that
     never varies carries nothing and is left out; NaN where none is left.
     """
-    stacked = torch.cat(compared)
-    extent = stacked.amax(dim=0) - stacked.amin(dim=0)
-    alive = extent > 1e-6
+    extent = extent_of(compared)
+    alive = extent > STILL
     return ((a - b).abs()[:, alive] / extent[alive]).double().mean()
 
 
@@ -62,7 +69,7 @@ class MatchedScores(Metric):
             torch.cat(value) if isinstance(value := getattr(self, name), list) else value for name in LATENTS
         )
         shared, split = [z_s, z_o, z_os, z_so], [split_o, split_so]
-        dead = sum((torch.cat(space).std(dim=0) <= 1e-6).sum() for space in (shared, split))
+        dead = sum((extent_of(space) <= STILL).sum() for space in (shared, split))
         return {
             "x_synth_obs": self.so[0] / self.so[2],
             "x_obs_synth": self.os[0] / self.os[2],
@@ -74,6 +81,15 @@ class MatchedScores(Metric):
             "x_obs_synth_mse": self.os[1] / self.os[2],
             "dead_latents": dead.double(),
         }
+
+
+def matched_scores(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, float]:
+    """What `MatchedScores` computes, for whole sets (N, P) of the same stars in both domains."""
+    scores = MatchedScores()
+    with torch.no_grad():
+        for x_s, x_o in zip(synth.chunks(SCORE_BATCH), obs.chunks(SCORE_BATCH), strict=True):
+            scores.update(translator, x_s, x_o)
+    return {name: value.item() for name, value in scores.compute().items()}
 
 
 def deviation(prediction: Tensor, target: Spectra) -> float:

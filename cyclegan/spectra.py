@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from emulator.command import InputError
+
 ERROR_FLOOR = 0.005  # of continuum-normalised flux: APOGEE's own floor, below which its errors are not believed
 WORST_ERROR = 0.05  # a pixel less certain than this says nothing, and is masked
 
@@ -26,7 +28,7 @@ class Spectra(NamedTuple):
     def chunks(self, size: int) -> list["Spectra"]:
         return [self.rows(slice(first, first + size)) for first in range(0, len(self.flux), size)]
 
-    def to(self, device: torch.device) -> "Spectra":
+    def to(self, device: torch.device | str) -> "Spectra":
         return Spectra(*(tensor.to(device) for tensor in self))
 
 
@@ -137,10 +139,13 @@ def typical_weight(spectra: Spectra) -> Tensor:
 def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Components, Components]:
     """The spaces of the two domains: one basis, the leading components of both sets of residuals, two means.
 
-    Raises ValueError where there are fewer spectra than components.
+    Raises InputError where there are fewer spectra or pixels than components.
     """
-    if (stars := len(synth.flux) + len(obs.flux)) < components:
-        raise ValueError(f"expected at least as many spectra as components ({components}), got {stars}")
+    most = min(len(synth.flux) + len(obs.flux), synth.flux.shape[1])
+    if components > most:
+        raise InputError(
+            f"config key 'networks.components': expected at most {most}, as many as spectra or pixels, got {components}"
+        )
     weight = typical_weight(obs)
     means = masked_mean(synth), masked_mean(obs)
     residuals = [

@@ -7,27 +7,29 @@ import shutil
 import sys
 import time
 import warnings
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import hydra
 import torch
+import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
-from cyclegan.config import TrainConfig
+from cyclegan.config import TrainConfig, check_together
 from cyclegan.data import SpectraData
 from cyclegan.domains import Domain, EmulatedDomain, HDF5Domain
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
 from cyclegan.figures import plot_history, plot_stars, read_history
 from cyclegan.logs import RunProgress, csv_logger, wandb_logger
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
-from cyclegan.scores import SCORES, control_scores
-from cyclegan.spectra import Spectra, masked_mean
+from cyclegan.scores import SCORES, control_scores, matched_scores
+from cyclegan.spectra import Spectra
 from cyclegan.translator import build_discriminators, build_translator
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
 from emulator.payne import Payne
@@ -111,12 +113,14 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     If the folder holds a checkpoint, the run goes on from there. Raises InputError for input that cannot be used,
     TrainingDivergedError where a loss is no longer a number.
     """
+    check_together(config)
     seed_everything(config.seed, workers=True, verbose=False)
     settings, last = config.trainer, folder / f"{LAST}.ckpt"
     device = torch.device("cuda" if settings.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     if settings.accelerator == "gpu" and device.type == "cpu":
         raise InputError("config key 'trainer.accelerator': expected cpu or auto, got gpu, and there is none here")
-    resumed_step = read_step(last) if last.exists() else 0
+    checkpoint = read_checkpoint(last) if last.exists() else None
+    resumed_step = checkpoint["global_step"] if checkpoint else 0
 
     synth, obs, record = make_domains(config, folder, device)
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -132,6 +136,11 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         share=pairs.share,
     )
     module = build(config, data, record)
+    if checkpoint:
+        try:
+            module.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise InputError(f"{last}: expected a checkpoint of the networks configured, got another's") from error
 
     OmegaConf.save(config, folder / "config.yaml")
     loggers = [csv_logger(folder, resumed_step)]
@@ -139,14 +148,13 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         name = f"{config.name}-{folder.name}"
         loggers.append(wandb_logger(folder, config.logger.project, name, group, OmegaConf.to_container(config)))
     best = ModelCheckpoint(folder, BEST, monitor="x_synth_obs", enable_version_counter=False)
-    kept = ModelCheckpoint(folder, LAST, every_n_train_steps=settings.checkpoint_every, enable_version_counter=False)
     trainer = Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
         max_epochs=settings.epochs,
         reload_dataloaders_every_n_epochs=1,
         logger=loggers,
-        callbacks=[best, kept, RunProgress()],
+        callbacks=[best, LastCheckpoint(last, settings.checkpoint_every), RunProgress()],
         enable_progress_bar=False,
         log_every_n_steps=settings.log_every,
         num_sanity_val_steps=0,
@@ -158,20 +166,17 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         warnings.filterwarnings(
             "ignore", ".*does not have many workers.*|.*Experiment logs directory.*|.*exists and is not empty.*"
         )
-        try:
-            trainer.fit(module, data, ckpt_path=last if resumed_step else None, weights_only=True)
-        except RuntimeError as error:
-            if resumed_step and "loading state_dict" in str(error):
-                raise InputError(f"{last}: expected a checkpoint of the networks configured, got another's") from error
-            raise
+        trainer.fit(module, data, ckpt_path=last if checkpoint else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     trainer.save_checkpoint(last, False)
 
-    scores = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("train/")}
-    val_synth, val_obs = (domain.matched("val") for domain in (synth, obs))
-    shift = masked_mean(obs.draw(config.seed)) - masked_mean(synth.draw(config.seed))
-    controls = control_scores(val_synth, val_obs, shift, obs.truth("val"))
+    module.cpu()
+    val_synth, val_obs = (domain.matched("val").to("cpu") for domain in (synth, obs))
+    scores = matched_scores(module.translator, val_synth, val_obs)
+    truth = obs.truth("val")
+    shift = module.translator.space_o.mean - module.translator.space_s.mean
+    controls = control_scores(val_synth, val_obs, shift, None if truth is None else truth.cpu())
     scores = {name: None if math.isnan(value) else value for name, value in (scores | controls).items()}
     scores |= {
         "steps": trainer.global_step,
@@ -208,7 +213,7 @@ def draw_figures(
     """Write history.png and stars.png."""
     with written_whole(folder / "history.png") as unfinished:
         plot_history(read_history(folder / "metrics.csv"), controls).savefig(unfinished, dpi=110)
-    translator = module.translator.cpu().eval()
+    translator = module.translator.eval()
     translated = []
     for x_s, x_o in zip(synth.chunks(100), obs.chunks(100), strict=True):
         _, split = translator.encoder_o(translator.space_o.project(x_o).flux)
@@ -219,14 +224,30 @@ def draw_figures(
         plot_stars(domain.wavelength, synth, obs, so, titles, hidden).savefig(unfinished, dpi=110)
 
 
-def read_step(checkpoint: Path) -> int:
-    """The number of batches a checkpoint has trained on; InputError if it cannot be read."""
+def read_checkpoint(path: Path) -> dict:
+    """What a checkpoint holds; InputError if it cannot be read."""
     try:
-        return torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: checkpoint[name] for name in ("global_step", "state_dict")}
     except Exception as error:
-        raise InputError(
-            f"{checkpoint}: expected a checkpoint of this program, got a file that does not load"
-        ) from error
+        raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes a run's last checkpoint every few batches, and when an epoch has been scored.
+
+    Never between an epoch's last batch and its scores: a run resumed from there would lack them.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every = path, every
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        if trainer.global_step % self.every == 0 and not trainer.is_last_batch:
+            trainer.save_checkpoint(self.path, weights_only=False)
+
+    def on_validation_end(self, trainer: Trainer, *_: object) -> None:
+        trainer.save_checkpoint(self.path, weights_only=False)
 
 
 def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig, Path]:
@@ -239,30 +260,40 @@ def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig
     return OmegaConf.merge(OmegaConf.load(saved), changes), folder
 
 
+def discard(folder: Path) -> None:
+    """Take out of a run's folder what was put there before the run began, and remove it if nothing else is in it."""
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    for path in (folder / "train.log", *folder.glob("hidden_features_*.csv")):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # somebody's own files are there, and stay
+        folder.rmdir()
+
+
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
 def main(config: DictConfig) -> None:
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     sweep = job.mode == RunMode.MULTIRUN
     group = f"{config.name}-{Path(job.sweep.dir).name}" if sweep else None
-    try:
-        with errors_in_one_line():
-            try:
-                if config.resume is not None:
-                    resumed, run_folder = resumed_config(config, list(job.overrides.task))
-                    shutil.rmtree(folder)  # the run goes on in its own folder
-                    folder = run_folder
-                    config = resumed
-                train(validate(config, TrainConfig), folder, group)
-            except InputError:
-                if not (folder / "config.yaml").exists() and not sweep and folder.exists():
-                    shutil.rmtree(folder)  # nothing came of it
-                raise
-    except TrainingDivergedError as error:
-        print(f"error: {error}; the last good checkpoint is in {folder}", file=sys.stderr)
-        if not sweep:
-            raise SystemExit(1) from None
-        (folder / "failed.txt").write_text(f"{error}\n")
+    with errors_in_one_line():
+        try:
+            if config.resume is not None:
+                config, resumed = resumed_config(config, list(job.overrides.task))
+                discard(folder)  # the run goes on in its own
+                folder = resumed
+            train(validate(config, TrainConfig), folder, group)
+        except (InputError, TrainingDivergedError) as error:
+            wandb.finish(exit_code=1)
+            if sweep:  # one job's failure is a row of the table, and the others go on
+                (folder / "failed.txt").write_text(f"{error}\n")
+                print(f"error: {error}", file=sys.stderr)
+                return
+            if isinstance(error, TrainingDivergedError):
+                print(f"error: {error}; the last good checkpoint is in {folder}", file=sys.stderr)
+                raise SystemExit(1) from None
+            if not (folder / "config.yaml").exists():
+                discard(folder)  # nothing came of it
+            raise
 
 
 if __name__ == "__main__":

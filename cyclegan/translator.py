@@ -110,7 +110,8 @@ class Translator(nn.Module):
         z = self.encode_synth(synth)
         first, second = torch.triu_indices(z.shape[1], z.shape[1])
         features = torch.cat([z, z[:, first] * z[:, second], torch.ones_like(z[:, :1])], dim=1)
-        fit = torch.linalg.lstsq(features, obs).solution
+        # Not lstsq, which reads memory that it never wrote (PyTorch issue 71222) and would not give the same twice.
+        fit = torch.linalg.pinv(features) @ obs
         tangent = torch.linalg.qr(fit[: z.shape[1]].T).Q  # (K, Zs), orthonormal
         residual = obs - features @ fit
         residual = residual - residual @ tangent @ tangent.T

@@ -1,5 +1,6 @@
 """What every command shares: where its configuration lies, and how bad input is told: one line, exit code 2."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC)
 
 
 class InputError(ValueError):
@@ -108,4 +112,9 @@ def run(main: Callable[[], None]) -> None:
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
     with errors_in_one_line():
-        main()
+        try:
+            main()
+        except OSError as error:  # Hydra makes the run's folder before the command can look at it
+            if error.errno not in UNWRITABLE:
+                raise
+            raise InputError(f"{error.filename}: expected a place to write to, got '{error.strerror}'") from error

@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -49,9 +48,12 @@ def make_grid(path: str | Path, n: int, seed: int, wavelength: np.ndarray, worke
         file["wavelength"], file["labels"] = wavelength, labels
         rows = file.create_dataset("spectra", (n, len(wavelength)), "float32")
         pool = ProcessPoolExecutor(workers or joblib.cpu_count(), get_context("spawn"), _start_worker)
-        with pool, closing(pool.map(partial(synthesize, wavelength=wavelength), labels, chunksize=4)) as stars:
+        try:
+            stars = pool.map(partial(synthesize, wavelength=wavelength), labels, chunksize=4)
             for row, flux in enumerate(tqdm(stars, "synthesising spectra", total=n, unit="star")):
                 rows[row] = flux
+        finally:
+            pool.shutdown(cancel_futures=True)  # otherwise an interrupted grid is computed to its end first
 
 
 def _start_worker() -> None:
