@@ -53,14 +53,17 @@ class DenseEncoder(nn.Module):
 
 
 class DenseGenerator(nn.Module):
-    """Coefficients = scale * (linear(latents) + MLP(latents)); starts as the inverse of `DenseEncoder`'s start."""
+    """Coefficients = scale * (linear(latents) + MLP(latents)); starts as the inverse of `DenseEncoder`'s start.
+
+    The split latents have no effect at first: what they are for has to be found, lest they take a shared one's part.
+    """
 
     def __init__(self, scale: Tensor, shared: int, split: int, width: int) -> None:
         super().__init__()
         outputs = len(scale)
         self.register_buffer("scale", scale)
         self.shared_linear = _linear(shared, outputs, torch.eye(outputs, shared))
-        self.split_linear = _linear(split, outputs, torch.eye(outputs, shared + split)[:, shared:])
+        self.split_linear = _linear(split, outputs)
         self.shared_hidden = nn.Linear(shared, width)
         self.split_hidden = _linear(split, width)
         self.trunk = nn.Sequential(nn.GELU(), nn.Linear(width, width), nn.GELU())

@@ -145,7 +145,7 @@ def test_a_killed_run_leaves_no_file_under_its_name(tmp_path, kill):
         assert list(tmp_path.glob("models/.grid.*.h5"))
     finally:
         process.send_signal(kill)
-        process.communicate()
+        process.communicate(timeout=60)
     left = list((tmp_path / "models").iterdir())
     assert not [path for path in left if not path.name.startswith(".")]
     assert kill == signal.SIGKILL or not left

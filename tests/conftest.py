@@ -1,0 +1,245 @@
+"""A small sky for all tests: an emulator whose lines are known, two files of spectra, and commands as processes."""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from cyclegan.spectra import Spectra
+from emulator.labels import ABUNDANCES, LABELS
+from emulator.payne import Payne
+
+PIXELS = 203  # an odd number, in two chips
+LINE_WIDTH = 1.2  # pixels
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing of the user's own is read or written, and a request to the network finds a closed door."""
+    home = tempfile.TemporaryDirectory()
+    config.add_cleanup(home.cleanup)
+    os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))  # fonts take seconds to list
+    os.environ.update(HOME=home.name, WANDB_MODE="offline", OMP_NUM_THREADS="1")
+    os.environ.update(dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"))
+    os.environ.pop("WANDB_API_KEY", None)
+    torch.set_num_threads(1)
+
+
+def line_pixels() -> dict[str, list[int]]:
+    """Where the toy emulator's lines are: six for each of two elements, one for each of the others."""
+    names = ["fe_h"] * 6 + ["si_h"] * 6 + [name for name in ABUNDANCES if name not in ("fe_h", "si_h")]
+    lines = {}
+    for number, name in enumerate(names):
+        lines.setdefault(name, []).append(6 + 8 * number - (number % 2))
+    return lines
+
+
+def toy_wavelength() -> torch.Tensor:
+    pixels = np.r_[0:100, 150 : 150 + PIXELS - 100]
+    return torch.from_numpy(10 ** (4.18 + 6e-6 * pixels))
+
+
+def linear_payne(response: torch.Tensor, wavelength: torch.Tensor, names: tuple[str, ...] = LABELS) -> Payne:
+    """A Payne whose flux is exactly 0.9 + response (P, L) @ labels scaled to [-0.5, 0.5].
+
+    Large biases keep every unit of both hidden layers on the straight side of its LeakyReLU.
+    """
+    ranges = dict.fromkeys(ABUNDANCES, (-1.5, 1.0))
+    ranges |= {"teff": (4200.0, 6800.0), "logg": (0.5, 5.0), "vmic": (0.5, 2.5), "vmacro": (1.0, 12.0)}
+    low, high = torch.tensor([ranges[name] for name in names]).T
+    payne, units = Payne(names, low, high, wavelength, width=len(names)), len(names)
+    with torch.no_grad():
+        for layer, bias in ((payne.hidden[0], 4.0), (payne.hidden[2], 0.0)):
+            layer.weight.copy_(torch.eye(units))
+            layer.bias.fill_(bias)
+        payne.output.weight.copy_(response)
+        payne.output.bias.copy_(0.9 - 4.0 * response.sum(dim=1))
+    return payne.eval()
+
+
+@pytest.fixture(scope="session")
+def payne() -> Payne:
+    """Lines of known elements at known pixels; temperature and gravity act on all of them."""
+    pixel, response = torch.arange(PIXELS), torch.zeros(PIXELS, len(LABELS))
+    for name, centres in line_pixels().items():
+        for centre in centres:
+            profile = torch.exp(-0.5 * ((pixel - centre) / LINE_WIDTH) ** 2)
+            response[:, LABELS.index(name)] -= 0.5 * profile  # 0.2 a dex
+            response[:, 0] += 0.05 * profile * (1 + torch.sin(torch.tensor(centre / 9.0)))
+            response[:, 1] += 0.03 * profile * torch.cos(torch.tensor(centre / 5.0))
+    return linear_payne(response, toy_wavelength())
+
+
+@pytest.fixture(scope="session")
+def payne_file(payne, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("emulator") / "payne.pt"
+    payne.save(path)
+    return path
+
+
+class Sky(NamedTuple):
+    """Training stars (n, P) of two domains, unpaired, and matched ones; the gap and what only observed stars have."""
+
+    synth: Spectra
+    obs: Spectra
+    val_synth: Spectra
+    val_obs: Spectra
+    truth: torch.Tensor
+    own: torch.Tensor
+    own_spectrum: torch.Tensor
+
+
+def make_sky(stars: int, pixels: int = PIXELS, seed: int = 0, matched: int = 60, noise: float = 0.006) -> Sky:
+    """Flux linear in three labels; observed stars have other lines by a fifth, a shift, and a factor of their own."""
+    random = torch.Generator().manual_seed(seed)
+    lines = torch.randn(3, pixels, generator=random) * torch.tensor([[0.05], [0.04], [0.03]])
+    true_lines = lines * (1 + 0.2 * torch.randn(3, pixels, generator=random))
+    gap, own_spectrum = (0.01 * torch.randn(pixels, generator=random) for _ in range(2))
+
+    def draw(n: int) -> torch.Tensor:
+        return torch.rand(n, 3, generator=random) * 2 - 1
+
+    def theory(labels: torch.Tensor) -> Spectra:
+        flux = 0.9 + labels @ lines
+        return Spectra(flux, torch.full_like(flux, 0.005), torch.ones_like(flux, dtype=torch.bool))
+
+    def observed(labels: torch.Tensor) -> tuple[Spectra, torch.Tensor, torch.Tensor]:
+        own = torch.randn(len(labels), generator=random)
+        truth = 0.9 + labels @ true_lines + gap + own[:, None] * own_spectrum
+        flux = truth + noise * torch.randn(truth.shape, generator=random)
+        return Spectra(flux, torch.full_like(flux, noise), torch.ones_like(flux, dtype=torch.bool)), truth, own
+
+    labels = draw(matched)
+    obs, _, own = observed(draw(stars))
+    val_obs, truth, _ = observed(labels)
+    return Sky(theory(draw(stars)), obs, theory(labels), val_obs, truth, own, own_spectrum)
+
+
+@pytest.fixture(scope="session")
+def sky() -> Sky:
+    return make_sky(stars=400)
+
+
+class SkyDomain:
+    """One side of a sky as a domain; remembers the seeds that it was asked to draw with."""
+
+    def __init__(self, train: Spectra, matched: Spectra, wavelength: torch.Tensor | None = None) -> None:
+        self.train, self.stars = train, matched
+        self.wavelength = toy_wavelength() if wavelength is None else wavelength
+        self.fixed, self.seeds = False, []
+
+    def draw(self, seed: int) -> Spectra:
+        self.seeds.append(seed)
+        return self.train
+
+    def matched(self, split: str) -> Spectra:
+        return self.stars
+
+    def truth(self, split: str) -> None:
+        return None
+
+
+@pytest.fixture
+def domains(sky) -> tuple[SkyDomain, SkyDomain]:
+    return SkyDomain(sky.synth, sky.val_synth), SkyDomain(sky.obs, sky.val_obs)
+
+
+def write_domain(path: Path, train: Spectra, matched: Spectra, wavelength: torch.Tensor) -> Path:
+    with h5py.File(path, "w") as file:
+        file["wavelength"] = wavelength.numpy()
+        for split, spectra in (("train", train), ("val", matched), ("test", matched)):
+            file[f"spectra {split}"] = spectra.flux.numpy()
+            file[f"spectra_err {split}"] = spectra.error.numpy()
+    return path
+
+
+@pytest.fixture(scope="session")
+def domain_files(sky, tmp_path_factory) -> tuple[Path, Path]:
+    """The sky as two HDF5 files, synth.h5 and obs.h5."""
+    folder = tmp_path_factory.mktemp("domains")
+    return (
+        write_domain(folder / "synth.h5", sky.synth, sky.val_synth, toy_wavelength()),
+        write_domain(folder / "obs.h5", sky.obs, sky.val_obs, toy_wavelength()),
+    )
+
+
+TINY = (
+    "networks.shared=4",
+    "networks.components=12",
+    "networks.width=16",
+    "domains.stars=96",
+    "domains.matched_stars=40",
+    "trainer.epochs=2",
+    "trainer.steps=8",
+    "trainer.batch_size=16",
+    "trainer.log_every=2",
+    "trainer.checkpoint_every=4",
+    "trainer.accelerator=cpu",
+    "pairs.block=96",
+)
+
+
+class Command(NamedTuple):
+    """A finished `python -m cyclegan.train`: its exit code, what it printed, and the folder it ran in."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def run(self) -> Path:
+        """The one run folder that it made."""
+        (run,) = self.folder.glob("runs/*/*")
+        return run
+
+
+def _train_process(arguments: list[str], folder: str, environment: dict[str, str], before: object) -> None:
+    os.chdir(folder)
+    os.environ.update(environment)
+    for name, stream in (("out", 1), ("err", 2)):
+        os.dup2(os.open(Path(folder) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    sys.argv = ["train", *arguments]
+    if before is not None:
+        before()
+    from cyclegan.train import main
+    from emulator.command import run
+
+    run(main)
+
+
+class Started(NamedTuple):
+    process: multiprocessing.Process
+    folder: Path
+
+    def wait(self) -> Command:
+        self.process.join(timeout=120)
+        assert self.process.exitcode is not None, "the command is still running after two minutes"
+        return Command(
+            self.process.exitcode, *(self.folder.joinpath(n).read_text() for n in ("out", "err")), self.folder
+        )
+
+
+@pytest.fixture(scope="session")
+def start():
+    """start(folder, *overrides): the training command as a process of its own, with tiny sizes.
+
+    Processes are forked from one that has imported everything: an import takes longer than a tiny run. before: a
+    function to call in the process first.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cyclegan.train"])
+
+    def start(folder, *overrides, environment=None, before=None, tiny=TINY) -> Started:
+        arguments = ([*tiny, *overrides], str(folder), environment or {}, before)
+        process = context.Process(target=_train_process, args=arguments)
+        process.start()
+        return Started(process, Path(folder))
+
+    return start

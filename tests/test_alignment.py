@@ -1,0 +1,118 @@
+"""cyclegan/alignment.py: pairs against known partners, distances against closed forms."""
+
+import numpy as np
+import pytest
+import torch
+
+from cyclegan.alignment import gap_metric, random_pairs, sliced_wasserstein, transport_pairs
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=seeded(seed))
+
+
+def test_every_star_is_paired_at_random_about_equally_often():
+    pairs = random_pairs(30, 70, seeded())
+    assert torch.bincount(pairs.obs, minlength=70).tolist() == [1] * 70
+    assert set(torch.bincount(pairs.synth, minlength=30).tolist()) == {2, 3}
+
+
+def test_a_shuffled_copy_is_sorted_out():
+    synth, order = draw(60, 4), torch.randperm(60, generator=seeded(1))
+    pairs = transport_pairs(synth, synth[order], block=60, share=1.0, generator=seeded(2))
+    assert torch.equal(order[pairs.obs], pairs.synth)
+    assert torch.equal(pairs.synth.sort().values, torch.arange(60))
+
+
+def test_an_assignment_costs_no_more_than_any_swap():
+    synth, obs = draw(40, 3), draw(40, 3, seed=1)
+    pairs = transport_pairs(synth, obs, block=40, share=1.0, generator=seeded())
+    cost = torch.cdist(synth[pairs.synth], obs[pairs.obs]).square()
+    kept = cost.diagonal()
+    assert (kept[:, None] + kept <= cost + cost.T + 1e-5).all()
+
+
+def test_in_blocks_every_star_still_has_its_partner_once():
+    synth, obs = draw(90, 3), draw(90, 3, seed=1)
+    pairs = transport_pairs(synth, obs, block=30, share=1.0, generator=seeded())
+    assert torch.equal(pairs.synth.sort().values, torch.arange(90))
+    assert torch.equal(pairs.obs.sort().values, torch.arange(90))
+
+
+@pytest.mark.parametrize(("stars_s", "stars_o", "block"), [(50, 120, 50), (120, 50, 1000), (70, 70, 30), (3, 200, 7)])
+def test_every_star_is_used_where_the_sizes_differ(stars_s, stars_o, block):
+    pairs = transport_pairs(draw(stars_s, 2), draw(stars_o, 2, seed=1), block, 1.0, seeded())
+    assert set(pairs.synth.tolist()) == set(range(stars_s))
+    assert set(pairs.obs.tolist()) == set(range(stars_o))
+
+
+def test_partial_transport_leaves_outliers_unpaired():
+    obs = draw(80, 3)
+    outliers = 50 + draw(20, 3, seed=1)
+    synth = torch.cat([obs + 0.01 * draw(80, 3, seed=2), outliers])
+    # Blocks hold all 100 synthetic stars, and observed ones in the share that has partners.
+    whole = transport_pairs(synth, torch.cat([obs, obs[:20]]), block=100, share=1.0, generator=seeded())
+    partial = transport_pairs(synth, torch.cat([obs, obs[:20]]), block=100, share=0.6, generator=seeded())
+    assert (whole.synth >= 80).sum() == 20
+    assert len(partial.synth) == 60
+    assert (partial.synth < 80).all()
+
+
+def test_pairs_are_drawn_by_seed():
+    synth, obs = draw(60, 3), draw(60, 3, seed=1)
+    first, again, other = (transport_pairs(synth, obs, 20, 1.0, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first.obs, again.obs)
+    assert not torch.equal(first.obs[first.synth.argsort()], other.obs[other.synth.argsort()])
+
+
+def test_the_metric_of_a_gap_whitens_it():
+    mixing = torch.linalg.qr(draw(5, 5))[0] * torch.tensor([3.0, 2.0, 1.0, 0.5, 0.0])
+    gap = draw(4000, 5, seed=1) @ mixing.T + 7.0
+    metric = gap_metric(gap)
+    covariance = np.cov(gap.numpy().T) + 0.01 * np.eye(5)
+    np.testing.assert_allclose((metric.T @ metric).numpy(), np.linalg.inv(covariance), rtol=2e-3, atol=1e-3)
+    torch.testing.assert_close(metric, metric.T, rtol=1e-4, atol=1e-5)
+
+
+def test_the_metric_of_the_gap_finds_more_true_partners():
+    """A gap in three of twelve directions hides who is alike; once it is known, the other nine tell."""
+    stars, right = 300, {}
+    synth = draw(stars, 12)
+    gap = torch.cat([3 * draw(stars, 3, seed=1), 0.2 * draw(stars, 9, seed=2)], dim=1)
+    obs, metric = synth + gap, torch.eye(12)
+    for metric_of in ("space", "gap"):
+        pairs = transport_pairs(synth @ metric, obs @ metric, stars, 1.0, seeded())
+        right[metric_of] = (pairs.synth == pairs.obs).float().mean().item()
+        metric = gap_metric(obs[pairs.obs] - synth[pairs.synth])
+    assert right["space"] < 0.5
+    assert right["gap"] > right["space"] + 0.3
+
+
+def test_the_sliced_distance_of_a_permuted_copy_is_zero():
+    a = draw(50, 6)
+    assert sliced_wasserstein(a, a[torch.randperm(50, generator=seeded())], 32, seeded(1)).item() == 0
+
+
+def test_the_sliced_distance_of_a_shift_is_its_closed_form():
+    a = draw(200, 1)
+    assert sliced_wasserstein(a, a + 3, 8, seeded(1)).item() == pytest.approx(9, rel=1e-5)
+    # In K dimensions a shift d leaves |d|^2 / K on the average direction.
+    shift = torch.tensor([1.0, 2.0, -2.0, 0.0])
+    a = draw(200, 4)
+    assert sliced_wasserstein(a, a + shift, 20000, seeded(1)).item() == pytest.approx(9 / 4, rel=0.02)
+
+
+def test_the_sliced_distance_of_a_stretch_is_its_closed_form():
+    a = draw(500, 1)
+    expected = a.square().mean().item()  # sorting a and 2 a pairs them, (2 a - a)^2
+    assert sliced_wasserstein(a, 2 * a, 8, seeded(1)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_sliced_distance_pulls_one_set_onto_the_other():
+    a, b = draw(50, 2).requires_grad_(), draw(50, 2, seed=1) + 2
+    sliced_wasserstein(a, b, 64, seeded()).backward()
+    assert (-a.grad.mean(dim=0) > 0).all()

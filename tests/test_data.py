@@ -1,0 +1,195 @@
+"""cyclegan/data.py: batches in pairs, where a run goes on, and domains that do not fit told at the door."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import SkyDomain, toy_wavelength
+from omegaconf import OmegaConf
+
+from cyclegan.alignment import Pairs
+from cyclegan.data import MatchedBatches, PairedBatches, SpectraData
+from cyclegan.spectra import Components, Pixels, Spectra
+from cyclegan.translator import build_translator
+from emulator.command import InputError
+
+
+def numbered(n):
+    """Spectra whose flux is the number of their row."""
+    flux = torch.arange(float(n))[:, None]
+    return Spectra(flux, torch.ones(n, 1), torch.ones(n, 1, dtype=torch.bool))
+
+
+PAIRS = Pairs(torch.arange(30), torch.arange(30).flip(0))
+
+
+def make_batches(steps=10, size=8, pairing=lambda: PAIRS, seed=1):
+    return PairedBatches(numbered(30), numbered(30), pairing, size, steps, seed)
+
+
+def stars_of(batches):
+    return [(batch.synth.flux[:, 0].tolist(), batch.obs.flux[:, 0].tolist()) for batch in batches]
+
+
+def test_rows_of_a_batch_are_partners():
+    for synth, obs in stars_of(make_batches()):
+        assert [29 - star for star in synth] == obs
+
+
+def test_an_epoch_has_its_steps_and_uses_all_stars_in_turn():
+    stars = stars_of(make_batches(steps=10))
+    assert len(stars) == 10
+    assert {len(synth) for synth, _ in stars} == {8}
+    for first in range(0, 9, 3):  # three full batches of the thirty stars, then a new order
+        assert len({star for synth, _ in stars[first : first + 3] for star in synth}) == 24
+
+
+def test_fewer_pairs_than_a_batch_make_smaller_batches():
+    assert [len(synth) for synth, _ in stars_of(make_batches(steps=3, size=100))] == [30, 30, 30]
+
+
+def test_pairs_are_made_once_when_the_first_batch_is_asked_for():
+    asked = []
+    batches = make_batches(pairing=lambda: asked.append(1) or PAIRS)
+    assert asked == []
+    stars_of(batches)
+    assert asked == [1]
+
+
+@pytest.mark.parametrize("position", [1, 5, 9])
+def test_a_run_resumes_at_the_very_next_batch_with_the_same_pairs(position):
+    stars, interrupted = stars_of(make_batches()), make_batches()
+    batches = iter(interrupted)
+    for _ in range(position):
+        next(batches)
+    resumed = make_batches(pairing=lambda: pytest.fail("the pairs came with the state"))
+    resumed.load_state_dict(interrupted.state_dict())
+    assert stars_of(resumed) == stars[position:]
+
+
+def test_a_state_of_an_epoch_that_was_over_begins_the_next_afresh():
+    over = make_batches()
+    stars_of(over)
+    fresh, asked = make_batches(seed=2, pairing=lambda: asked.append(1) or PAIRS), []
+    fresh.load_state_dict(over.state_dict())
+    assert stars_of(fresh) == stars_of(make_batches(seed=2))
+    assert asked == [1]
+
+
+def test_matched_stars_come_whole_and_in_order():
+    batches = MatchedBatches(numbered(230), numbered(230))
+    assert len(batches) == len(list(batches)) == 3
+    assert [star for synth, _ in stars_of(batches) for star in synth] == list(range(230))
+
+
+def make_data(synth, obs, **changes):
+    settings = {"batch_size": 16, "steps": 5, "seed": 3, "paired": True, "block": 400, "share": 1.0} | changes
+    return SpectraData(synth, obs, **settings)
+
+
+def test_different_pixel_counts_are_told_with_both(sky, domains):
+    obs = SkyDomain(sky.obs, sky.val_obs, toy_wavelength()[:-2])
+    with pytest.raises(InputError, match="expected as many pixels in both, got 203 in synth, 201 in obs"):
+        make_data(domains[0], obs)
+
+
+def test_different_wavelengths_are_told_with_both(sky, domains):
+    moved = toy_wavelength()
+    moved[70] += 0.1
+    obs = SkyDomain(sky.obs, sky.val_obs, moved)
+    here = f"{toy_wavelength()[70]:.3f} A in synth and {moved[70]:.3f} A in obs at pixel 70"
+    with pytest.raises(InputError, match=f"expected the same wavelengths in both, got {here}"):
+        make_data(domains[0], obs)
+
+
+def test_different_numbers_of_matched_stars_are_told_with_both(sky, domains):
+    obs = SkyDomain(sky.obs, sky.val_obs.rows(slice(50)))
+    with pytest.raises(InputError, match="expected the same stars in 'val' of both, got 60 in synth, 50 in obs"):
+        make_data(domains[0], obs)
+
+
+def test_no_star_is_drawn_for_both_domains(domains):
+    """An emulated domain draws the same stars for the same seed: training would not be unpaired."""
+    data = make_data(*domains)
+    spaces = data.make_spaces(8)
+    for epoch in range(30):
+        data.coordinates(spaces, epoch)
+    synth, obs = (set(domain.seeds) for domain in domains)
+    assert len(synth) == len(obs) == 30
+    # The noise of a draw has the seed after that of its stars.
+    assert not {seed + noise for seed in synth for noise in (0, 1)} & {seed + noise for seed in obs for noise in (0, 1)}
+
+
+def test_spaces_are_components_or_pixels(domains, sky):
+    data = make_data(*domains)
+    for space, side in zip(data.make_spaces(8), (sky.synth, sky.obs), strict=True):
+        assert isinstance(space, Components)
+        assert space.width == 8
+        torch.testing.assert_close(space.mean, side.flux.mean(dim=0), rtol=0, atol=1e-5)
+    synth, obs = data.make_spaces(None)
+    assert isinstance(synth, Pixels)
+    assert torch.equal(synth.weight, obs.weight)
+
+
+def test_coordinates_are_the_projected_draw(domains, sky):
+    data = make_data(*domains)
+    spaces = data.make_spaces(8)
+    for space, side, drawn in zip(spaces, (sky.synth, sky.obs), data.coordinates(spaces, 0), strict=True):
+        torch.testing.assert_close(drawn.flux, space.project(side).flux)
+
+
+def test_a_file_is_projected_once(domains):
+    for domain in domains:
+        domain.fixed = True
+    data = make_data(*domains)
+    spaces = data.make_spaces(8)
+    first, second = data.coordinates(spaces, 0), data.coordinates(spaces, 1)
+    assert first.synth.flux is second.synth.flux
+    assert first.obs.flux is second.obs.flux
+
+
+def make_translator(data):
+    spaces = data.make_spaces(8)
+    stars = data.coordinates(spaces, 0)
+    scale = torch.cat([side.flux for side in stars]).std(dim=0)
+    networks = OmegaConf.create({"kind": "dense", "shared": 3, "split": 1, "width": 8})
+    return build_translator(networks, spaces, scale), stars
+
+
+def test_pairs_are_of_like_stars_and_improve_the_metric_for_the_next(domains):
+    data = make_data(*domains)
+    translator, stars = make_translator(data)
+    alike = [data.pair(translator, stars, epoch) for epoch in range(3)]
+    by_chance = make_data(*domains, paired=False).pair(translator, stars, 0)
+
+    def unlike(pairs):
+        """In the three leading components, which are those of the three labels."""
+        return (stars.synth.flux[pairs.synth, :3] - stars.obs.flux[pairs.obs, :3]).square().mean().item()
+
+    assert max(map(unlike, alike)) < 0.3 * unlike(by_chance)
+    assert data.metric.shape == (8, 8)
+
+
+def test_the_metric_is_kept_in_a_checkpoint(domains):
+    data, resumed = make_data(*domains), make_data(*domains)
+    translator, stars = make_translator(data)
+    data.pair(translator, stars, 0)
+    resumed.load_state_dict(data.state_dict())
+    first, again = (side.pair(translator, stars, 1) for side in (data, resumed))
+    assert torch.equal(first.synth, again.synth)
+    assert torch.equal(first.obs, again.obs)
+
+
+def test_the_loader_of_an_epoch_is_the_same_whenever_it_is_made(domains):
+    """What a resumed run relies on: an epoch depends on its number and the seed, not on what came before."""
+
+    def batches(epoch, seed):
+        data = make_data(*domains, paired=False, seed=seed)
+        translator, _ = make_translator(data)
+        data.trainer = SimpleNamespace(current_epoch=epoch, lightning_module=SimpleNamespace(translator=translator))
+        return [batch.synth.flux for batch in data.train_dataloader()]
+
+    first, again, later, other = batches(0, 3), batches(0, 3), batches(1, 3), batches(0, 4)
+    assert all(map(torch.equal, first, again))
+    assert not any(map(torch.equal, first, later))
+    assert not any(map(torch.equal, first, other))

@@ -1,0 +1,102 @@
+"""cyclegan/losses.py: each against a line of NumPy, and its optimum."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cyclegan.losses import GAN_LOSSES, covariance, distance
+from cyclegan.spectra import Spectra
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_distance_is_the_mean_weighted_square_over_usable_coordinates():
+    prediction, flux, error = draw(5, 7), draw(5, 7, seed=1), 0.1 + draw(5, 7, seed=2).abs()
+    mask = draw(5, 7, seed=3) > 0
+    expected = (((prediction - flux) / error).numpy()[mask.numpy()] ** 2).mean()
+    assert distance(prediction, Spectra(flux, error, mask)).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_one_error_a_star_counts_for_all_its_coordinates():
+    prediction, flux, mask = draw(5, 7), draw(5, 7, seed=1), torch.ones(5, 7, dtype=torch.bool)
+    error = torch.tensor([[0.5], [1.0], [2.0], [4.0], [8.0]])
+    expected = ((prediction - flux).numpy() ** 2 / error.numpy() ** 2).mean()
+    assert distance(prediction, Spectra(flux, error, mask)).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+def test_masked_coordinates_have_no_pull(value):
+    flux, error, mask = draw(4, 6), torch.ones(4, 6), torch.ones(4, 6, dtype=torch.bool)
+    mask[:, 2] = False
+    prediction = draw(4, 6, seed=1).requires_grad_()
+    clean = distance(prediction, Spectra(flux, error, mask))
+    flux = flux.clone()
+    flux[:, 2] = value
+    dirty = distance(prediction, Spectra(flux, error, mask))
+    (gradient,) = torch.autograd.grad(dirty, prediction)
+    assert dirty.item() == clean.item()
+    assert gradient.isfinite().all()
+    assert (gradient[:, 2] == 0).all()
+    assert (gradient[:, 3] != 0).all()
+
+
+def test_a_star_without_usable_coordinates_costs_nothing():
+    spectra = Spectra(draw(3, 4), torch.ones(3, 4), torch.zeros(3, 4, dtype=torch.bool))
+    assert distance(draw(3, 4, seed=1), spectra).item() == 0
+
+
+def test_covariance_is_the_mean_squared_correlation():
+    a, b = draw(50, 3), draw(50, 2, seed=1) + 0.7 * draw(50, 2)
+    expected = (np.corrcoef(a.numpy().T, b.numpy().T)[:3, 3:] ** 2).mean()
+    assert covariance(a, b).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_covariance_forgets_scale_and_offset():
+    a, b = draw(50, 3), draw(50, 2, seed=1)
+    assert covariance(a, 100 * b - 3).item() == pytest.approx(covariance(a, b).item(), rel=1e-4)
+
+
+def test_covariance_with_no_split_latent_is_zero():
+    assert covariance(draw(5, 3), torch.zeros(5, 0)).item() == 0
+
+
+def test_covariance_of_a_constant_has_a_finite_gradient():
+    constant = torch.zeros(5, 1, requires_grad=True)
+    covariance(draw(5, 3), constant).backward()
+    assert constant.grad.isfinite().all()
+
+
+FORMULAS = {
+    "bce": lambda d, real: np.log1p(np.exp(-d if real else d)).mean(),
+    "least_squares": lambda d, real: ((d - real) ** 2).mean(),
+    "hinge": lambda d, real: np.log1p(np.exp(1 - d if real else 1 + d)).mean(),
+}
+
+
+@pytest.mark.parametrize("real", [True, False])
+@pytest.mark.parametrize("name", GAN_LOSSES)
+def test_each_gan_loss_is_its_formula(name, real):
+    logits = draw(20, 1)
+    assert GAN_LOSSES[name](logits, real).item() == pytest.approx(FORMULAS[name](logits.numpy(), real), rel=1e-5)
+
+
+# Where half of what a discriminator is shown is real, the best answer to it: d/dlogit (real + fake) = 0.
+UNDECIDED = {"bce": 0.0, "least_squares": 0.5, "hinge": 0.0}
+
+
+@pytest.mark.parametrize("name", GAN_LOSSES)
+def test_a_discriminator_that_cannot_tell_does_best_in_the_middle(name):
+    logits = torch.linspace(-2, 2, 81)
+    losses = torch.stack([GAN_LOSSES[name](d, True) + GAN_LOSSES[name](d, False) for d in logits])
+    assert logits[losses.argmin()].item() == pytest.approx(UNDECIDED[name], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", GAN_LOSSES)
+def test_a_translation_gains_by_being_judged_real(name):
+    logit = torch.tensor([[-1.0]], requires_grad=True)
+    GAN_LOSSES[name](logit, True).backward()
+    assert logit.grad.item() < 0

@@ -1,0 +1,161 @@
+"""cyclegan/translator.py: the maps as the method writes them, their identical start, and the split latent's start."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from cyclegan.alignment import transport_pairs
+from cyclegan.spectra import Pixels, Spectra, masked_mean, pooled_components, typical_weight
+from cyclegan.translator import build_discriminators, build_translator
+
+
+def networks(**changes):
+    start = {"kind": "dense", "shared": 3, "split": 1, "components": 12, "width": 16, "channels": [4, 8]}
+    return OmegaConf.create(start | changes)
+
+
+def make_translator(sky, **changes):
+    """A translator for the sky, with the coordinates of its training stars."""
+    torch.manual_seed(0)
+    config = networks(**changes)
+    if config.kind == "dense":
+        spaces = pooled_components(sky.synth, sky.obs, config.components)
+    else:
+        weight = typical_weight(sky.obs)
+        spaces = tuple(Pixels(masked_mean(side), weight.clone()) for side in (sky.synth, sky.obs))
+    x_s, x_o = (space.project(side).flux for space, side in zip(spaces, (sky.synth, sky.obs), strict=True))
+    scale = torch.cat([x_s, x_o]).std(dim=0).clamp_min(1e-3)
+    return build_translator(config, spaces, scale), x_s, x_o, scale
+
+
+def stir(translator):
+    """Move every parameter off its start, so that no map equals another by chance."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in translator.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("split", [0, 1, 2])
+def test_crossing_is_the_method_letter_by_letter(sky, kind, split):
+    translator, x_s, x_o, _ = make_translator(sky, kind=kind, split=split)
+    stir(translator)
+    x_s, x_o = x_s[:7], x_o[:7]
+    c = translator.cross(x_s, x_o)
+    E_s, E_o, G_s, G_o = translator.encoder_s, translator.encoder_o, translator.generator_s, translator.generator_o
+    nothing = torch.zeros(7, 0)
+    (z_s, _), (z_o, z_split) = E_s(x_s), E_o(x_o)
+    so, os = G_o(z_s, z_split), G_s(z_o, nothing)
+    expected = {
+        "ss": G_s(z_s, nothing),
+        "oo": G_o(z_o, z_split),
+        "so": so,
+        "os": os,
+        "sos": G_s(E_o(so)[0], nothing),
+        "oso": G_o(E_s(os)[0], z_split),
+        "z_s": z_s,
+        "z_o": z_o,
+        "z_so": E_o(so)[0],
+        "z_os": E_s(os)[0],
+        "split_o": z_split,
+        "split_so": E_o(so)[1],
+    }
+    for name, tensor in c._asdict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+def test_both_domains_start_the_same(sky, kind):
+    translator, x_s, _, _ = make_translator(sky, kind=kind)
+    for one, other in ((translator.encoder_s, translator.encoder_o), (translator.generator_s, translator.generator_o)):
+        others = dict(other.named_parameters())
+        for name, parameter in one.named_parameters():
+            assert "split" in name or torch.equal(parameter, others[name]), name
+    torch.testing.assert_close(translator.encoder_s(x_s)[0], translator.encoder_o(x_s)[0])
+
+
+def test_the_start_is_the_mean_shift(sky):
+    """Of theory within the shared latents' span, for an observed star of no split latent: nothing is learnt yet."""
+    translator, x_s, _, _ = make_translator(sky, shared=8)
+    coordinates = x_s.clone()
+    coordinates[:, 8:] = 0
+    flux = translator.space_s.restore(coordinates)
+    synth = Spectra(flux, sky.synth.error, sky.synth.mask)
+    shift = sky.obs.flux.mean(dim=0) - sky.synth.flux.mean(dim=0)
+    translated = translator.synth_to_obs(synth, torch.zeros(len(flux), 1))
+    torch.testing.assert_close(translated, flux + shift, rtol=0, atol=2e-5)
+
+
+def test_spectra_and_coordinates_are_translated_alike(sky):
+    translator, _, _, _ = make_translator(sky)
+    stir(translator)
+    x_s, x_o = translator.space_s.project(sky.val_synth).flux, translator.space_o.project(sky.val_obs).flux
+    c = translator.cross(x_s, x_o)
+    assert torch.equal(translator.synth_to_obs(sky.val_synth, c.split_o), translator.space_o.restore(c.so))
+    assert torch.equal(translator.obs_to_synth(sky.val_obs), translator.space_s.restore(c.os))
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+def test_tied_networks_are_one_at_the_mean_of_both(sky, kind):
+    translator, *_ = make_translator(sky, kind=kind)
+    stir(translator)
+    before = {name: parameter.clone() for name, parameter in translator.named_parameters()}
+    translator.tie()
+    for name, parameter in translator.named_parameters():
+        if "_s." not in name:
+            continue
+        twin = name.replace("_s.", "_o.")
+        if parameter.shape != before[twin].shape:  # the split latent is the observed domain's own
+            assert torch.equal(dict(translator.named_parameters())[twin], before[twin])
+            continue
+        assert torch.equal(parameter, dict(translator.named_parameters())[twin])
+        torch.testing.assert_close(parameter, (before[name] + before[twin]) / 2)
+
+
+@pytest.mark.parametrize("wrong", [0, 100])
+def test_the_split_latent_starts_as_what_only_observed_stars_have(sky, wrong):
+    """Also where a quarter of the pairs is wrong, whose labels differ by more than anything else does."""
+    translator, x_s, x_o, _ = make_translator(sky)
+    pairs = transport_pairs(x_s, x_o, 400, 1.0, torch.Generator().manual_seed(0))
+    synth, obs = pairs.synth.clone(), pairs.obs
+    synth[:wrong] = synth[:wrong].roll(1)
+    translator.start_split(x_s[synth], x_o[obs])
+    _, split = translator.encoder_o(x_o)
+    assert torch.corrcoef(torch.stack([split[:, 0], sky.own]))[0, 1].abs() > 0.9
+    assert split.std().item() == pytest.approx(1, abs=0.3)
+
+    # A unit of it adds its own spectrum, off what labels do.
+    shared = torch.zeros(1, 3)
+    unit = (translator.generator_o(shared, torch.ones(1, 1)) - translator.generator_o(shared, torch.zeros(1, 1)))[0]
+    unit = translator.space_o.restore(unit[None]) - translator.space_o.mean
+    assert torch.nn.functional.cosine_similarity(unit, sky.own_spectrum[None]).abs() > 0.9
+
+
+def test_the_split_latent_starts_the_same_whatever_memory_held_before(sky):
+    weights = set()
+    for seed in range(10):
+        translator, x_s, x_o, _ = make_translator(sky)
+        dirt = [torch.full((n,), seed, dtype=torch.int32) for n in (8, 10, 12, 16) for _ in range(20)]
+        del dirt
+        translator.start_split(x_s, x_o)
+        weights.add(translator.encoder_o.split_linear.weight.detach().numpy().tobytes())
+    assert len(weights) == 1
+
+
+@pytest.mark.parametrize("split", [0, 2])
+def test_the_start_of_split_latents_is_for_any_width(sky, split):
+    translator, x_s, x_o, _ = make_translator(sky, split=split)
+    translator.start_split(x_s, x_o)
+    assert translator.encoder_o(x_o)[1].shape == (400, split)
+    assert all(parameter.isfinite().all() for parameter in translator.parameters())
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("split", [0, 1])
+def test_discriminators_fit_the_translator(sky, kind, split):
+    translator, x_s, x_o, scale = make_translator(sky, kind=kind, split=split)
+    judge_s, judge_o = build_discriminators(networks(kind=kind, split=split), translator, scale)
+    c = translator.cross(x_s[:5], x_o[:5])
+    assert judge_s(c.os, c.z_o).shape == (5, 1)
+    assert judge_o(c.so, torch.cat([c.z_s, c.split_so], dim=1)).shape == (5, 1)
