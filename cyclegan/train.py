@@ -167,9 +167,6 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
             "ignore", ".*does not have many workers.*|.*Experiment logs directory.*|.*exists and is not empty.*"
         )
         trainer.fit(module, data, ckpt_path=last if checkpoint else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    trainer.save_checkpoint(last, False)
 
     module.cpu()
     val_synth, val_obs = (domain.matched("val").to("cpu") for domain in (synth, obs))
@@ -244,10 +241,10 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         if trainer.global_step % self.every == 0 and not trainer.is_last_batch:
-            trainer.save_checkpoint(self.path, weights_only=False)
+            trainer.save_checkpoint(self.path, False)  # not the weights alone
 
     def on_validation_end(self, trainer: Trainer, *_: object) -> None:
-        trainer.save_checkpoint(self.path, weights_only=False)
+        trainer.save_checkpoint(self.path, False)  # not the weights alone
 
 
 def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig, Path]:
