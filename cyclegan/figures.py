@@ -112,13 +112,22 @@ def plot_stars(
     for residual, color, label in ((before, BEFORE, "before"), (after, AFTER, "after")):
         rms = np.sqrt((residual**2).mean(axis=0))
         whole.plot(
-            with_gaps(x, x), with_gaps(rms, x), color=color, lw=0.6, label=f"{label}: median {np.median(rms):.4f}"
+            with_gaps(x, x),
+            with_gaps(rms, x),
+            color=color,
+            lw=0.6,
+            label=f"{label}: {np.sqrt((rms**2).mean()):.4f} overall",
         )
     noise = np.sqrt((sigma**2).mean(axis=0))
     whole.plot(
-        with_gaps(x, x), with_gaps(noise, x), color="black", lw=0.6, label=f"stated error: {np.median(noise):.4f}"
+        with_gaps(x, x),
+        with_gaps(noise, x),
+        color="black",
+        lw=0.6,
+        label=f"stated error: {np.sqrt((noise**2).mean()):.4f}",
     )
     whole.set_yscale("log")
+    whole.set_ylim(top=4 * np.sqrt((before**2).mean(axis=0)).max())  # room for the legend
     whole.set_xlim(x[0], x[-1])
     whole.set_title(f"root mean square residual of {len(flux_o)} matched stars", loc="left", fontsize=10)
     whole.set_ylabel("flux")
