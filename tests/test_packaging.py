@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+MAKE = ("make", "--no-print-directory")  # which it prints where make itself runs the tests
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_the_readme_starts_with_the_two_commands():
 @pytest.fixture(scope="module")
 def targets():
     """What `make help` says: targets with what they do."""
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run([*MAKE, "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return dict(line.removeprefix("make ").split(maxsplit=1) for line in listed.splitlines())
 
 
@@ -77,7 +78,7 @@ def test_make_help_lists_every_target(targets):
 )
 def test_a_target_installs_and_runs_its_command(target, command):
     planned = subprocess.run(
-        ["make", "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True
+        [*MAKE, "--dry-run", "--always-make", target], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert planned[-1].endswith(command)
     assert any("pip install" in line and "--constraint constraints.txt" in line for line in planned[:-1])

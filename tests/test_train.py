@@ -58,7 +58,7 @@ def test_the_scores_have_every_key(scores):
     assert set(scores) == keys
     assert scores["steps"] == 16
     assert scores["seed"] == 1
-    assert scores["versions"]["torch"] == torch.__version__
+    assert scores["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]  # the build is not always told
     assert scores["floor_synth_obs"] < scores["shift_synth_obs"] < scores["gap_synth_obs"]
     assert scores["floor_synth_obs"] == pytest.approx(1, abs=0.1)
 
