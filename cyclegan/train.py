@@ -286,7 +286,9 @@ def main(config: DictConfig) -> None:
                 print(f"error: {error}", file=sys.stderr)
                 return
             if isinstance(error, TrainingDivergedError):
-                print(f"error: {error}; the last good checkpoint is in {folder}", file=sys.stderr)
+                kept = folder / f"{LAST}.ckpt"
+                where = f"the last good checkpoint is {kept}" if kept.exists() else "before the first checkpoint"
+                print(f"error: {error}; {where}", file=sys.stderr)
                 raise SystemExit(1) from None
             if not (folder / "config.yaml").exists():
                 discard(folder)  # nothing came of it

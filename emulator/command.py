@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,8 +100,10 @@ def errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        lines = (line.strip() for line in str(error).splitlines())
-        print("error: " + " ".join(line for line in lines if line), file=sys.stderr)
+        message = " ".join(str(error).split())
+        # Hydra's advice to force a mistyped key in would only be refused in turn.
+        message = re.sub(r"To append to your config use \S+", "The keys are those that --cfg job prints", message)
+        print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

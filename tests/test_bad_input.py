@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 CONFIGURATIONS = {
-    "a mistyped key": (["trainer.stepz=3"], ["trainer.stepz"]),
+    "a mistyped key": (["trainer.stepz=3"], ["trainer.stepz", "--cfg job"]),
+    "files that are not named": (["+experiment=theory2data"], ["path'", "expected a value, got none"]),
     "an added key": (["+typo=1"], ["unknown config key 'typo'", "networks"]),
     "an added key in a group": (["+trainer.stepz=3"], ["unknown config key 'trainer.stepz'", "steps"]),
     "a key below a value": (["+seed.x=3"], ["seed"]),
