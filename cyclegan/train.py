@@ -44,7 +44,7 @@ EXAMPLES = 3  # stars to draw
 def find_or_train_emulator(path: Path, folder: Path) -> Payne:
     """The emulator kept at `path`; where there is none, one trained on the built-in grid, and kept there."""
     if not path.exists():
-        log.info("no emulator at %s: making the grid of spectra and training one, about 8 minutes, once", path)
+        log.info("no emulator at %s: making the grid of spectra and training one, about 6 minutes, once", path)
         train_payne(load_config([f"output={path}"]), folder)
     return Payne.load(path)
 
