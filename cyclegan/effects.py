@@ -23,7 +23,7 @@ def photon_noise(flux: Tensor, profile: Tensor, generator: torch.Generator) -> S
     and scatters by 15 % from pixel to pixel.
     """
     stars, pixels = flux.shape
-    ratio = torch.rand(stars, 1, generator=generator, device=flux.device) * 1.0
+    ratio = torch.rand(stars, 1, generator=generator, device=flux.device)
     snr = SNR_LOW * (SNR_HIGH / SNR_LOW) ** ratio
     scatter = torch.randn(stars, pixels, generator=generator, device=flux.device).mul_(0.15).add_(1).abs_()
     error = profile * scatter / snr + 1e-3
