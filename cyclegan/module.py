@@ -93,7 +93,7 @@ class CycleGAN(LightningModule):
                 group["lr"] = rate * learning_rate_at(step / self.steps)
 
         crossing = self.translator.cross(batch.synth.flux, batch.obs.flux)
-        exhibits = self.exhibits(batch, crossing, step)
+        exhibits = self.exhibits(batch, crossing, step) if adversarial or self.weights.sliced_wasserstein else None
         terms = {}
         if adversarial:
             terms["discriminators"] = self.discriminator_loss(exhibits, crossing)
@@ -157,7 +157,7 @@ class CycleGAN(LightningModule):
         )
 
     def translator_losses(
-        self, batch: Batch, crossing: Crossing, exhibits: Exhibits, step: int, adversarial: bool
+        self, batch: Batch, crossing: Crossing, exhibits: Exhibits | None, step: int, adversarial: bool
     ) -> dict[str, tuple[float, Tensor]]:
         """Every term with its weight at this step; those of weight 0 are not computed."""
         (x_s, x_o), c, w = batch, crossing, self.weights

@@ -59,10 +59,6 @@ class Components(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("basis", basis)
 
-    @property
-    def width(self) -> int:
-        return self.basis.shape[1]
-
     def project(self, spectra: Spectra) -> Spectra:
         """Spectra (B, P) -> coefficients (B, K); masked pixels have no pull on them."""
         residual = (spectra.flux - self.mean) * self.weight
@@ -100,10 +96,6 @@ class Pixels(nn.Module):
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("weight", weight)
-
-    @property
-    def width(self) -> int:
-        return len(self.mean)
 
     def project(self, spectra: Spectra) -> Spectra:
         """Spectra (B, P) -> standardised pixels (B, P), masked ones at the mean."""

@@ -28,7 +28,7 @@ from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_featur
 from cyclegan.figures import plot_history, plot_stars, read_history
 from cyclegan.logs import RunProgress, csv_logger, wandb_logger
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
-from cyclegan.scores import SCORES, control_scores, matched_scores
+from cyclegan.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
 from cyclegan.spectra import Spectra
 from cyclegan.translator import build_discriminators, build_translator
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
@@ -212,7 +212,7 @@ def draw_figures(
         plot_history(read_history(folder / "metrics.csv"), controls).savefig(unfinished, dpi=110)
     translator = module.translator.eval()
     translated = []
-    for x_s, x_o in zip(synth.chunks(100), obs.chunks(100), strict=True):
+    for x_s, x_o in zip(synth.chunks(SCORE_BATCH), obs.chunks(SCORE_BATCH), strict=True):
         _, split = translator.encoder_o(translator.space_o.project(x_o).flux)
         translated.append(translator.synth_to_obs(x_s, split))
     so = torch.cat(translated)

@@ -124,7 +124,7 @@ def test_spaces_are_components_or_pixels(domains, sky):
     data = make_data(*domains)
     for space, side in zip(data.make_spaces(8), (sky.synth, sky.obs), strict=True):
         assert isinstance(space, Components)
-        assert space.width == 8
+        assert space.basis.shape[1] == 8
         torch.testing.assert_close(space.mean, side.flux.mean(dim=0), rtol=0, atol=1e-5)
     synth, obs = data.make_spaces(None)
     assert isinstance(synth, Pixels)
