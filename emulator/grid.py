@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from emulator.command import InputError, written_whole
 from emulator.labels import LABELS, draw_grid_stars
+from emulator.lines import Lines
 from emulator.synthesis import synthesize
 
 FORMAT_VERSION = 1
@@ -37,19 +38,30 @@ def apogee_wavelength() -> np.ndarray:
     return 10.0 ** (4.179 + 6e-6 * pixels)
 
 
-def make_grid(path: str | Path, n: int, seed: int, wavelength: np.ndarray, workers: int | None = None) -> None:
+BUILT_IN = "built-in"  # what a grid says of its line list if it is the synthesiser's own
+
+
+def make_grid(
+    path: str | Path,
+    n: int,
+    seed: int,
+    wavelength: np.ndarray,
+    workers: int | None = None,
+    lines: Lines | None = None,
+) -> None:
     """Draw n stars, synthesise each at wavelength (P,) in `workers` processes (None: one a core), write the grid.
 
-    The file appears under its name only when complete.
+    lines: None for the built-in ones. The file appears under its name only when complete.
     """
     labels = draw_grid_stars(n, np.random.default_rng(seed))
     with written_whole(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(format_version=FORMAT_VERSION, medium="vacuum", seed=seed, label_names=list(LABELS))
+        file.attrs["lines"] = lines.fingerprint() if lines else BUILT_IN
         file["wavelength"], file["labels"] = wavelength, labels
         rows = file.create_dataset("spectra", (n, len(wavelength)), "float32")
         pool = ProcessPoolExecutor(workers or joblib.cpu_count(), get_context("spawn"), _start_worker)
         try:
-            stars = pool.map(partial(synthesize, wavelength=wavelength), labels, chunksize=4)
+            stars = pool.map(partial(synthesize, wavelength=wavelength, lines=lines), labels, chunksize=4)
             for row, flux in enumerate(tqdm(stars, "synthesising spectra", total=n, unit="star")):
                 rows[row] = flux
         finally:
@@ -62,8 +74,15 @@ def _start_worker() -> None:
     threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
 
 
-def find_or_make_grid(path: str | Path, n: int, seed: int, wavelength: np.ndarray, workers: int | None = None) -> None:
-    """Keep the built-in grid at `path` if it is the one that `make_grid` would write today, else make it.
+def find_or_make_grid(
+    path: str | Path,
+    n: int,
+    seed: int,
+    wavelength: np.ndarray,
+    workers: int | None = None,
+    lines: Lines | None = None,
+) -> None:
+    """Keep the synthetic grid at `path` if it is the one that `make_grid` would write today, else make it.
 
     "Today" includes the synthesiser: the first star is computed again and compared. Raises InputError where the file
     was not written by `make_grid`, rather than overwrite someone's data.
@@ -72,15 +91,17 @@ def find_or_make_grid(path: str | Path, n: int, seed: int, wavelength: np.ndarra
         with opened(path) as file:
             if "seed" not in file.attrs:
                 raise InputError(f"{path}: expected the built-in grid or nothing, got other data; use it as grid.path")
+            same_lines = file.attrs.get("lines", BUILT_IN) == (lines.fingerprint() if lines else BUILT_IN)
         grid = read_grid(path)
         labels = draw_grid_stars(n, np.random.default_rng(seed))
         if (
-            np.array_equal(grid.labels, labels)
+            same_lines
+            and np.array_equal(grid.labels, labels)
             and np.array_equal(grid.wavelength, wavelength)
-            and np.allclose(grid.spectra[0], synthesize(labels[0], wavelength), atol=1e-4)
+            and np.allclose(grid.spectra[0], synthesize(labels[0], wavelength, lines), atol=1e-4)
         ):
             return
-    make_grid(path, n, seed, wavelength, workers)
+    make_grid(path, n, seed, wavelength, workers, lines)
 
 
 class Grid(NamedTuple):

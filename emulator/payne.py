@@ -14,26 +14,35 @@ from emulator.command import InputError, written_whole
 from emulator.labels import UNITS, scale
 
 FORMAT = "payne 1"
+ACTIVATIONS = {"leaky_relu": nn.LeakyReLU, "sigmoid": nn.Sigmoid}
 
 
 class Payne(nn.Module):
     """Labels (B, L) in their own units -> continuum-normalised flux (B, P).
 
     The weights travel with what they need: label_low and label_high (L,), the range of labels trained on;
-    wavelength (P,), vacuum Angstrom, ascending; and label_names. The forward pass never clamps, so that gradients
-    by labels stay true everywhere: outside its range an emulator extrapolates, and `check_labels` tells.
+    wavelength (P,), vacuum Angstrom, ascending; label_names; and activation, one of ACTIVATIONS. The forward pass never
+    clamps, so that gradients by labels stay true everywhere: outside its range an emulator extrapolates, and
+    `check_labels` tells.
     """
 
     def __init__(
-        self, label_names: Sequence[str], label_low: Tensor, label_high: Tensor, wavelength: Tensor, width: int = 300
+        self,
+        label_names: Sequence[str],
+        label_low: Tensor,
+        label_high: Tensor,
+        wavelength: Tensor,
+        width: int = 300,
+        activation: str = "leaky_relu",
     ) -> None:
         super().__init__()
-        self.label_names = tuple(label_names)
+        self.label_names, self.activation = tuple(label_names), activation
         self.register_buffer("label_low", label_low.float())
         self.register_buffer("label_high", label_high.float())
         self.register_buffer("wavelength", wavelength.double())
+        nonlinear = ACTIVATIONS[activation]
         self.hidden = nn.Sequential(
-            nn.Linear(len(self.label_names), width), nn.LeakyReLU(), nn.Linear(width, width), nn.LeakyReLU()
+            nn.Linear(len(self.label_names), width), nonlinear(), nn.Linear(width, width), nonlinear()
         )
         self.output = nn.Linear(width, len(wavelength))
 
@@ -59,6 +68,25 @@ class Payne(nn.Module):
                 + f", the range the emulator was trained on, got {rows[row, column]:.6g} in row {row}"
             )
 
+    def on(self, wavelength: Tensor) -> "Payne":
+        """The same network for some of its pixels: those at wavelength (p,), vacuum Angstrom, ascending.
+
+        Raises InputError for a wavelength that is not among its own, to a part in ten million.
+        """
+        nearest = torch.bucketize(wavelength, (self.wavelength[1:] + self.wavelength[:-1]).cpu() / 2)
+        found = self.wavelength.cpu()[nearest]
+        missing = ~torch.isclose(found, wavelength.double(), rtol=1e-7, atol=0)
+        if missing.any():
+            pixel = int(missing.nonzero()[0])
+            raise InputError(
+                f"emulator: expected the spectra's wavelengths among its own {len(self.wavelength)} pixels, got"
+                f" {wavelength[pixel]:.3f} A at pixel {pixel}, where its nearest is {found[pixel]:.3f} A"
+            )
+        contents = self.contents()
+        for name in ("wavelength", "output.weight", "output.bias"):
+            contents["state"][name] = contents["state"][name][nearest]
+        return Payne.from_contents(contents, "emulator").to(self.wavelength.device)
+
     def contents(self) -> dict:
         """All that makes this network, as tensors and plain types: what a file or a checkpoint stores."""
         return {
@@ -66,6 +94,7 @@ class Payne(nn.Module):
             "medium": "vacuum",
             "label_names": list(self.label_names),
             "width": self.output.in_features,
+            "activation": self.activation,
             "state": {name: tensor.detach().cpu() for name, tensor in self.state_dict().items()},
         }
 
@@ -78,7 +107,8 @@ class Payne(nn.Module):
         try:
             state = contents["state"]
             ranges = (state[name] for name in ("label_low", "label_high", "wavelength"))
-            payne = cls(contents["label_names"], *ranges, width=contents["width"])
+            activation = contents.get("activation", "leaky_relu")  # the only one when files did not say
+            payne = cls(contents["label_names"], *ranges, contents["width"], activation)
             payne.load_state_dict(state)
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             problem = " ".join(str(error).split())

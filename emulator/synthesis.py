@@ -6,8 +6,10 @@ labels: the spectrum is then a smooth function of the labels.
 P is the number of pixels, N of lines, D of depth points. Opacities are in units of the continuous one at 5000 Angstrom.
 """
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy import fft
@@ -32,7 +34,9 @@ from emulator.atmosphere import (
 )
 from emulator.command import InputError
 from emulator.labels import ABUNDANCES, ELEMENTS, LABELS, UNITS
-from emulator.lines import LINES, SPECIES, Lines
+from emulator.lines import LINES, SPECIES, Lines, read_lines
+
+log = logging.getLogger(__name__)
 
 STEP = 5e-6  # of the grid, in ln(wavelength)
 CORE = 8  # pixels on each side of a line's centre that get the Voigt profile; beyond, it is a Lorentzian
@@ -49,6 +53,13 @@ RESOLUTION = 22500.0  # wavelength / full width at half maximum of the spectrogr
 WAVELENGTH_RANGE = (15150.0, 16960.0)  # vacuum Angstrom: the line list is complete here
 SUPPORTED = {"teff": (4000.0, 8000.0), "logg": (0.0, 5.5), "vmic": (0.0, 5.0), "vmacro": (0.0, 30.0)}
 SUPPORTED |= dict.fromkeys(ABUNDANCES, (-2.5, 1.0))
+
+# Where the strength of a line is looked for: teff, logg, at solar abundances.
+STRENGTH_STARS = [(t, g) for t in (4200.0, 4800.0, 5500.0, 6200.0, 6800.0) for g in (1.0, 2.5, 4.0, 5.0)]
+STRENGTH_STARS = [(teff, logg) for teff, logg in STRENGTH_STARS if teff < 6000.0 or logg >= 2.5]
+FAINT = 0.01  # of the continuous opacity: what is far from saturated, and as far above rounding
+WEAKEST = -8.0  # strength below which a line cannot be seen: it is some 2e-4 deep
+OUTSIDE = 20.0  # Angstrom beyond WAVELENGTH_RANGE from which lines still reach in
 
 OSCILLATOR = 2.654e-2  # pi e^2 / (m_e c), cm^2 Hz
 LEAST_BINDING = 0.2  # eV, of an upper level: Unsoeld's approximation is not trusted below
@@ -68,10 +79,59 @@ def _slope() -> np.ndarray:
 SLOPE = _slope()
 
 
-def synthesize(labels: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
+def own_lines(path: str | Path, medium: str | None = None) -> Lines:
+    """A line list of one's own, by `emulator.lines.read_lines`, with its lines' strengths: ready to synthesise with.
+
+    Lines outside WAVELENGTH_RANGE and those too weak to be seen are left out. What was read is reported. Raises
+    InputError if nothing is left.
+    """
+    lines = read_lines(path, medium)
+    (low, high), first, last = WAVELENGTH_RANGE, lines.wavelength[0], lines.wavelength[-1]
+    inside = _chosen(lines, (lines.wavelength >= low - OUTSIDE) & (lines.wavelength <= high + OUTSIDE))
+    if len(inside.wavelength) == 0:
+        raise InputError(f"{path}: expected lines from {low:g} to {high:g} A (vacuum), got {first:.2f} to {last:.2f}")
+    strength = line_strengths(inside)
+    kept = _chosen(replace(inside, strength=strength), strength >= WEAKEST)
+    if len(kept.wavelength) == 0:
+        got = f"none deeper than 10^{strength.max():.1f} of its wavelength"
+        raise InputError(f"{path}: expected lines with an equivalent width that can be seen, got {got}")
+    log.info(
+        "%s: %d lines from %.2f to %.2f A (vacuum); left out %d outside %g to %g A and %d too weak to be seen",
+        *(path, len(kept.wavelength), kept.wavelength[0], kept.wavelength[-1]),
+        *(len(lines.wavelength) - len(strength), low, high, len(strength) - len(kept.wavelength)),
+    )
+    return kept
+
+
+def _chosen(lines: Lines, rows: np.ndarray) -> Lines:
+    return Lines(*(column[rows] for column in vars(lines).values()))
+
+
+def line_strengths(lines: Lines) -> np.ndarray:
+    """log10 of equivalent width / wavelength, (N,), that unsaturated lines have in the star that shows them best."""
+    x = np.log(lines.wavelength)
+    coarse = np.linspace(x[0] - STEP, x[-1] + STEP, CONTINUUM_POINTS)
+    abundance = abundances({"Fe": 0.0})
+    strongest = np.full(len(x), np.finfo(float).tiny)
+    for teff, logg in STRENGTH_STARS:
+        gas = hydrostatic(teff, logg, abundance)
+        population = populations(gas, abundance)
+        reference = continuous_opacity(np.array([REFERENCE_WAVELENGTH]), gas)[0]
+        continuum = CubicSpline(coarse, continuous_opacity(np.exp(coarse) * 1e-4, gas) / reference)(x)
+        absorbers = np.array([population[name] for name in lines.species]) / reference
+        area = integrated_opacity(lines, np.arange(len(x)), gas, absorbers)
+        dilution = FAINT / np.maximum((area / continuum).max(axis=1), np.finfo(float).tiny)
+        flux = emergent_flux(x, continuum + dilution[:, None] * area, gas.temperature)
+        depth = 1.0 - flux / emergent_flux(x, continuum, gas.temperature)
+        strongest = np.maximum(strongest, depth / dilution)
+    return np.log10(strongest)
+
+
+def synthesize(labels: np.ndarray, wavelength: np.ndarray, lines: Lines | None = None) -> np.ndarray:
     """The spectrum of one star: flux over continuum, (P,) float32.
 
-    labels (L,) in the order and units of `emulator.labels.LABELS`; wavelength (P,) in vacuum Angstrom, ascending.
+    labels (L,) in the order and units of `emulator.labels.LABELS`; wavelength (P,) in vacuum Angstrom, ascending;
+    lines: None for the built-in ones.
     Elements without a label follow Fe. vmacro is the most probable speed of an isotropic Gaussian macroturbulence.
     Raises InputError where labels or wavelengths lie outside what the physics or the line list supports.
     """
@@ -80,7 +140,7 @@ def synthesize(labels: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
     star = dict(zip(LABELS, labels.tolist(), strict=True))
     abundance = abundances({element: star[name] for element, name in zip(ELEMENTS, ABUNDANCES, strict=True)})
     first, last = (round(np.log(end) / STEP) for end in wavelength[[0, -1]])
-    grid = make_grid(first - MARGIN, last + MARGIN)
+    grid = make_grid(first - MARGIN, last + MARGIN, lines or LINES)
     gas = hydrostatic(star["teff"], star["logg"], abundance)
     depth = 1.0 - normalised_flux(grid, gas, populations(gas, abundance), star["vmic"])
     depth = broaden(depth, star["vmacro"])
@@ -110,7 +170,7 @@ class Windows:
     """Lines that are followed equally far, up to half a window on each side of their centre pixel."""
 
     half: int  # pixels
-    line: np.ndarray  # (n,) index into LINES
+    line: np.ndarray  # (n,) index into the grid's lines
     first: np.ndarray  # (n,) where each window starts: pixel of the grid + PAD
     broadening: np.ndarray  # (n,), see `van_der_waals`
     offset: np.ndarray  # (n, 2 half + 1) of its pixels from the line's centre, in ln(wavelength), float32
@@ -118,30 +178,31 @@ class Windows:
 
 @dataclass(frozen=True)
 class Grid:
-    """What of a synthesis depends on the wavelengths alone."""
+    """What of a synthesis depends on the wavelengths and the line list alone."""
 
     x: np.ndarray  # (P,) ln(wavelength / Angstrom)
+    lines: Lines
     windows: tuple[Windows, ...]
 
 
 @lru_cache(maxsize=8)
-def make_grid(first: int, last: int) -> Grid:
+def make_grid(first: int, last: int, lines: Lines) -> Grid:
     """The grid of whole multiples of STEP from first to at least last, a multiple of NODE pixels long.
 
     A window is the first of HALF_WINDOWS that holds all a line adds to the continuous opacity above WING_LIMIT.
     """
     size = -(-(last - first + 1) // NODE) * NODE
-    centre = np.log(LINES.wavelength) / STEP - first
+    centre = np.log(lines.wavelength) / STEP - first
     pixel = np.round(centre).astype(int)
-    broadening = van_der_waals(LINES)
-    reach = np.sqrt(10**LINES.strength * broadening * HIGH_PRESSURE / (np.pi * WING_LIMIT)) / STEP
+    broadening = van_der_waals(lines)
+    reach = np.sqrt(10**lines.strength * broadening * HIGH_PRESSURE / (np.pi * WING_LIMIT)) / STEP
     choice = np.minimum(np.searchsorted(HALF_WINDOWS, reach), len(HALF_WINDOWS) - 1)
     windows = []
     for i, half in enumerate(HALF_WINDOWS):
         line = np.flatnonzero((choice == i) & (pixel >= -half) & (pixel < size + half))
         offset = STEP * (pixel[line, None] + np.arange(-half, half + 1) - centre[line, None])
         windows.append(Windows(half, line, pixel[line] - half + PAD, broadening[line], offset.astype(np.float32)))
-    return Grid(STEP * np.arange(first, first + size), tuple(windows))
+    return Grid(STEP * np.arange(first, first + size), lines, tuple(windows))
 
 
 def normalised_flux(grid: Grid, gas: Gas, population: dict[str, np.ndarray], vmic: float) -> np.ndarray:
@@ -156,13 +217,27 @@ def normalised_flux(grid: Grid, gas: Gas, population: dict[str, np.ndarray], vmi
     opacity = padded[PAD:-PAD]
     opacity.reshape(len(nodes) - 1, NODE, -1)[:] = smooth[:-1, None] * (1.0 - step) + smooth[1:, None] * step
     for windows in grid.windows:
-        add_lines(padded, windows, gas, population, vmic, reference)
+        add_lines(padded, grid.lines, windows, gas, population, vmic, reference)
     clear = CubicSpline(coarse, emergent_flux(coarse, continuum, gas.temperature))(grid.x)
     return emergent_flux(grid.x, opacity, gas.temperature) / clear
 
 
+def integrated_opacity(lines: Lines, chosen: np.ndarray, gas: Gas, absorbers: np.ndarray) -> np.ndarray:
+    """Opacity of the chosen lines (n,) times their width in ln(wavelength), (n, D); absorbers (n, D): their n/U.
+
+    pi e^2 / (m_e c) gf n/U exp(-E/kT) (1 - exp(-h nu/kT)), over the frequency.
+    """
+    wavelength = lines.wavelength[chosen, None]
+    energy = lines.excitation[chosen, None] * ELECTRON_VOLT
+    boltzmann = np.exp(-energy / (BOLTZMANN * gas.temperature))
+    stimulated = -np.expm1(-SECOND_RADIATION / (wavelength * 1e-4 * gas.temperature))
+    gf = 10 ** lines.log_gf[chosen, None] * (OSCILLATOR * 1e-8 / LIGHT_SPEED) * wavelength
+    return gf * absorbers * boltzmann * stimulated
+
+
 def add_lines(
     opacity: np.ndarray,
+    lines: Lines,
     windows: Windows,
     gas: Gas,
     population: dict[str, np.ndarray],
@@ -171,20 +246,15 @@ def add_lines(
 ) -> None:
     """Add lines to opacity (P + 2 PAD, D), in place, in units of reference (D,) in cm^-1; vmic in km/s.
 
-    A line absorbs pi e^2 / (m_e c) gf n/U exp(-E/kT) (1 - exp(-h nu/kT)) phi; phi, here per unit of ln(wavelength),
-    is H(a, v) / (sqrt(pi) b) with b = sqrt(2kT/m + vmic^2) / c, and a Lorentzian where v is large.
+    A line absorbs `integrated_opacity` times phi; phi, here per unit of ln(wavelength), is H(a, v) / (sqrt(pi) b) with
+    b = sqrt(2kT/m + vmic^2) / c, and a Lorentzian where v is large.
     """
-    names, which = np.unique(LINES.species[windows.line], return_inverse=True)
+    names, which = np.unique(lines.species[windows.line], return_inverse=True)
     mass = np.array([SPECIES[name].mass for name in names]) * ATOMIC_MASS
     thermal = 2.0 * BOLTZMANN * gas.temperature / mass.reshape(-1, 1)
     doppler = (np.sqrt(thermal + (vmic * 1e5) ** 2) / LIGHT_SPEED)[which]  # (n, D), as everything here
-    wavelength = LINES.wavelength[windows.line, None]
-    energy = LINES.excitation[windows.line, None] * ELECTRON_VOLT
-    boltzmann = np.exp(-energy / (BOLTZMANN * gas.temperature))
-    stimulated = -np.expm1(-SECOND_RADIATION / (wavelength * 1e-4 * gas.temperature))
     absorbers = np.array([population[name] for name in names]).reshape(-1, len(reference)) / reference
-    gf = 10 ** LINES.log_gf[windows.line, None] * (OSCILLATOR * 1e-8 / LIGHT_SPEED) * wavelength
-    area = gf * absorbers[which] * boltzmann * stimulated
+    area = integrated_opacity(lines, windows.line, gas, absorbers[which])
     damping = windows.broadening[:, None] * gas.pressure * gas.temperature**-0.7
 
     height, ratio, per_doppler, wing, square = (

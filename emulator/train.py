@@ -28,6 +28,8 @@ from torch import Tensor
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
 from emulator.grid import GridData, apogee_wavelength, find_or_make_grid
 from emulator.payne import Payne, PayneModule, absolute_error_percentiles
+from emulator.synthesis import own_lines
+from emulator.wavelength import MEDIA
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class GridConfig:
     built_in: str
     stars: int = field(metadata={"minimum": 20})
     workers: int | None = field(metadata={"minimum": 1})
+    lines: str | None
+    medium: str | None = field(metadata={"choices": MEDIA})
 
 
 @dataclass
@@ -70,19 +74,24 @@ def train_payne(config: DictConfig, folder: str | Path) -> Path:
     Writes config.output; beside it a .json with errors, times and versions and a .png of the worst spectra; and the
     training log into `folder`. Returns the path of the emulator. Raises InputError for what cannot be used.
     """
-    output, training = Path(config.output), config.training
+    output, training, own = Path(config.output), config.training, config.grid
     if output.suffix != ".pt":
         raise InputError(f"config key 'output': expected a file name ending in .pt, got {output}")
+    if own.path is not None and own.lines is not None:
+        raise InputError("config key 'grid': expected path or lines, got both: a grid of your own is not synthesised")
+    if own.lines is None and own.medium is not None:
+        raise InputError(
+            f"config key 'grid.medium': expected a line list beside it, got {own.medium} and no grid.lines"
+        )
     seed_everything(config.seed, verbose=False)
     with written_whole(output) as unfinished:  # around all the work: a place that cannot be written fails first
         start = time.perf_counter()
-        if config.grid.path is None:
-            find_or_make_grid(
-                config.grid.built_in, config.grid.stars, config.seed, apogee_wavelength(), config.grid.workers
-            )
+        if own.path is None:
+            lines = None if own.lines is None else own_lines(own.lines, own.medium)
+            find_or_make_grid(own.built_in, own.stars, config.seed, apogee_wavelength(), own.workers, lines)
         grid_ready = time.perf_counter()
 
-        path = config.grid.path or config.grid.built_in
+        path = own.path or own.built_in
         grid = GridData(path, training.components, training.batch_size, training.steps, config.seed)
         payne = Payne(grid.label_names, grid.label_low, grid.label_high, grid.wavelength, training.width)
         module = PayneModule(payne, grid.mean, grid.components, training.steps, training.learning_rate)

@@ -1,6 +1,7 @@
 """emulator/grid.py: making the built-in grid, checking any grid at the door, splitting and reducing it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -11,13 +12,14 @@ import emulator.grid
 from emulator.command import InputError
 from emulator.grid import GridData, RandomBatches, apogee_wavelength, find_or_make_grid, make_grid, read_grid
 from emulator.labels import LABELS, draw_grid_stars
+from emulator.lines import Lines
 from emulator.synthesis import synthesize
 
 FEW_PIXELS = apogee_wavelength()[1000:1020]
 STARS = 40
 
 
-def gentle_spectrum(labels, wavelength):
+def gentle_spectrum(labels, wavelength, lines=None):
     """A stand-in for the synthesiser: quick, and different for every star."""
     return (1.0 - 1e-5 * labels[0] * (wavelength - 15000.0) / 2000.0 + 0.01 * labels[4]).astype(np.float32)
 
@@ -66,7 +68,7 @@ def test_the_built_in_grid_holds_what_the_synthesiser_says(tmp_path):
 
 @pytest.mark.usefixtures("in_process")
 def test_a_synthesis_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    def failing(labels, wavelength):
+    def failing(labels, wavelength, lines):
         raise FloatingPointError
 
     monkeypatch.setattr(emulator.grid, "synthesize", failing)
@@ -81,9 +83,9 @@ def test_a_grid_is_kept_while_it_is_what_would_be_made(tmp_path, monkeypatch):
     path, made = tmp_path / "grid.h5", []
     monkeypatch.setattr(emulator.grid, "make_grid", lambda *a, **k: made.append(make_grid(*a, **k)))
 
-    def was_made(n=20, seed=1, wavelength=FEW_PIXELS):
+    def was_made(n=20, seed=1, wavelength=FEW_PIXELS, lines=None):
         made.clear()
-        find_or_make_grid(path, n, seed, wavelength, workers=1)
+        find_or_make_grid(path, n, seed, wavelength, workers=1, lines=lines)
         return bool(made)
 
     assert was_made()
@@ -91,6 +93,12 @@ def test_a_grid_is_kept_while_it_is_what_would_be_made(tmp_path, monkeypatch):
     assert was_made(seed=2)
     assert was_made(n=21)
     assert was_made(wavelength=FEW_PIXELS[:-1])
+    # The stand-in does not look at lines: only what the file says of its list tells them apart.
+    own = Lines(np.array([15500.0]), np.array(["Fe I"]), np.array([5.0]), np.array([-1.0]), np.array([-5.0]))
+    assert was_made(lines=own)
+    assert not was_made(lines=replace(own, strength=np.array([-5.1])))
+    assert was_made(lines=replace(own, log_gf=np.array([-1.1])))
+    assert was_made()
     monkeypatch.setattr(emulator.grid, "synthesize", lambda *a, **k: 0.9 * gentle_spectrum(*a, **k))
     assert was_made()
 

@@ -53,7 +53,7 @@ def only(monkeypatch):
 
 def grid_around(wavelength, pixels=100):
     middle = round(np.log(wavelength) / STEP)
-    return make_grid(middle - pixels, middle + pixels)
+    return make_grid(middle - pixels, middle + pixels, synthesis.LINES)
 
 
 def sun():

@@ -1,0 +1,72 @@
+"""Wavelengths: air and vacuum, and reading a grid of them from a file of one's own."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from emulator.command import InputError
+
+MEDIA = ("vacuum", "air")
+
+
+def air_to_vacuum(wavelength: np.ndarray) -> np.ndarray:
+    """Vacuum wavelengths for air wavelengths, both in Angstrom, 2000 A and above.
+
+    The inverse of `vacuum_to_air` to 1e-9 A: the refraction changes so slowly that three rounds find it.
+    """
+    vacuum = np.asarray(wavelength, float)
+    for _ in range(3):
+        vacuum = wavelength * _refraction(vacuum)
+    return vacuum
+
+
+def vacuum_to_air(wavelength: np.ndarray) -> np.ndarray:
+    """Air wavelengths for vacuum wavelengths, both in Angstrom, 2000 A and above."""
+    return wavelength / _refraction(np.asarray(wavelength, float))
+
+
+def _refraction(vacuum: np.ndarray) -> np.ndarray:
+    """The refractive index of standard air, 15 C (Ciddor 1996, Applied Optics 35, 1566, equation 1)."""
+    square = (1e4 / vacuum) ** 2  # of the wavenumber per micrometre
+    return 1 + 0.05792105 / (238.0185 - square) + 0.00167917 / (57.362 - square)
+
+
+def read_wavelength(path: str | Path, medium: str = "vacuum") -> np.ndarray:
+    """Vacuum wavelengths (P,) in Angstrom, ascending, from a file of them in `medium`.
+
+    The file is .npy; .npz or HDF5 with one array, or one named 'wavelength'; or text, one number a line. Raises
+    InputError for anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: expected a file of wavelengths, found none")
+    try:
+        values = _read_array(path)
+    except (OSError, ValueError, KeyError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"{path}: expected wavelengths in .npy, .npz, HDF5 or text, got '{problem}'") from error
+    if values.dtype.kind not in "fiu" or values.ndim != 1 or len(values) < 2:
+        raise InputError(f"{path}: expected a list of wavelengths, got shape {values.shape} of {values.dtype}")
+    values = values.astype("float64")
+    if not (np.isfinite(values).all() and (values > 0).all() and (np.diff(values) > 0).all()):
+        raise InputError(f"{path}: expected positive, ascending wavelengths in Angstrom, got others")
+    return air_to_vacuum(values) if medium == "air" else values
+
+
+def _read_array(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays[_the_one(arrays.files)]
+    if h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            return file[_the_one([name for name in file if isinstance(file[name], h5py.Dataset)])][()]
+    return np.loadtxt(path)
+
+
+def _the_one(names: list[str]) -> str:
+    if "wavelength" not in names and len(names) != 1:
+        raise ValueError(f"arrays {', '.join(names) or 'none'}, none called wavelength")
+    return "wavelength" if "wavelength" in names else names[0]
