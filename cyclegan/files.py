@@ -1,0 +1,260 @@
+"""Spectra in HDF5 files: the layout (docs/data.md), read a piece at a time, written as they come."""
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from cyclegan.spectra import WORST_ERROR, Spectra
+from emulator.command import InputError, written_whole
+from emulator.wavelength import MEDIA, air_to_vacuum, read_wavelength
+
+SPLITS = ("train", "val", "test")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ROWS = 32  # of a dataset that grows, stored together: a megabyte
+
+
+class SpectraFile:
+    """A file of `spectra SPLIT` and `spectra_err SPLIT` (n, P), `wavelength` (P,), and what goes with them.
+
+    wavelength (P,): vacuum Angstrom; splits: how many spectra each holds; label_names: of the columns of `labels
+    SPLIT`, empty where there are none. skip_pixels: how many to leave out at the blue end; wavelength_file: where the
+    wavelengths are, for files that have none. What is not read here stays in `file`.
+    Shapes are checked when the file is opened, values when they are read: InputError names the file, the dataset,
+    what was expected and what is there.
+    """
+
+    def __init__(self, path: str | Path, skip_pixels: int = 0, wavelength_file: str | Path | None = None) -> None:
+        self.path = Path(path)
+        self.pixels = slice(skip_pixels, None)
+        self.picked: Tensor | None = None  # of those pixels, the ones to read; all for None
+        if not self.path.is_file():
+            raise InputError(f"{path}: expected an HDF5 file of spectra, found no such file")
+        try:
+            self.file = h5py.File(path, "r")
+        except OSError as error:
+            raise self._damaged() from error
+        try:
+            self.wavelength = torch.from_numpy(self._read_wavelength(wavelength_file))
+            self.splits = {split: self._check_split(split) for split in SPLITS if f"spectra {split}" in self.file}
+            if not self.splits:
+                found = ", ".join(sorted(self.file)) or "none"
+                raise InputError(f"{path}: expected a dataset 'spectra SPLIT' for one of {SPLITS}, got {found}")
+            self.label_names = self._read_label_names()
+        except OSError as error:
+            self.close()
+            raise self._damaged() from error
+        except InputError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _damaged(self) -> InputError:
+        return InputError(f"{self.path}: expected an HDF5 file of spectra, got a truncated or other file")
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        found = self.file.get(name)
+        if not isinstance(found, h5py.Dataset):
+            raise InputError(f"{self.path}: expected a dataset '{name}', got {', '.join(sorted(self.file)) or 'none'}")
+        if found.dtype.kind not in "fiub" or found.ndim == 0:
+            raise InputError(f"{self.path}: expected an array of numbers in '{name}', got {found}")
+        return found
+
+    def _read_wavelength(self, wavelength_file: str | Path | None) -> np.ndarray:
+        medium = self.file.attrs.get("medium", "vacuum")
+        if medium not in MEDIA:
+            raise InputError(f"{self.path}: expected attribute medium = {' or '.join(MEDIA)}, got {medium}")
+        if "wavelength" not in self.file:
+            if wavelength_file is None:
+                raise InputError(
+                    f"{self.path}: expected a dataset 'wavelength', or wavelength=FILE that holds it, got neither"
+                )
+            wavelength = read_wavelength(wavelength_file, medium)
+        else:
+            wavelength = self._dataset("wavelength")[()].astype("float64")
+            if medium == "air":
+                wavelength = air_to_vacuum(wavelength)
+        wavelength = wavelength[self.pixels]
+        if wavelength.ndim != 1 or len(wavelength) < 2:
+            raise InputError(
+                f"{self.path}: expected at least 2 wavelengths from pixel {self.pixels.start} on, got {wavelength.size}"
+            )
+        if not (np.diff(wavelength) > 0).all():
+            raise InputError(f"{self.path}: expected finite, ascending wavelengths, got others")
+        return wavelength
+
+    def _check_split(self, split: str) -> int:
+        flux = self._dataset(f"spectra {split}")
+        expected = (len(flux), len(self.wavelength) + self.pixels.start)
+        names = ["spectra", "spectra_err", *(["mask"] if f"mask {split}" in self.file else [])]
+        for name in names:
+            if (found := self._dataset(f"{name} {split}").shape) != expected:
+                raise InputError(
+                    f"{self.path}: expected '{name} {split}' of shape {expected} (spectra, pixels), got {found}"
+                )
+        return len(flux)
+
+    def _read_label_names(self) -> tuple[str, ...]:
+        splits = [split for split in self.splits if f"labels {split}" in self.file]
+        names = tuple(np.atleast_1d(self.file.attrs.get("label_names", [])).astype(str).tolist())
+        for split in splits:
+            expected = (self.splits[split], len(names))
+            if names and (found := self._dataset(f"labels {split}").shape) != expected:
+                raise InputError(
+                    f"{self.path}: expected 'labels {split}' of shape {expected} (spectra, label_names), got {found}"
+                )
+        return names if splits else ()
+
+    def read(self, split: str, rows: slice = slice(None), worst_error: float = WORST_ERROR) -> Spectra:
+        """Spectra (n, P) of a split; NaN or infinite pixels, those with errors above `worst_error` and those that the
+        file masks are masked.
+
+        Raises InputError where the split is missing or damaged, an error is not above 0, or no pixel is usable.
+        """
+        if split not in self.splits:
+            raise InputError(f"{self.path}: expected a dataset 'spectra {split}', got {', '.join(sorted(self.file))}")
+        try:
+            flux, error = (self._read_pixels(f"{name} {split}", rows, "float32") for name in ("spectra", "spectra_err"))
+            masked = f"mask {split}" in self.file
+            usable = self._read_pixels(f"mask {split}", rows, "bool") if masked else torch.ones_like(flux, dtype=bool)
+        except OSError as damage:
+            raise self._damaged() from damage
+        if len(flux) and not (masked and not usable.all()) and flux.sum().isfinite():
+            smallest, largest = error.aminmax()  # the rule is that all is well, and it is much quicker told
+            if smallest > 0 and largest <= worst_error:
+                return Spectra(flux, error, usable)
+        usable &= flux.isfinite() & error.isfinite()
+        if (wrong := usable & (error <= 0)).any():
+            row, pixel = wrong.nonzero()[0].tolist()
+            raise InputError(
+                f"{self.path}: expected errors above 0 in 'spectra_err {split}', got {error[row, pixel]:g}"
+                f" in row {row + (rows.start or 0)}, pixel {pixel} ({int(wrong.sum())} in all)"
+            )
+        finite = flux.isfinite() & error.isfinite() & (error > 0)
+        usable &= error <= worst_error
+        return Spectra(torch.where(finite, flux, 1.0), torch.where(finite, error, WORST_ERROR), usable)
+
+    def _read_pixels(self, name: str, rows: slice, kind: str) -> Tensor:
+        values = torch.from_numpy(self._dataset(name)[rows, self.pixels].astype(kind, copy=False))
+        return values if self.picked is None else values[:, self.picked]
+
+    def pick(self, wavelength: Tensor) -> None:
+        """Read only the pixels at wavelength (p,), vacuum Angstrom, ascending, from now on.
+
+        Raises InputError for one that is not among the file's, to a part in ten million.
+        """
+        nearest = torch.bucketize(wavelength, (self.wavelength[1:] + self.wavelength[:-1]) / 2)
+        found = self.wavelength[nearest]
+        missing = ~torch.isclose(found, wavelength.double(), rtol=1e-7, atol=0)
+        if missing.any():
+            pixel = int(missing.nonzero()[0])
+            expected, got = (f"{len(w)} pixels, {w[0]:.3f} to {w[-1]:.3f} A" for w in (wavelength, self.wavelength))
+            raise InputError(
+                f"{self.path}: expected the wavelengths of {expected}, got {got}, where the nearest to"
+                f" {wavelength[pixel]:.3f} A is {found[pixel]:.3f} A"
+            )
+        first, last = int(nearest[0]), int(nearest[-1])
+        self.pixels = slice(self.pixels.start + first, self.pixels.start + last + 1)
+        self.picked = None if len(nearest) == last - first + 1 else nearest - first
+        self.wavelength = found
+
+    def chunks(self, split: str, size: int, worst_error: float = WORST_ERROR) -> Iterator[Spectra]:
+        """The split, at most `size` spectra (size, P) at a time."""
+        for first in range(0, self.splits[split], size):
+            yield self.read(split, slice(first, first + size), worst_error)
+
+    def labels(self, split: str) -> Tensor | None:
+        """Labels (n, L) of a split, NaN where unknown; None where the file has no names for them, or no labels."""
+        if not self.label_names or f"labels {split}" not in self.file:
+            return None
+        return torch.from_numpy(self._dataset(f"labels {split}")[()].astype("float32"))
+
+    def identities(self, split: str) -> list[str] | None:
+        """The n names of the stars of a split, where the file has them."""
+        name = f"id {split}"
+        return self.file[name].asstr()[()].tolist() if name in self.file else None
+
+
+class SpectraWriter:
+    """Appends spectra, a piece at a time, to a file in the layout of `SpectraFile`.
+
+    counts: how many spectra each split will get, where that is known: they are stored in one piece, which is quicker.
+    """
+
+    def __init__(
+        self,
+        file: h5py.File,
+        wavelength: Tensor,
+        label_names: Sequence[str] = (),
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
+        self.file, self.counts = file, counts or {}
+        self.written: dict[str, int] = {}  # rows, by dataset
+        file.attrs["medium"] = "vacuum"
+        file["wavelength"] = wavelength.cpu().numpy()
+        if label_names:
+            file.attrs["label_names"] = list(label_names)
+
+    def append(self, split: str, spectra: Spectra, **columns: Tensor | np.ndarray | Sequence[str]) -> None:
+        """Add spectra (n, P) to a split; columns: n rows each of `labels`, `id` or others, stored as 'NAME SPLIT'."""
+        flux, error, mask = (tensor.cpu().numpy() for tensor in spectra)
+        for name, values in {"spectra": flux, "spectra_err": error, "mask": mask, **columns}.items():
+            values = values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+            self._extend(f"{name} {split}", values, self.counts.get(split))
+
+    def _extend(self, name: str, values: np.ndarray, count: int | None) -> None:
+        row_shape, first = values.shape[1:], self.written.get(name, 0)
+        if name not in self.file:
+            growing = {"maxshape": (None, *row_shape), "chunks": (ROWS if row_shape else 1024, *row_shape)}
+            self.file.create_dataset(
+                name,
+                shape=(count or 0, *row_shape),
+                dtype=h5py.string_dtype() if values.dtype.kind in "UO" else values.dtype,
+                **(growing if count is None else {}),
+            )
+        dataset, last = self.file[name], first + len(values)
+        if count is None:
+            dataset.resize(last, axis=0)
+        dataset[first:last] = values
+        self.written[name] = last
+
+
+@contextmanager
+def written_spectra(
+    path: str | Path, wavelength: Tensor, label_names: Sequence[str] = (), counts: Mapping[str, int] | None = None
+) -> Iterator[SpectraWriter]:
+    """A SpectraWriter to a file that appears under its name only when the block is through.
+
+    Raises InputError where there is no room for it.
+    """
+    with written_whole(path) as unfinished:
+        file, unclosed = h5py.File(unfinished, "w"), None
+        try:
+            yield SpectraWriter(file, wavelength, label_names, counts)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise InputError(f"{path}: expected room to write, got '{os.strerror(error.errno)}'") from error
+        finally:
+            try:
+                file.close()
+            except RuntimeError as error:  # what HDF5 still held back found no room
+                unclosed = error
+        if unclosed is not None:
+            raise InputError(f"{path}: expected room to write, got '{unclosed}'") from unclosed

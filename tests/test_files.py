@@ -1,0 +1,126 @@
+"""Spectra in HDF5 files: what is read is what was written, and what is wrong is told."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from cyclegan.files import SpectraFile, written_spectra
+from cyclegan.spectra import WORST_ERROR, Spectra
+from emulator.command import InputError
+from emulator.wavelength import vacuum_to_air
+
+PIXELS = 30
+WAVELENGTH = torch.linspace(15200, 15260, PIXELS, dtype=torch.float64)
+
+
+def some_spectra(n, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    flux = 1 + 0.1 * torch.randn(n, PIXELS, generator=random)
+    return Spectra(flux, torch.full_like(flux, 0.01), torch.rand(n, PIXELS, generator=random) < 0.8)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Two splits, written in pieces."""
+    with written_spectra(tmp_path / "stars.h5", WAVELENGTH, ["teff", "logg"]) as writer:
+        for seed, n in ((1, 70), (2, 5)):
+            labels = torch.full((n, 2), float(seed))
+            writer.append("train", some_spectra(n, seed), labels=labels, id=[f"star {i}" for i in range(n)])
+        writer.append("val", some_spectra(4, 3), labels=torch.full((4, 2), torch.nan), id=["a", "b", "c", "d"])
+    return tmp_path / "stars.h5"
+
+
+def test_what_was_written_is_read(path):
+    with SpectraFile(path) as file:
+        assert torch.equal(file.wavelength, WAVELENGTH)
+        assert file.splits == {"train": 75, "val": 4}
+        assert file.label_names == ("teff", "logg")
+        for name, first, second in zip(Spectra._fields, some_spectra(70, 1), some_spectra(5, 2), strict=True):
+            assert torch.equal(getattr(file.read("train"), name), torch.cat([first, second])), name
+        assert file.labels("train")[:, 0].tolist() == [1.0] * 70 + [2.0] * 5
+        assert file.labels("val").isnan().all()
+        assert file.identities("val") == ["a", "b", "c", "d"]
+
+
+def test_chunks_are_the_whole_in_order(path):
+    with SpectraFile(path, skip_pixels=3) as file:
+        chunks = list(file.chunks("train", 32))
+        assert [len(chunk.flux) for chunk in chunks] == [32, 32, 11]
+        assert torch.equal(torch.cat([chunk.flux for chunk in chunks]), file.read("train").flux)
+        assert file.read("train").flux.shape == (75, PIXELS - 3)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    def broken_off():
+        with written_spectra(tmp_path / "out.h5", WAVELENGTH) as writer:
+            writer.append("train", some_spectra(3))
+            raise KeyError
+
+    pytest.raises(KeyError, broken_off)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pixels_of_no_use_are_masked_whatever_the_reason(path):
+    with h5py.File(path, "r+") as file:
+        file["mask val"][...] = True
+        file["mask val"][0, 0] = False
+        file["spectra val"][0, 1] = np.nan
+        file["spectra_err val"][0, 2] = np.inf
+        file["spectra_err val"][0, 3] = 2 * WORST_ERROR
+        file["spectra_err val"][0, 0] = 0  # a masked pixel's error is nobody's business
+    with SpectraFile(path) as file:
+        spectra = file.read("val")
+    assert (~spectra.mask).nonzero().tolist() == [[0, 0], [0, 1], [0, 2], [0, 3]]
+    assert spectra.flux.isfinite().all()
+    assert (spectra.error > 0).all()
+    assert spectra.error.isfinite().all()
+
+
+def test_a_usable_pixel_without_error_is_told_with_its_row_in_the_file(path):
+    with h5py.File(path, "r+") as file:
+        file["mask train"][41, 6] = True
+        file["spectra_err train"][41, 6] = 0
+    with SpectraFile(path) as file, pytest.raises(InputError, match=r"got 0 in row 41, pixel 6 \(1 in all\)"):
+        list(file.chunks("train", 32))
+
+
+def test_air_wavelengths_become_vacuum(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["medium"] = "air"
+        file["wavelength"][...] = vacuum_to_air(WAVELENGTH.numpy())
+    with SpectraFile(path) as file:
+        torch.testing.assert_close(file.wavelength, WAVELENGTH, rtol=0, atol=1e-8)
+
+
+def test_wavelengths_may_lie_in_a_file_of_their_own(path, tmp_path):
+    with h5py.File(path, "r+") as file:
+        del file["wavelength"]
+    with pytest.raises(InputError, match="expected a dataset 'wavelength', or wavelength=FILE"):
+        SpectraFile(path)
+    np.save(tmp_path / "wave.npy", WAVELENGTH.numpy())
+    with SpectraFile(path, wavelength_file=tmp_path / "wave.npy") as file:
+        assert torch.equal(file.wavelength, WAVELENGTH)
+    np.save(tmp_path / "short.npy", WAVELENGTH.numpy()[:-1])
+    with pytest.raises(InputError, match=r"shape \(75, 29\) \(spectra, pixels\), got \(75, 30\)"):
+        SpectraFile(path, wavelength_file=tmp_path / "short.npy")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda file: file.attrs.update(medium="water"), ["medium = vacuum or air", "water"]),
+        (lambda file: file.attrs.update(label_names=["teff"]), ["'labels train' of shape (75, 1)", "(75, 2)"]),
+        (lambda file: file.move("spectra_err val", "error val"), ["'spectra_err val'", "error val"]),
+        (lambda file: [file.move(f"spectra {s}", f"flux {s}") for s in ("train", "val")], ["'spectra SPLIT'"]),
+        (lambda file: file["wavelength"].write_direct(np.ones(PIXELS)), ["ascending"]),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_in_one_line(path, spoil, words):
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    with pytest.raises(InputError) as caught:
+        SpectraFile(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in ["expected", str(path), *words]), message
