@@ -1,5 +1,6 @@
 """A small sky for all tests: an emulator whose lines are known, two files of spectra, and commands as processes."""
 
+import importlib
 import multiprocessing
 import os
 import sys
@@ -11,6 +12,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from astropy.io import fits
+from astropy.table import Table
 
 from cyclegan.spectra import Spectra
 from emulator.labels import ABUNDANCES, LABELS
@@ -186,7 +189,7 @@ TINY = (
 
 
 class Command(NamedTuple):
-    """A finished `python -m cyclegan.train`: its exit code, what it printed, and the folder it ran in."""
+    """A finished command, as `python -m cyclegan.train`: its exit code, what it printed, and the folder it ran in."""
 
     code: int
     out: str
@@ -200,18 +203,17 @@ class Command(NamedTuple):
         return run
 
 
-def _train_process(arguments: list[str], folder: str, environment: dict[str, str], before: object) -> None:
+def _process(module: str, arguments: list[str], folder: str, environment: dict[str, str], before: object) -> None:
     os.chdir(folder)
     os.environ.update(environment)
     for name, stream in (("out", 1), ("err", 2)):
         os.dup2(os.open(Path(folder) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    sys.argv = ["train", *arguments]
+    sys.argv = [module, *arguments]
     if before is not None:
         before()
-    from cyclegan.train import main
     from emulator.command import run
 
-    run(main)
+    run(importlib.import_module(module).main)
 
 
 class Started(NamedTuple):
@@ -230,16 +232,74 @@ class Started(NamedTuple):
 def start():
     """start(folder, *overrides): the training command as a process of its own, with tiny sizes.
 
+    module: of another Hydra command, which gets the overrides alone.
+
     Processes are forked from one that has imported everything: an import takes longer than a tiny run. before: a
     function to call in the process first.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cyclegan.train"])
+    context.set_forkserver_preload(["cyclegan.train", "cyclegan.transfer", "cyclegan.evaluate"])
 
-    def start(folder, *overrides, environment=None, before=None, tiny=TINY) -> Started:
-        arguments = ([*tiny, *overrides], str(folder), environment or {}, before)
-        process = context.Process(target=_train_process, args=arguments)
+    def start(folder, *overrides, module="cyclegan.train", environment=None, before=None, tiny=TINY) -> Started:
+        sizes = tiny if module == "cyclegan.train" else ()
+        arguments = (module, [*sizes, *overrides], str(folder), environment or {}, before)
+        process = context.Process(target=_process, args=arguments)
         process.start()
         return Started(process, Path(folder))
 
     return start
+
+
+@pytest.fixture(scope="session")
+def payne2payne_run(start, payne_file, tmp_path_factory) -> Path:
+    """The folder of a finished tiny payne2payne; to be read, not changed."""
+    command = start(
+        tmp_path_factory.mktemp("payne2payne"),
+        "+experiment=payne2payne",
+        "networks.split=2",
+        f"domains.emulator={payne_file}",
+        "logger.wandb=false",
+    ).wait()
+    assert command.code == 0, command.err
+    return command.run
+
+
+@pytest.fixture(scope="session")
+def files_run(start, domain_files, tmp_path_factory) -> Path:
+    """The folder of a finished tiny run between two files; to be read, not changed."""
+    synth, obs = domain_files
+    command = start(
+        tmp_path_factory.mktemp("files"),
+        "domains=files",
+        "domains.skip_pixels=0",
+        f"domains.synth.path={synth}",
+        f"domains.obs.path={obs}",
+        "logger.wandb=false",
+    ).wait()
+    assert command.code == 0, command.err
+    return command.run
+
+
+def write_apstar(path: Path, flux, error, bits=None, name="2M00000000+0000000", snr=100.0, **header) -> Path:
+    """An apStar file: flux, error and bits (8575,) of one visit, or (2 + visits, 8575); without bits an aspcapStar.
+
+    header: further cards of HDU 0, or further columns of the table of an aspcapStar. HDU 4 and on, the sky, the
+    tellurics and the LSF, are there and empty.
+    """
+    flux, error = np.asarray(flux, "float32"), np.asarray(error, "float32")
+    first, about = fits.PrimaryHDU(), {"SNR": snr, **header}
+    images = [flux, error, np.ones_like(flux) if bits is None else np.asarray(bits, "int16")]
+    if bits is not None:
+        visits = max(len(np.atleast_2d(flux)) - 2, 1)
+        about |= {"OBJID": name, "NVISITS": visits, "TELESCOP": "apo25m"}
+        about |= {f"SNRVIS{visit}": snr / 2 + visit for visit in range(1, visits + 1)}
+        first.header.update(about)
+        images += [np.zeros_like(flux)] * 4
+    hdus = fits.HDUList([first])
+    for image in images:
+        hdus.append(fits.ImageHDU(image))
+        hdus[-1].header.update(CRVAL1=4.179, CDELT1=6e-6, CRPIX1=1, CTYPE1="LOG-LINEAR")
+    if bits is None:
+        hdus.append(fits.table_to_hdu(Table({"APOGEE_ID": [name], **{key: [value] for key, value in about.items()}})))
+    hdus.writeto(path)
+    return path

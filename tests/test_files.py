@@ -57,7 +57,8 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
             writer.append("train", some_spectra(3))
             raise KeyError
 
-    pytest.raises(KeyError, broken_off)
+    with pytest.raises(KeyError):
+        broken_off()
     assert list(tmp_path.iterdir()) == []
 
 
