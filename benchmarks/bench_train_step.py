@@ -60,7 +60,9 @@ def parts():
         settings = ["domains=files", "domains.synth.path=x", "domains.obs.path=x", "trainer.epochs=1"]
         config = validate(compose("train", [*settings, f"trainer.steps={STEPS}"]), TrainConfig)
     size = config.trainer.batch_size
-    data = SpectraData(NoiseDomain(1), NoiseDomain(2), size, STEPS, config.seed, paired=True, block=500, share=1.0)
+    data = SpectraData(
+        NoiseDomain(1), NoiseDomain(2), True, size, STEPS, config.seed, paired=True, block=500, share=1.0
+    )
     return config, data
 
 

@@ -5,19 +5,34 @@ from dataclasses import dataclass, field
 from omegaconf import DictConfig
 
 from emulator.command import InputError
+from emulator.synthesis import RESOLUTION
+
+
+@dataclass
+class EffectsConfig:
+    resolution: list[float] | None = field(metadata={"above": 0.0, "maximum": RESOLUTION})
+    macroturbulence: list[float] | None = field(metadata={"minimum": 0.0})
+    velocity: float | None = field(metadata={"minimum": 0.0})
+    noise: str | None
+    sky: float | None = field(metadata={"minimum": 0.0})
+    tellurics: float | None = field(metadata={"minimum": 0.0})
+    observer_velocity: float = field(metadata={"minimum": 0.0})
+    continuum: float | None = field(metadata={"minimum": 0.0, "maximum": 0.1})
+    bad_pixels: float | None = field(metadata={"minimum": 0.0, "maximum": 0.5})
 
 
 @dataclass
 class DomainConfig:
     path: str | None
     hidden_share: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
-    noisy: bool
+    effects: EffectsConfig
 
 
 @dataclass
 class DomainsConfig:
     synth: DomainConfig
     obs: DomainConfig
+    wavelength: str | None
     skip_pixels: int = field(metadata={"minimum": 0})
     emulator: str
     stars: int = field(metadata={"minimum": 2})
@@ -90,6 +105,11 @@ def check_together(config: DictConfig) -> None:
     for kind, key in (("dense", "width"), ("conv", "channels")):
         if config.networks.kind == kind and config.networks[key] is None:
             raise InputError(f"config key 'networks.{key}': expected a value for {kind} networks, got none")
+    for name in ("synth", "obs"):
+        for key in ("resolution", "macroturbulence"):
+            bounds = config.domains[name].effects[key]
+            if bounds is not None and (len(bounds) != 2 or bounds[0] > bounds[1]):
+                raise InputError(f"config key 'domains.{name}.effects.{key}': expected [low, high], got {bounds}")
     lasting = ("synth", "obs", "pairs", "pair_latents", "sliced_wasserstein")  # neither warm-up nor width silences them
     if not any(config.losses[name] for name in lasting):
         raise InputError(f"config key 'losses': expected a weight above 0 among {', '.join(lasting)}, got none")

@@ -84,8 +84,9 @@ class MatchedBatches:
 class SpectraData(LightningDataModule):
     """Two domains as one stream of paired batches; an epoch is one draw of both, paired once.
 
-    paired: whether stars are paired by likeness (`transport_pairs`) or at random. The likeness is that of the metric
-    of the gap, estimated from the pairs of one epoch for the next.
+    matched: whether the domains' stars to score on are the same; paired: whether training stars are paired by likeness
+    (`transport_pairs`) or at random. The likeness is that of the metric of the gap, estimated from the pairs of one
+    epoch for the next.
     Raises InputError where the domains' wavelengths or matched stars disagree.
     """
 
@@ -93,6 +94,7 @@ class SpectraData(LightningDataModule):
         self,
         synth: Domain,
         obs: Domain,
+        matched: bool,
         batch_size: int,
         steps: int,
         seed: int,
@@ -101,7 +103,7 @@ class SpectraData(LightningDataModule):
         share: float,
     ) -> None:
         super().__init__()
-        self.synth, self.obs = synth, obs
+        self.synth, self.obs, self.matched = synth, obs, matched
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
         self.paired, self.block, self.share = paired, block, share
         self.metric: Tensor | None = None
@@ -117,7 +119,7 @@ class SpectraData(LightningDataModule):
                 f"domains: expected the same wavelengths in both, got {a[pixel]:.3f} A in synth"
                 f" and {b[pixel]:.3f} A in obs at pixel {pixel}"
             )
-        for split in ("val", "test"):
+        for split in ("val", "test") if matched else ():
             stars = [len(domain.matched(split).flux) for domain in (synth, obs)]
             if stars[0] != stars[1]:
                 raise InputError(
@@ -177,7 +179,9 @@ class SpectraData(LightningDataModule):
         return PairedBatches(*stars, pairing, self.batch_size, self.steps, self.seed * 10**6 + epoch)
 
     def val_dataloader(self) -> MatchedBatches:
-        return MatchedBatches(self.synth.matched("val"), self.obs.matched("val"))
+        stars = [domain.matched("val") for domain in (self.synth, self.obs)]
+        count = min(len(spectra.flux) for spectra in stars)  # they differ only where no stars are matched
+        return MatchedBatches(*(spectra.rows(slice(count)) for spectra in stars))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_index: int) -> Batch:
         return Batch(*(side.to(device) for side in batch)) if batch.synth.flux.device != device else batch

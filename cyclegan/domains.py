@@ -2,20 +2,23 @@
 
 import logging
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import h5py
-import numpy as np
 import torch
+from omegaconf import DictConfig
 from torch import Tensor
 
-from cyclegan.effects import chip_profile, photon_noise
+from cyclegan.continuum import Continuum
+from cyclegan.effects import Exposure, Observation, make_observation
+from cyclegan.files import SPLITS, SpectraFile
 from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from emulator.command import InputError
 from emulator.labels import ABUNDANCES
 from emulator.payne import Payne
 
 log = logging.getLogger(__name__)
+
+NORMALIZED = 500  # spectra at a time: the fit of continua takes several times their memory
 
 
 class Domain(Protocol):
@@ -29,7 +32,7 @@ class Domain(Protocol):
         ...
 
     def matched(self, split: str) -> Spectra:
-        """Spectra (N, P) of the 'val' or 'test' stars, whose rows are the same stars in both domains."""
+        """Spectra (N, P) of the 'val' or 'test' stars, whose rows are the same stars in both domains if any are."""
         ...
 
     def truth(self, split: str) -> Tensor | None:
@@ -38,69 +41,37 @@ class Domain(Protocol):
 
 
 class HDF5Domain:
-    """Spectra from a file of `spectra SPLIT`, `spectra_err SPLIT` (n, P) for SPLIT in train, val, test, `wavelength`.
+    """Spectra from a file in the layout of `SpectraFile`, with all of train, val and test.
 
-    skip_pixels: how many to leave out at the blue end. Everything is checked at the door: InputError names the file,
-    the dataset, what was expected and what is there. NaN or infinite pixels are masked, counted and reported.
+    skip_pixels: how many to leave out at the blue end; wavelength_file: for files without wavelengths. Everything is
+    checked at the door. What is masked is counted and reported.
     """
 
     fixed = True
 
-    def __init__(self, path: str | Path, skip_pixels: int = 0) -> None:
-        self.path = Path(path)
-        self.pixels = slice(skip_pixels, None)
-        if not self.path.is_file():
-            raise InputError(f"{path}: expected an HDF5 file of spectra, found no such file")
-        try:
-            with h5py.File(path, "r") as file:
-                self.wavelength = torch.from_numpy(self._read_wavelength(file))
-                self.splits = {split: self._read_split(file, split) for split in ("train", "val", "test")}
-        except OSError as error:
-            raise InputError(f"{path}: expected an HDF5 file of spectra, got a truncated or other file") from error
+    def __init__(self, path: str | Path, skip_pixels: int = 0, wavelength_file: str | Path | None = None) -> None:
+        with SpectraFile(path, skip_pixels, wavelength_file) as file:
+            self.path, self.wavelength, self.label_names = file.path, file.wavelength, file.label_names
+            self.splits = {split: self._read(file, split) for split in SPLITS}
+            self.labels = {split: file.labels(split) for split in SPLITS}
+            self.continuum = Continuum.read(file.file, self.wavelength.numpy(), skip_pixels)
 
-    def _dataset(self, file: h5py.File, name: str) -> h5py.Dataset:
-        if not isinstance(file.get(name), h5py.Dataset):
-            raise InputError(f"{self.path}: expected a dataset '{name}', got {', '.join(sorted(file)) or 'none'}")
-        if file[name].dtype.kind not in "fiu" or file[name].ndim == 0:
-            raise InputError(f"{self.path}: expected an array of numbers in '{name}', got {file[name]}")
-        return file[name]
-
-    def _read_wavelength(self, file: h5py.File) -> np.ndarray:
-        wavelength = self._dataset(file, "wavelength")[()].astype("float64")[self.pixels]
-        if wavelength.ndim != 1 or len(wavelength) < 2:
-            raise InputError(
-                f"{self.path}: expected at least 2 wavelengths from pixel {self.pixels.start} on, got {wavelength.size}"
-            )
-        if not (np.diff(wavelength) > 0).all():
-            raise InputError(f"{self.path}: expected finite, ascending wavelengths, got others")
-        return wavelength
-
-    def _read_split(self, file: h5py.File, split: str) -> Spectra:
-        flux, error = (
-            torch.from_numpy(self._dataset(file, f"{name} {split}")[..., self.pixels].astype("float32"))
-            for name in ("spectra", "spectra_err")
-        )
-        expected = (len(flux), len(self.wavelength))
-        for name, found in (("spectra", tuple(flux.shape)), ("spectra_err", tuple(error.shape))):
-            if found != expected:
-                raise InputError(
-                    f"{self.path}: expected '{name} {split}' of shape {expected} (spectra, pixels), got {found}"
-                )
-        if len(flux) == 0:
+    def _read(self, file: SpectraFile, split: str) -> Spectra:
+        spectra = file.read(split)
+        if len(spectra.flux) == 0:
             raise InputError(f"{self.path}: expected spectra in '{split}', got an empty domain")
-        finite = flux.isfinite() & error.isfinite()
-        if bad := int((~finite).sum()):
-            log.warning("%s: masked %d NaN or infinite pixels of %d in '%s'", self.path, bad, flux.numel(), split)
-        if (wrong := finite & (error <= 0)).any():
-            row, pixel = wrong.nonzero()[0].tolist()
-            raise InputError(
-                f"{self.path}: expected errors above 0 in 'spectra_err {split}', got {error[row, pixel]:g}"
-                f" in row {row}, pixel {pixel} ({int(wrong.sum())} in all)"
-            )
-        usable = finite & (error <= WORST_ERROR)
-        if not usable.any():
+        if not spectra.mask.any():
             raise InputError(f"{self.path}: expected usable pixels in 'spectra {split}', got none")
-        return Spectra(torch.where(finite, flux, 1.0), torch.where(finite, error, WORST_ERROR), usable)
+        if masked := int((~spectra.mask).sum()):
+            log.warning(
+                "%s: masked %d of %d pixels in '%s' (NaN, infinite, error above %g, or by the file's own mask)",
+                self.path,
+                masked,
+                spectra.mask.numel(),
+                split,
+                WORST_ERROR,
+            )
+        return spectra
 
     def draw(self, seed: int) -> Spectra:
         return self.splits["train"]
@@ -115,54 +86,151 @@ class HDF5Domain:
 class EmulatedDomain:
     """Spectra that a frozen emulator makes on its device of stars drawn anew each time.
 
-    hidden (P,) bool: pixels set to the continuum, as if their lines were missing from the list. noisy: spectra as
-    observed (`photon_noise`); otherwise they are exact, and their error is the floor below which none is believed.
+    hidden (P,) bool: pixels set to the continuum, as if their lines were missing from the list. observation: what
+    happens to the spectra on their way here. continuum: how the other domain's spectra were normalised, and hence
+    these too; known: labels (N, L) of the stars of 'val' and 'test', where they are given and not drawn.
     """
 
     fixed = False
 
-    def __init__(self, emulator: Payne, stars: int, matched_stars: int, hidden: Tensor | None, noisy: bool) -> None:
+    def __init__(
+        self, emulator: Payne, stars: int, matched_stars: int, hidden: Tensor | None, observation: Observation
+    ) -> None:
         self.emulator = emulator.requires_grad_(False).eval()
         self.stars, self.matched_stars = stars, matched_stars
-        self.hidden, self.noisy = hidden, noisy
+        self.hidden, self.observation = hidden, observation
         self.wavelength = emulator.wavelength
-        self.profile = chip_profile(self.wavelength)
+        self.continuum: Continuum | None = None
+        self.known: dict[str, Tensor] = {}
 
     def _labels(self, stars: int, seed: int) -> Tensor:
-        labels = draw_survey_stars(self.emulator.label_names, stars, torch.Generator().manual_seed(seed))
-        self.emulator.check_labels(labels)
-        return labels.to(self.wavelength.device)
+        return draw_stars(self.emulator, stars, torch.Generator().manual_seed(seed)).to(self.wavelength.device)
 
     @torch.no_grad()
     def _clean(self, labels: Tensor) -> Tensor:
         flux = self.emulator(labels.to(self.emulator.label_low))
-        return flux if self.hidden is None else flux.masked_fill(self.hidden.to(flux.device), 1.0)
+        if self.hidden is not None:
+            flux = flux.masked_fill(self.hidden.to(flux.device), 1.0)
+        if self.continuum is not None:
+            exact = Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
+            flux = torch.cat([self.continuum.normalize(chunk).flux for chunk in exact.chunks(NORMALIZED)])
+        return flux
 
-    def _spectra(self, flux: Tensor, seed: int) -> Spectra:
-        if self.noisy:
-            generator = torch.Generator(flux.device).manual_seed(seed)
-            return photon_noise(flux, self.profile.to(flux.device), generator)
-        return Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
+    @torch.no_grad()
+    def _observe(self, labels: Tensor, seed: int) -> Exposure:
+        return self.observation(self._clean(labels), seed)
+
+    def matched_labels(self, split: str) -> Tensor:
+        """Labels (N, L) of the stars of `matched`, in the emulator's order."""
+        if split in self.known:
+            return self.known[split]
+        return self._labels(self.matched_stars, MATCHED_SEEDS[split])
+
+    def _observe_matched(self, split: str) -> Exposure:
+        return self._observe(self.matched_labels(split), MATCHED_SEEDS[split] + 1)
 
     def draw(self, seed: int) -> Spectra:
-        return self._spectra(self._clean(self._labels(self.stars, seed)), seed + 1)
+        return self._observe(self._labels(self.stars, seed), seed + 1).spectra()
 
     def matched(self, split: str) -> Spectra:
-        return self._spectra(self.truth(split), MATCHED_SEEDS[split] + 1)
+        return self._observe_matched(split).spectra()
 
     def truth(self, split: str) -> Tensor:
-        return self._clean(self._labels(self.matched_stars, MATCHED_SEEDS[split]))
+        return self._observe_matched(split).flux
+
+
+class Domains(NamedTuple):
+    """The two domains, and whether the stars of 'val' and 'test' are the same in both."""
+
+    synth: Domain
+    obs: Domain
+    matched: bool
+
+
+def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, Tensor]) -> Domains:
+    """The domains that a configuration's `domains` describes.
+
+    emulator: for the domains without a file, on the pixels of the other's; hidden: by domain, the pixels (P,) whose
+    lines it lacks. Two files are taken to hold the same stars in 'val' and 'test'; where one domain is emulated, its
+    spectra are normalised as the other's file says, and it makes the stars of that file from the labels there.
+    """
+    files, emulated = {}, {}
+    for name in ("synth", "obs"):
+        domain = config[name]
+        if domain.path is not None:
+            files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength)
+        else:
+            observation = make_observation(domain.effects, emulator.wavelength)
+            emulated[name] = EmulatedDomain(emulator, config.stars, config.matched_stars, hidden.get(name), observation)
+    matched = True
+    if len(files) == len(emulated) == 1:
+        (file,), (made,) = files.values(), emulated.values()
+        made.continuum = file.continuum
+        matched = match_by_labels(made, file)
+    made = files | emulated
+    return Domains(made["synth"], made["obs"], matched)
+
+
+def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
+    """Make the matched stars of an emulated domain those of a file, from the labels that the file gives them.
+
+    Stars outside the emulator's range, or without one of its labels, are left out of the file's matched ones. False
+    where that leaves none: the two domains then have no star in common.
+    """
+    emulator = emulated.emulator
+    if missing := [name for name in emulator.label_names if name not in file.label_names]:
+        log.warning("%s: no stars are matched, as it holds no labels %s", file.path, ", ".join(missing))
+        return False
+    columns = [file.label_names.index(name) for name in emulator.label_names]
+    low, high = emulator.label_low.cpu(), emulator.label_high.cpu()
+    known, spectra = {}, {}
+    for split in ("val", "test"):
+        labels = file.labels[split][:, columns]
+        inside = ((labels >= low) & (labels <= high)).all(dim=1)
+        log.info("%s: %d of %d stars in '%s' are matched by labels", file.path, inside.sum(), len(inside), split)
+        known[split], spectra[split] = labels[inside], file.splits[split].rows(inside)
+    if not all(len(labels) for labels in known.values()):
+        return False
+    emulated.known |= known
+    file.splits |= spectra
+    return True
 
 
 # Stars to score on are the same in every run, whatever its seed: runs differ by their training, not by their exam.
 MATCHED_SEEDS = {"val": 10**12, "test": 2 * 10**12}
+DRAWS = 100  # of as many stars as are wanted, before an emulator's range counts as not a survey's
 
 
-def draw_survey_stars(label_names: tuple[str, ...], n: int, generator: torch.Generator) -> Tensor:
-    """Labels (n, L) of stars as a survey of the Galactic disc would meet them: 60 % red giants, 40 % dwarfs.
+def draw_stars(emulator: Payne, n: int, generator: torch.Generator) -> Tensor:
+    """Labels (n, L) of survey stars within an emulator's range, on the CPU: those outside are left out.
+
+    Labels that `draw_survey_stars` does not know are drawn uniformly over the emulator's range, each on its own. Raises
+    InputError where next to no survey star lies within it.
+    """
+    low, high = emulator.label_low.cpu(), emulator.label_high.cpu()
+    stars = torch.empty(0, len(low))
+    for _ in range(DRAWS):
+        survey = draw_survey_stars(n, generator)
+        columns = [
+            survey[name] if name in survey else low[i] + (high[i] - low[i]) * torch.rand(n, generator=generator)
+            for i, name in enumerate(emulator.label_names)
+        ]
+        drawn = torch.stack(columns, dim=1)
+        inside = (drawn >= low) & (drawn <= high)
+        stars = torch.cat([stars, drawn[inside.all(dim=1)]])
+        if len(stars) >= n:
+            return stars[:n]
+    column = int(inside.sum(dim=0).argmin())
+    worst = f"label '{emulator.label_names[column]}' of {low[column]:.6g} to {high[column]:.6g}"
+    share = f"{len(stars)} of {DRAWS * n} stars inside, fewest by its {worst}"
+    raise InputError(f"emulator: expected a range of labels in which survey stars lie, got {share}")
+
+
+def draw_survey_stars(n: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Each label (n,) of stars as a survey of the Galactic disc would meet them: 60 % red giants, 40 % dwarfs.
 
     Gravity follows temperature along the giant branch and the main sequence, with scatter; alpha elements rise
-    towards low [Fe/H]; every element scatters by 0.08 dex on its own. Raises InputError for a label not drawn here.
+    towards low [Fe/H]; every element scatters by 0.08 dex on its own.
     """
 
     def normal(centre: Tensor | float, spread: float) -> Tensor:
@@ -188,6 +256,4 @@ def draw_survey_stars(label_names: tuple[str, ...], n: int, generator: torch.Gen
         if name in ("c_h", "n_h"):  # the first dredge-up turns carbon of giants into nitrogen
             trend = torch.where(giant, -0.08 if name == "c_h" else 0.12, 0.0)
         labels[name] = fe_h + normal(trend, 0.08).clamp(-0.27, 0.37)
-    if unknown := [name for name in label_names if name not in labels]:
-        raise InputError(f"emulator: expected labels among {', '.join(labels)}, got {', '.join(unknown)}")
-    return torch.stack([labels[name] for name in label_names], dim=1)
+    return labels

@@ -38,17 +38,17 @@ class Feature(NamedTuple):
 
 
 def reference_labels(emulator: Payne) -> Tensor:
-    """Labels (R, L) of the reference stars, all abundances solar."""
+    """Labels (R, L) of the reference stars: abundances solar, others zero; the nearest in the emulator's range."""
     labels = torch.zeros(len(REFERENCE_STARS), len(emulator.label_names))
     for column, name in enumerate(("teff", "logg", "vmic", "vmacro")):
         if name in emulator.label_names:
             labels[:, emulator.label_names.index(name)] = torch.tensor(REFERENCE_STARS)[:, column]
-    return labels
+    return labels.to(emulator.label_low).clamp(emulator.label_low, emulator.label_high)
 
 
 def strong_features(emulator: Payne) -> list[Feature]:
     """Each element's strong features in the spectra that the emulator makes of the reference stars."""
-    labels = reference_labels(emulator).to(emulator.label_low)
+    labels = reference_labels(emulator)
     # Most negative response over the reference stars: (P, L).
     response = vmap(jacfwd(emulator))(labels).detach().cpu().amin(dim=0).numpy()
     wavelength = emulator.wavelength.cpu().numpy()

@@ -72,7 +72,9 @@ class RunProgress(Callback):
             self.bar.update(trainer.global_step - self.bar.n)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self.bar.set_postfix({name: f"{trainer.callback_metrics[name]:.3g}" for name in SCORES})
+        self.bar.set_postfix(
+            {name: f"{trainer.callback_metrics[name]:.3g}" for name in SCORES if name in trainer.callback_metrics}
+        )
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         self.bar.update(trainer.global_step - self.bar.n)

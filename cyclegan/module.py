@@ -15,6 +15,7 @@ from cyclegan.scores import SCORES, MatchedScores
 from cyclegan.translator import Crossing, Translator
 
 SLICES = 64  # random directions of the sliced Wasserstein distance, drawn anew each step
+SPLIT_SAMPLE = 1000  # training stars whose split latents a checkpoint holds
 LAST_PAIR_WEIGHT = 0.05  # of the weight of pairs that is left at the end: other terms have the last word
 
 
@@ -79,7 +80,7 @@ class CycleGAN(LightningModule):
         self.steps, self.warm_up_steps = steps, round(warm_up * steps)
         self.learning_rates = (discriminator_learning_rate, learning_rate)
         self.log_every = log_every
-        self.scores = MatchedScores()
+        self.scores = MatchedScores(record["matched"])
         self.record = record
         self._recent: list[tuple[int, dict[str, Tensor]]] = []
 
@@ -207,12 +208,20 @@ class CycleGAN(LightningModule):
     def on_validation_epoch_end(self) -> None:
         scores = {name: value.float() for name, value in self.scores.compute().items()}
         self.scores.reset()
-        self.log_dict({name: scores.pop(name) for name in SCORES}, prog_bar=True)
+        self.log_dict({name: scores.pop(name) for name in SCORES if name in scores}, prog_bar=True)
         self.log_dict(scores)
+        # Whoever translates without observed stars at hand needs to know what split latents there are.
+        stars = self.trainer.train_dataloader.obs.flux
+        _, split = self.translator.encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
+        self.record["split"] = split.cpu()
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         self._check_finite()  # a checkpoint of lost weights must not take the place of a good one
         checkpoint["record"] = self.record
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        if "split" in checkpoint["record"]:
+            self.record["split"] = checkpoint["record"]["split"]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         judges = [*self.discriminator_s.parameters(), *self.discriminator_o.parameters()]

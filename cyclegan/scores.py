@@ -9,6 +9,8 @@ from cyclegan.translator import Translator
 
 SCORES = ("x_synth_obs", "x_obs_synth", "z_synth", "z_obs", "z_split", "z_shared")
 
+NEED_MATCHED = ("x_synth_obs", "x_obs_synth", "z_shared", "x_synth_obs_mse", "x_obs_synth_mse")
+
 SCORE_BATCH = 100  # stars at a time: what a batch of pixels takes in memory; scores do not depend on it
 STILL = 1e-6  # a latent variable that reaches no further never varies
 LATENTS = ("z_s", "z_o", "z_so", "z_os", "split_o", "split_so")
@@ -17,11 +19,13 @@ LATENTS = ("z_s", "z_o", "z_so", "z_os", "split_o", "split_so")
 def squared_deviation(prediction: Tensor, target: Spectra) -> Tensor:
     """Sums over usable pixels: ((prediction - target) / max(sigma, ERROR_FLOOR))^2, the same without sigma, pixels.
 
-    (3,) float64, so that sums over a set do not depend on how it was cut into batches.
+    (B, 3) float64, star by star, so that sums over a set depend neither on how it was cut into batches nor on how many
+    threads added them.
     """
     difference = torch.where(target.mask, prediction - target.flux, 0.0).double()
     weighted = difference / target.error.double().clamp_min(ERROR_FLOOR)
-    return torch.stack([weighted.square().sum(), difference.square().sum(), target.mask.sum().double()])
+    sums = weighted.square().sum(dim=1), difference.square().sum(dim=1), target.mask.sum(dim=1).double()
+    return torch.stack(sums, dim=1)
 
 
 def extent_of(compared: list[Tensor]) -> Tensor:
@@ -38,19 +42,21 @@ def latent_difference(a: Tensor, b: Tensor, compared: list[Tensor]) -> Tensor:
     """
     extent = extent_of(compared)
     alive = extent > STILL
-    return ((a - b).abs()[:, alive] / extent[alive]).double().mean()
+    return ((a - b).abs()[:, alive] / extent[alive]).double().mean(dim=0).mean()
 
 
 class MatchedScores(Metric):
     """The six scores and the mean squared errors of both translations, for matched stars of the two domains.
 
-    `compute` gives a dictionary of scalars; `dead_latents` counts the shared and split variables that never varied.
+    matched: where the rows are not the same stars, the scores that compare the two domains are left out. `compute`
+    gives a dictionary of scalars; `dead_latents` counts the shared and split variables that never varied.
     """
 
     full_state_update = False
 
-    def __init__(self) -> None:
+    def __init__(self, matched: bool) -> None:
         super().__init__()
+        self.matched = matched
         self.add_state("so", torch.zeros(3, dtype=torch.double), dist_reduce_fx="sum")
         self.add_state("os", torch.zeros(3, dtype=torch.double), dist_reduce_fx="sum")
         for name in LATENTS:
@@ -59,8 +65,8 @@ class MatchedScores(Metric):
     def update(self, translator: Translator, synth: Spectra, obs: Spectra) -> None:
         """Rows of synth (B, P) and obs (B, P) are the same stars."""
         crossing = translator.cross(translator.space_s.project(synth).flux, translator.space_o.project(obs).flux)
-        self.so += squared_deviation(translator.space_o.restore(crossing.so), obs)
-        self.os += squared_deviation(translator.space_s.restore(crossing.os), synth)
+        self.so += squared_deviation(translator.space_o.restore(crossing.so), obs).sum(dim=0)
+        self.os += squared_deviation(translator.space_s.restore(crossing.os), synth).sum(dim=0)
         for name in LATENTS:
             getattr(self, name).append(getattr(crossing, name))
 
@@ -70,7 +76,7 @@ class MatchedScores(Metric):
         )
         shared, split = [z_s, z_o, z_os, z_so], [split_o, split_so]
         dead = sum((extent_of(space) <= STILL).sum() for space in (shared, split))
-        return {
+        scores = {
             "x_synth_obs": self.so[0] / self.so[2],
             "x_obs_synth": self.os[0] / self.os[2],
             "z_synth": latent_difference(z_s, z_so, shared),
@@ -81,11 +87,12 @@ class MatchedScores(Metric):
             "x_obs_synth_mse": self.os[1] / self.os[2],
             "dead_latents": dead.double(),
         }
+        return {name: value for name, value in scores.items() if self.matched or name not in NEED_MATCHED}
 
 
-def matched_scores(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, float]:
-    """What `MatchedScores` computes, for whole sets (N, P) of the same stars in both domains."""
-    scores = MatchedScores()
+def matched_scores(translator: Translator, synth: Spectra, obs: Spectra, matched: bool) -> dict[str, float]:
+    """What `MatchedScores` computes, for whole sets (N, P)."""
+    scores = MatchedScores(matched)
     with torch.no_grad():
         for x_s, x_o in zip(synth.chunks(SCORE_BATCH), obs.chunks(SCORE_BATCH), strict=True):
             scores.update(translator, x_s, x_o)
@@ -94,7 +101,7 @@ def matched_scores(translator: Translator, synth: Spectra, obs: Spectra) -> dict
 
 def deviation(prediction: Tensor, target: Spectra) -> float:
     """Mean over usable pixels of ((prediction - target) / max(sigma, ERROR_FLOOR))^2 for a set (N, P)."""
-    weighted, _, pixels = squared_deviation(prediction, target)
+    weighted, _, pixels = squared_deviation(prediction, target).sum(dim=0)
     return (weighted / pixels).item()
 
 
@@ -104,11 +111,13 @@ def control_scores(synth: Spectra, obs: Spectra, shift: Tensor, truth: Tensor | 
     synth, obs (N, P): the same stars; shift (P,): mean observed minus mean synthetic training spectrum; truth
     (N, P): the noiseless observed spectra, where they are known.
     """
+    # What lies in masked pixels of an observed spectrum means nothing.
+    seen = synth._replace(mask=synth.mask & obs.mask)
     controls = {
         "gap_synth_obs": deviation(synth.flux, obs),
-        "gap_obs_synth": deviation(obs.flux, synth),
+        "gap_obs_synth": deviation(obs.flux, seen),
         "shift_synth_obs": deviation(synth.flux + shift, obs),
-        "shift_obs_synth": deviation(obs.flux - shift, synth),
+        "shift_obs_synth": deviation(obs.flux - shift, seen),
     }
     if truth is not None:
         controls["floor_synth_obs"] = deviation(truth, obs)

@@ -21,23 +21,24 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
+from cyclegan.checkpoint import BEST, LAST, read_checkpoint
 from cyclegan.config import TrainConfig, check_together
 from cyclegan.data import SpectraData
-from cyclegan.domains import Domain, EmulatedDomain, HDF5Domain
+from cyclegan.domains import make_domains
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
 from cyclegan.figures import plot_history, plot_stars, read_history
+from cyclegan.files import SpectraFile
 from cyclegan.logs import RunProgress, csv_logger, wandb_logger
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
 from cyclegan.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
 from cyclegan.spectra import Spectra
-from cyclegan.translator import build_discriminators, build_translator
+from cyclegan.translator import Translator, build_discriminators, build_translator
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
 from emulator.payne import Payne
 from emulator.train import load_config, train_payne
 
 log = logging.getLogger(__name__)
 
-LAST, BEST = "last", "best"  # names of the checkpoints in a run's folder
 EXAMPLES = 3  # stars to draw
 
 
@@ -49,25 +50,27 @@ def find_or_train_emulator(path: Path, folder: Path) -> Payne:
     return Payne.load(path)
 
 
-def make_domains(config: DictConfig, folder: Path, device: torch.device) -> tuple[Domain, Domain, dict]:
-    """The synthetic and the observed domain, and what a checkpoint records of them; hidden features go to `folder`."""
-    domains, emulator, made, record = config.domains, None, [], {"emulator": None, "hidden": None}
-    for name in ("synth", "obs"):
-        domain = domains[name]
-        if domain.path is not None:
-            made.append(HDF5Domain(domain.path, domains.skip_pixels))
-            continue
-        if emulator is None:
-            emulator = find_or_train_emulator(Path(domains.emulator), folder)
-            record["emulator"] = emulator.contents()
-            emulator.to(device)
-        hidden = None
-        if domain.hidden_share > 0:
-            features = hide_features(emulator, domain.hidden_share, config.seed)
+def prepare_emulator(config: DictConfig, folder: Path) -> tuple[Payne | None, dict[str, Tensor]]:
+    """The emulator of the domains without a file, on the pixels of the other's, and what is hidden from each domain.
+
+    Hidden features are listed in `folder`.
+    """
+    domains, hidden = config.domains, {}
+    paths = {name: domains[name].path for name in ("synth", "obs")}
+    if None not in paths.values():
+        return None, hidden
+    wavelength = None
+    for path in filter(None, paths.values()):
+        with SpectraFile(path, domains.skip_pixels, domains.wavelength) as file:
+            wavelength = file.wavelength
+    emulator = find_or_train_emulator(Path(domains.emulator), folder)
+    emulator = emulator.on(emulator.wavelength[domains.skip_pixels :] if wavelength is None else wavelength)
+    for name, path in paths.items():
+        if path is None and domains[name].hidden_share > 0:
+            features = hide_features(emulator, domains[name].hidden_share, config.seed)
             write_features(features, folder / f"hidden_features_{name}.csv")
-            hidden = record["hidden"] = hidden_pixels(features, len(emulator.wavelength))
-        made.append(EmulatedDomain(emulator, domains.stars, domains.matched_stars, hidden, domain.noisy))
-    return *made, record
+            hidden[name] = hidden_pixels(features, len(emulator.wavelength))
+    return emulator, hidden
 
 
 def hide_features(emulator: Payne, share: float, seed: int) -> list[Feature]:
@@ -91,6 +94,7 @@ def build(config: DictConfig, data: SpectraData, record: dict) -> CycleGAN:
         "config": OmegaConf.to_container(config),
         "wavelength": data.synth.wavelength.cpu(),
         "medium": "vacuum",
+        "matched": data.matched,
     }
     return CycleGAN(
         translator,
@@ -122,12 +126,15 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     checkpoint = read_checkpoint(last) if last.exists() else None
     resumed_step = checkpoint["global_step"] if checkpoint else 0
 
-    synth, obs, record = make_domains(config, folder, device)
+    emulator, hidden = prepare_emulator(config, folder)
+    record = {"emulator": emulator and emulator.contents(), "hidden": hidden}
+    synth, obs, matched = make_domains(config.domains, emulator and emulator.to(device), hidden)
     start, cpu_start = time.perf_counter(), time.process_time()
     pairs = config.pairs
     data = SpectraData(
         synth,
         obs,
+        matched,
         settings.batch_size,
         settings.steps,
         config.seed,
@@ -147,7 +154,8 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     if config.logger.wandb:
         name = f"{config.name}-{folder.name}"
         loggers.append(wandb_logger(folder, config.logger.project, name, group, OmegaConf.to_container(config)))
-    best = ModelCheckpoint(folder, BEST, monitor="x_synth_obs", enable_version_counter=False)
+    monitor = "x_synth_obs" if matched else None  # without matched stars nothing says which epoch is best: the last is
+    best = ModelCheckpoint(folder, BEST, monitor=monitor, enable_version_counter=False)
     trainer = Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
@@ -169,11 +177,12 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         trainer.fit(module, data, ckpt_path=last if checkpoint else None, weights_only=True)
 
     module.cpu()
-    val_synth, val_obs = (domain.matched("val").to("cpu") for domain in (synth, obs))
-    scores = matched_scores(module.translator, val_synth, val_obs)
+    stars = data.val_dataloader()
+    val_synth, val_obs = stars.synth.to("cpu"), stars.obs.to("cpu")
+    scores = matched_scores(module.translator, val_synth, val_obs, matched)
     truth = obs.truth("val")
     shift = module.translator.space_o.mean - module.translator.space_s.mean
-    controls = control_scores(val_synth, val_obs, shift, None if truth is None else truth.cpu())
+    controls = control_scores(val_synth, val_obs, shift, None if truth is None else truth.cpu()) if matched else {}
     scores = {name: None if math.isnan(value) else value for name, value in (scores | controls).items()}
     scores |= {
         "steps": trainer.global_step,
@@ -186,31 +195,30 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     }
     with written_whole(folder / "scores.json") as unfinished:
         unfinished.write_text(json.dumps(scores, indent=2) + "\n")
-    draw_figures(folder, module, synth, val_synth, val_obs, controls, record["hidden"])
+    draw_history(folder, controls)
+    if matched:
+        draw_stars(folder, module.translator, synth.wavelength, val_synth, val_obs, hidden.get("synth"))
     if config.logger.wandb:
-        for figure in ("history", "stars"):
-            loggers[1].log_image(figure, [str(folder / f"{figure}.png")])
+        for figure in sorted(folder.glob("*.png")):
+            loggers[1].log_image(figure.stem, [str(figure)])
         loggers[1].experiment.summary.update({name: value for name, value in scores.items() if name != "versions"})
         loggers[1].experiment.finish()
-    log.info("%s", "  ".join(f"{name} {scores[name]:.4g}" for name in SCORES if scores[name] is not None))
+    log.info("%s", "  ".join(f"{name} {scores[name]:.4g}" for name in SCORES if scores.get(name) is not None))
     log.info("everything about this run is in %s", folder)
     return scores
 
 
-@torch.no_grad()
-def draw_figures(
-    folder: Path,
-    module: CycleGAN,
-    domain: Domain,
-    synth: Spectra,
-    obs: Spectra,
-    controls: dict[str, float],
-    hidden: Tensor | None,
-) -> None:
-    """Write history.png and stars.png."""
+def draw_history(folder: Path, controls: dict[str, float]) -> None:
+    """Write history.png."""
     with written_whole(folder / "history.png") as unfinished:
         plot_history(read_history(folder / "metrics.csv"), controls).savefig(unfinished, dpi=110)
-    translator = module.translator.eval()
+
+
+@torch.no_grad()
+def draw_stars(
+    folder: Path, translator: Translator, wavelength: Tensor, synth: Spectra, obs: Spectra, hidden: Tensor | None
+) -> None:
+    """Write stars.png: matched stars before and after translation."""
     translated = []
     for x_s, x_o in zip(synth.chunks(SCORE_BATCH), obs.chunks(SCORE_BATCH), strict=True):
         _, split = translator.encoder_o(translator.space_o.project(x_o).flux)
@@ -218,16 +226,7 @@ def draw_figures(
     so = torch.cat(translated)
     titles = [f"star {i} of the matched set" for i in range(min(EXAMPLES, len(so)))]
     with written_whole(folder / "stars.png") as unfinished:
-        plot_stars(domain.wavelength, synth, obs, so, titles, hidden).savefig(unfinished, dpi=110)
-
-
-def read_checkpoint(path: Path) -> dict:
-    """What a checkpoint holds; InputError if it cannot be read."""
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: checkpoint[name] for name in ("global_step", "state_dict")}
-    except Exception as error:
-        raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error
+        plot_stars(wavelength, synth, obs, so, titles, hidden).savefig(unfinished, dpi=110)
 
 
 class LastCheckpoint(Checkpoint):

@@ -83,7 +83,15 @@ def test_matched_stars_come_whole_and_in_order():
 
 
 def make_data(synth, obs, **changes):
-    settings = {"batch_size": 16, "steps": 5, "seed": 3, "paired": True, "block": 400, "share": 1.0} | changes
+    settings = {
+        "matched": True,
+        "batch_size": 16,
+        "steps": 5,
+        "seed": 3,
+        "paired": True,
+        "block": 400,
+        "share": 1.0,
+    } | changes
     return SpectraData(synth, obs, **settings)
 
 

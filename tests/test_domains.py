@@ -10,7 +10,8 @@ import pytest
 import torch
 from conftest import PIXELS, linear_payne, toy_wavelength
 
-from cyclegan.domains import EmulatedDomain, HDF5Domain, draw_survey_stars
+from cyclegan.domains import EmulatedDomain, HDF5Domain, draw_stars, draw_survey_stars
+from cyclegan.effects import Observation, PhotonNoise
 from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR
 from emulator.command import InputError
 from emulator.labels import LABELS
@@ -20,12 +21,13 @@ HIDDEN = torch.arange(PIXELS) % 10 < 3
 
 @pytest.fixture
 def theory(payne):
-    return EmulatedDomain(payne, stars=50, matched_stars=30, hidden=HIDDEN, noisy=False)
+    return EmulatedDomain(payne, stars=50, matched_stars=30, hidden=HIDDEN, observation=Observation())
 
 
 @pytest.fixture
 def observed(payne):
-    return EmulatedDomain(payne, stars=50, matched_stars=30, hidden=None, noisy=True)
+    noise = Observation([PhotonNoise(payne.wavelength)])
+    return EmulatedDomain(payne, stars=50, matched_stars=30, hidden=None, observation=noise)
 
 
 def test_hidden_pixels_are_the_continuum_and_the_others_are_not(theory):
@@ -36,7 +38,7 @@ def test_hidden_pixels_are_the_continuum_and_the_others_are_not(theory):
 
 def test_theory_is_exact_with_the_error_floor(theory, payne):
     spectra = theory.draw(1)
-    stars = draw_survey_stars(LABELS, 50, torch.Generator().manual_seed(1))
+    stars = draw_stars(payne, 50, torch.Generator().manual_seed(1))
     assert torch.equal(spectra.flux[:, ~HIDDEN], payne(stars)[:, ~HIDDEN])
     assert (spectra.error == ERROR_FLOOR).all()
     assert spectra.mask.all()
@@ -67,22 +69,40 @@ def test_the_emulator_is_frozen(theory, payne):
     assert not theory.draw(1).flux.requires_grad
 
 
-def test_a_label_outside_the_emulators_range_is_told(payne):
+def test_stars_outside_the_emulators_range_are_drawn_again(payne):
     narrow = deepcopy(payne)
     narrow.label_high[0] = 5000.0
-    with pytest.raises(InputError, match=r"label 'teff': expected 4200 to 5000 K.*got [56]\d\d\d"):
-        EmulatedDomain(narrow, 50, 30, None, False).draw(1)
+    stars = draw_stars(narrow, 500, torch.Generator().manual_seed(3))
+    every = draw_stars(payne, 2000, torch.Generator().manual_seed(3))
+    narrow.check_labels(stars)
+    assert stars.shape == (500, len(LABELS))
+    # Whole stars are drawn again: what is left has the cool stars' share of giants, most of those below 5000 K.
+    cool = every[every[:, 0] <= 5000]
+    giants, expected = ((some[:, 1] < 3.8).float().mean().item() for some in (stars, cool))
+    assert giants == pytest.approx(expected, abs=5 * math.sqrt(0.15 * (1 / 500 + 1 / len(cool))))
 
 
-def test_a_label_that_no_survey_star_has_is_told(payne):
+def test_a_range_without_survey_stars_is_told(payne):
+    hot = deepcopy(payne)
+    hot.label_low[0], hot.label_high[0] = 9000.0, 12000.0
+    with pytest.raises(InputError, match=r"range of labels in which .* got 0 of 5000 .*'teff' of 9000 to 12000"):
+        EmulatedDomain(hot, 50, 30, None, Observation()).draw(1)
+
+
+def test_labels_that_no_survey_knows_are_drawn_over_the_emulators_range(payne):
     strange = deepcopy(payne)
-    strange.label_names = ("age", *strange.label_names[1:])
-    with pytest.raises(InputError, match=r"expected labels among teff, .*got age"):
-        EmulatedDomain(strange, 50, 30, None, False).draw(1)
+    strange.label_names = (*LABELS[:-1], "c12_c13")
+    strange.label_low[-1], strange.label_high[-1] = 10.0, 90.0
+    stars, usual = (draw_stars(emulator, 4000, torch.Generator().manual_seed(1)) for emulator in (strange, payne))
+    assert torch.equal(stars[:, :-1], usual[:, :-1])
+    ratio = stars[:, -1]
+    assert 10 <= ratio.min() < 11 < 89 < ratio.max() <= 90
+    assert ratio.mean().item() == pytest.approx(50, abs=5 * 80 / math.sqrt(12 * 4000))
+    assert torch.corrcoef(torch.stack([ratio, stars[:, 0]]))[0, 1].abs() < 5 / math.sqrt(4000)
 
 
 def test_survey_stars_fill_the_built_in_range_with_giants_and_dwarfs():
-    stars = dict(zip(LABELS, draw_survey_stars(LABELS, 20000, torch.Generator().manual_seed(1)).T, strict=True))
+    stars = draw_survey_stars(20000, torch.Generator().manual_seed(1))
     giant = stars["logg"] < 3.8
     assert giant.float().mean().item() == pytest.approx(0.6, abs=5 * math.sqrt(0.24 / 20000))
     assert stars["teff"][giant].max() < 5200.5
@@ -95,13 +115,16 @@ def test_survey_stars_fill_the_built_in_range_with_giants_and_dwarfs():
 
 def test_labels_come_in_the_emulators_order():
     names = ("si_h", "logg", "teff")
-    some, every = (draw_survey_stars(n, 40, torch.Generator().manual_seed(3)) for n in (names, LABELS))
-    assert torch.equal(some, every[:, [LABELS.index(name) for name in names]])
+    emulator = linear_payne(torch.zeros(PIXELS, 3), toy_wavelength(), names)
+    every = draw_survey_stars(40, torch.Generator().manual_seed(3))
+    stars = draw_stars(emulator, 40, torch.Generator().manual_seed(3))
+    assert torch.equal(stars, torch.stack([every[name] for name in names], dim=1))
 
 
 def test_an_emulator_of_fewer_labels_will_do():
     emulator = linear_payne(torch.zeros(PIXELS, 2), toy_wavelength(), ("teff", "fe_h"))
-    torch.testing.assert_close(EmulatedDomain(emulator, 5, 5, None, False).draw(1).flux, torch.full((5, PIXELS), 0.9))
+    flux = EmulatedDomain(emulator, 5, 5, None, Observation()).draw(1).flux
+    torch.testing.assert_close(flux, torch.full((5, PIXELS), 0.9))
 
 
 @pytest.fixture
@@ -137,7 +160,7 @@ def test_nan_and_infinite_pixels_are_masked_counted_and_reported(good, caplog):
     assert sorted(map(tuple, (~spectra.mask).nonzero().tolist())) == [(1, 4), (2, 5), (2, 6), (3, 8)]
     assert all(tensor.isfinite().all() for tensor in spectra[:2])
     (message,) = caplog.messages
-    assert "masked 4 NaN or infinite pixels of 120 in 'train'" in message
+    assert "masked 4 of 120 pixels in 'train'" in message
     assert str(good) in message
 
 

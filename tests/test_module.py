@@ -34,7 +34,7 @@ NO_WEIGHTS = LossWeights(*[0.0] * 7)
 def make(domains, weights=ALL_WEIGHTS, *, split=1, steps=6, epochs=1, seed=1, **changes):
     """A CycleGAN and its data for the toy sky."""
     torch.manual_seed(seed)
-    data = SpectraData(*domains, batch_size=16, steps=steps, seed=seed, paired=True, block=400, share=1.0)
+    data = SpectraData(*domains, matched=True, batch_size=16, steps=steps, seed=seed, paired=True, block=400, share=1.0)
     spaces = data.make_spaces(8)
     scale = torch.cat([side.flux for side in data.coordinates(spaces, 0)]).std(dim=0)
     networks = OmegaConf.create({"kind": "dense", "shared": 3, "split": split, "width": 8})
@@ -47,7 +47,7 @@ def make(domains, weights=ALL_WEIGHTS, *, split=1, steps=6, epochs=1, seed=1, **
         "learning_rate": 1e-3,
         "discriminator_learning_rate": 2e-3,
         "log_every": 2,
-        "record": {"medium": "vacuum"},
+        "record": {"medium": "vacuum", "matched": True},
     } | changes
     return CycleGAN(translator, build_discriminators(networks, translator, scale), weights, **settings), data
 
@@ -339,7 +339,7 @@ def test_the_first_bad_term_is_named_even_if_nothing_was_logged_since(domains, t
 
 
 def test_a_checkpoint_holds_the_record_and_loads_safely(domains, tmp_path):
-    module, data = make(domains, record={"medium": "vacuum", "wavelength": torch.arange(3.0)})
+    module, data = make(domains, record={"medium": "vacuum", "matched": True, "wavelength": torch.arange(3.0)})
     kept = LastCheckpoint(tmp_path / "last.ckpt", 1)
     fit(module, data, kept)
     record = torch.load(tmp_path / "last.ckpt", weights_only=True)["record"]

@@ -31,8 +31,8 @@ def test_a_wheel_carries_the_configuration_and_the_tables(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"cyclegan/conf/{path.relative_to(ROOT / 'conf')}" in names
-    for path in (ROOT / "emulator" / "data").glob("*.csv"):
-        assert f"emulator/data/{path.name}" in names
+    for path in (*ROOT.glob("emulator/data/*.csv"), *ROOT.glob("cyclegan/tables/*.csv")):
+        assert str(path.relative_to(ROOT)) in names
     for room in ("cyclegan", "emulator"):
         for path in (ROOT / room).glob("*.py"):
             assert f"{room}/{path.name}" in names

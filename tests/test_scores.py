@@ -47,7 +47,7 @@ def stars(flux, error=0.01):
 
 
 def scores_of(translator, synth, obs, size=7):
-    metric = MatchedScores()
+    metric = MatchedScores(matched=True)
     for a, b in zip(synth.chunks(size), obs.chunks(size), strict=True):
         metric.update(translator, a, b)
     return {name: value.item() for name, value in metric.compute().items()}
@@ -115,7 +115,7 @@ def test_scores_do_not_depend_on_order(matched):
 
 
 def test_scores_start_afresh_after_a_reset(matched):
-    metric, translator = MatchedScores(), PixelByPixel(gap=0.1)
+    metric, translator = MatchedScores(matched=True), PixelByPixel(gap=0.1)
     metric.update(translator, *(spectra.rows(slice(9)) for spectra in matched))
     metric.compute()
     metric.reset()
@@ -145,7 +145,7 @@ def test_sums_are_of_usable_pixels_with_a_floor_on_errors():
     target = Spectra(flux, torch.tensor([[0.1, 1e-9, 1.0]]), flux.isfinite())
     prediction = torch.tensor([[1.2, 1.0 + ERROR_FLOOR, 5.0]])
     expected = [0.2**2 / 0.1**2 + 1, 0.2**2 + ERROR_FLOOR**2, 2]
-    assert squared_deviation(prediction, target).tolist() == pytest.approx(expected, rel=1e-4)
+    assert squared_deviation(prediction, target).sum(dim=0).tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_controls_are_what_they_say(sky):
@@ -164,5 +164,15 @@ def test_controls_are_what_they_say(sky):
 
 def test_a_deviation_is_that_of_the_whole_set(matched):
     synth, obs = matched
-    weighted, _, pixels = squared_deviation(synth.flux, obs)
+    weighted, _, pixels = squared_deviation(synth.flux, obs).sum(dim=0)
     assert deviation(synth.flux, obs) == pytest.approx((weighted / pixels).item())
+
+
+def test_garbage_in_masked_observed_pixels_is_in_no_control(sky):
+    mask = sky.val_obs.mask.clone()
+    mask[:, :5] = False
+    spoilt = sky.val_obs.flux.masked_fill(~mask, 1e6)
+    shift, masked = torch.zeros(sky.truth.shape[1]), sky.val_obs._replace(mask=mask)
+    clean = control_scores(sky.val_synth, masked, shift, sky.truth)
+    assert control_scores(sky.val_synth, masked._replace(flux=spoilt), shift, sky.truth) == clean
+    assert clean["gap_obs_synth"] < 100

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 import cyclegan.train
 from cyclegan.domains import EmulatedDomain
+from cyclegan.effects import Observation, PhotonNoise
 from cyclegan.features import hidden_pixels, strong_features
 from cyclegan.scores import SCORES
 from cyclegan.spectra import ERROR_FLOOR, Components
@@ -98,7 +99,7 @@ def test_a_checkpoint_stands_alone(run, payne):
     assert torch.equal(Payne.from_contents(record["emulator"], "the checkpoint")(labels), payne(labels))
     assert OmegaConf.create(record["config"]) == OmegaConf.load(run / "config.yaml")
     hidden = cyclegan.train.hide_features(payne, 0.3, seed=1)
-    assert torch.equal(record["hidden"], hidden_pixels(hidden, len(payne.wavelength)))
+    assert torch.equal(record["hidden"]["synth"], hidden_pixels(hidden, len(payne.wavelength)))
     assert {name.split(".")[0] for name in checkpoint["state_dict"]} == {
         "translator",
         "discriminator_s",
@@ -113,8 +114,8 @@ def test_the_scores_are_those_of_a_line_of_numpy_on_the_last_checkpoint(run, pay
     state = {name: t for name, t in checkpoint["state_dict"].items() if name.startswith("translator.")}
     state = {name.removeprefix("translator."): t for name, t in state.items()}
     config = OmegaConf.create(checkpoint["record"]["config"])
-    synth = EmulatedDomain(payne, 2, 40, checkpoint["record"]["hidden"], False).matched("val")
-    obs = EmulatedDomain(payne, 2, 40, None, True).matched("val")
+    synth = EmulatedDomain(payne, 2, 40, checkpoint["record"]["hidden"]["synth"], Observation()).matched("val")
+    obs = EmulatedDomain(payne, 2, 40, None, Observation([PhotonNoise(payne.wavelength)])).matched("val")
 
     spaces = [Components(*(state[f"space_{d}.{name}"] for name in ("mean", "weight", "basis"))) for d in "so"]
     translator = build_translator(config.networks, tuple(spaces), state["encoder_s.scale"])

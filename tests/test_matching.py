@@ -1,0 +1,116 @@
+"""An emulated domain against a file: on its pixels, of its stars where it has their labels, of none where not."""
+
+import json
+
+import h5py
+import pytest
+import torch
+from conftest import toy_wavelength
+from hydra import compose, initialize_config_dir
+
+from cyclegan.config import TrainConfig
+from cyclegan.continuum import Continuum
+from cyclegan.domains import draw_stars, make_domains
+from cyclegan.files import written_spectra
+from cyclegan.scores import NEED_MATCHED
+from cyclegan.spectra import Spectra
+from emulator.command import InputError, config_folder, validate
+
+SOME = slice(20, 180)  # pixels of the emulator that the telescope has, in both chips
+STARS = {"train": 60, "val": 12, "test": 10}
+
+
+@torch.no_grad()
+def write_survey(path, payne, names=None, spoil=lambda split, labels: None):
+    """Stars as the emulator makes them, with noise, on some of its pixels, under labels of `names`."""
+    random = torch.Generator().manual_seed(5)
+    with written_spectra(path, toy_wavelength()[SOME], payne.label_names if names is None else names) as writer:
+        for split, n in STARS.items():
+            labels = draw_stars(payne, n, random)
+            flux = payne(labels)[:, SOME]
+            flux = flux + 0.01 * torch.randn(flux.shape, generator=random)
+            spoil(split, labels)
+            columns = {} if names == [] else {"labels": labels[:, : len(names or payne.label_names)]}
+            spectra = Spectra(flux, torch.full_like(flux, 0.01), torch.ones_like(flux, dtype=torch.bool))
+            writer.append(split, spectra, **columns)
+    return path
+
+
+def domains(path, payne, skip=0):
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        overrides = ["+experiment=payne2data", f"domains.obs.path={path}", f"domains.skip_pixels={skip}"]
+        config = validate(compose("train", overrides), TrainConfig)
+    return make_domains(config.domains, payne.on(toy_wavelength()[SOME][skip:]), hidden={})
+
+
+def test_an_emulator_on_some_of_its_pixels_is_the_same_there(payne):
+    labels = draw_stars(payne, 5, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(payne.on(toy_wavelength()[SOME])(labels), payne(labels)[:, SOME])
+    shifted = toy_wavelength()[SOME].clone()
+    shifted[7] += 0.05
+    with pytest.raises(
+        InputError, match=r"expected the spectra's wavelengths among its own 203 pixels, got .* pixel 7"
+    ):
+        payne.on(shifted)
+
+
+def test_stars_are_matched_by_their_labels_where_these_are_whole_and_in_range(payne, tmp_path):
+    def spoil(split, labels):
+        if split == "val":
+            labels[2, 4], labels[5, 0] = torch.nan, 9000.0
+
+    path = write_survey(tmp_path / "survey.h5", payne, spoil=spoil)
+    synth, obs, matched = domains(path, payne)
+    assert matched
+    whole = domains(write_survey(tmp_path / "whole.h5", payne), payne)
+    kept = [i for i in range(12) if i not in (2, 5)]
+    assert torch.equal(synth.matched("val").flux, whole.synth.matched("val").flux[kept])
+    assert torch.equal(obs.matched("val").flux, whole.obs.matched("val").flux[kept])
+    # The same stars: their difference is the noise.
+    residual = (obs.matched("val").flux - synth.matched("val").flux) / 0.01
+    assert residual.std().item() == pytest.approx(1, abs=0.08)
+    assert len(synth.matched("test").flux) == len(obs.matched("test").flux) == 10
+
+
+@pytest.mark.parametrize("names", [[], ["teff", "logg"]])
+def test_without_the_emulators_labels_no_star_is_matched(payne, tmp_path, names, caplog):
+    assert not domains(write_survey(tmp_path / "survey.h5", payne, names), payne).matched
+    assert "no stars are matched" in caplog.text
+
+
+def test_labels_all_out_of_range_match_no_star(payne, tmp_path):
+    path = write_survey(tmp_path / "hot.h5", payne, spoil=lambda split, labels: labels.add_(20000))
+    assert not domains(path, payne).matched
+
+
+@pytest.mark.parametrize(("names", "matched"), [(None, True), ([], False)])
+def test_a_survey_trains_and_is_scored_by_what_its_stars_allow(start, payne, payne_file, tmp_path, names, matched):
+    write_survey(tmp_path / "survey.h5", payne, names)
+    command = start(
+        tmp_path,
+        "+experiment=payne2data",
+        f"domains.emulator={payne_file}",
+        "domains.obs.path=survey.h5",
+        "domains.skip_pixels=4",
+        "logger.wandb=false",
+    ).wait()
+    assert command.code == 0, command.err
+    scores = json.loads((command.run / "scores.json").read_text())
+    assert {name in scores for name in NEED_MATCHED} == {matched}
+    assert ("gap_synth_obs" in scores) == matched
+    assert {"z_synth", "z_obs", "z_split"} <= scores.keys()
+    assert (command.run / "stars.png").exists() == matched
+    assert (command.run / "best.ckpt").exists()
+
+
+def test_the_emulators_spectra_are_normalised_as_the_files_were(payne, tmp_path):
+    path = write_survey(tmp_path / "survey.h5", payne)
+    before = domains(path, payne, skip=4).synth.matched("val")
+    continuum = Continuum(toy_wavelength()[SOME].numpy(), degree=1)
+    with h5py.File(path, "r+") as file:
+        continuum.write(file)
+    after = domains(path, payne, skip=4).synth.matched("val")
+    expected = Continuum(toy_wavelength()[SOME][4:].numpy(), degree=1).normalize(before).flux
+    assert not torch.allclose(before.flux, after.flux, atol=1e-3)
+    torch.testing.assert_close(after.flux, expected)
