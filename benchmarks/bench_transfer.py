@@ -1,0 +1,125 @@
+"""Translating files of full spectra beside the networks' own arithmetic: pytest -s benchmarks/bench_transfer.py.
+
+The arithmetic: project, encode, generate and restore as many spectra that lie in memory. The whole adds reading flux
+and error, checking them, and writing flux, error, mask and latents. Both in turns in one process, medians of wall-clock
+and CPU seconds. Memory: the command's peak for a thousand spectra and for a hundred thousand (7 GB of disk).
+"""
+
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from cyclegan.files import SpectraFile
+from cyclegan.spectra import Components
+from cyclegan.transfer import BATCH, TransferConfig, load, transfer
+from cyclegan.translator import build_translator
+from emulator.command import config_folder, validate
+from emulator.grid import apogee_wavelength
+
+SPECTRA, ROUNDS = 4096, 7
+LEAST = 2000  # spectra a second
+MOST_GROWTH = 1.15  # of peak memory, from a thousand to a hundred thousand spectra
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Dense networks of the sizes of payne2payne, as they start: what they hold does not change what they cost."""
+    wavelength = torch.from_numpy(np.asarray(apogee_wavelength(), "float64"))
+    pixels, K = len(wavelength), 128
+    networks = OmegaConf.create({"kind": "dense", "shared": 20, "split": 1, "components": K, "width": 128})
+    basis = torch.linalg.qr(torch.randn(pixels, K)).Q
+    spaces = [Components(torch.full((pixels,), 0.9), torch.full((pixels,), 100.0), basis) for _ in "so"]
+    translator = build_translator(networks, tuple(spaces), torch.ones(K))
+    record = {
+        "config": {"networks": OmegaConf.to_container(networks), "domains": {"synth": {"path": "synth.h5"}}},
+        "wavelength": wavelength,
+        "emulator": None,
+        "hidden": {},
+        "matched": True,
+        "split": torch.randn(100, 1),
+    }
+    path = tmp_path_factory.mktemp("run") / "last.ckpt"
+    state = {f"translator.{name}": tensor for name, tensor in translator.state_dict().items()}
+    torch.save({"global_step": 0, "state_dict": state, "record": record}, path)
+    return path
+
+
+def configured(**settings):
+    config = OmegaConf.load(f"{config_folder()}/transfer.yaml")
+    del config["hydra"], config["defaults"]
+    return validate(
+        OmegaConf.merge(config, {"device": "cpu"} | {k: str(v) for k, v in settings.items()}), TransferConfig
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_files_beside_arithmetic(benchmark, checkpoint, threads, tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    model = load(checkpoint, "cpu")
+    with h5py.File(tmp_path / "input.h5", "w") as file:
+        file["wavelength"] = model.wavelength.numpy()
+        file["spectra test"] = 0.9 + 0.05 * np.random.default_rng(0).random((SPECTRA, len(model.wavelength)), "float32")
+        file["spectra_err test"] = np.full((SPECTRA, len(model.wavelength)), 0.01, "float32")
+    config = configured(checkpoint=checkpoint, input=tmp_path / "input.h5", output=tmp_path / "output.h5")
+    with SpectraFile(tmp_path / "input.h5") as file:
+        batches = file.read("test").chunks(BATCH)
+    split = model.mean_split().expand(BATCH, -1)
+    seconds = {"alone": ([], []), "whole": ([], [])}
+
+    def measure(name, work):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        for values, value in zip(seconds[name], (time.perf_counter() - wall, time.process_time() - cpu), strict=True):
+            values.append(value)
+
+    @torch.inference_mode()
+    def arithmetic():
+        for batch in batches:
+            model.translator.synth_to_obs(batch, split)
+
+    benchmark.pedantic(
+        lambda: measure("whole", lambda: transfer(config)),
+        setup=lambda: measure("alone", arithmetic),
+        rounds=ROUNDS,
+    )
+    torch.set_num_threads(before)
+    alone, whole = ([statistics.median(values) for values in seconds[name]] for name in ("alone", "whole"))
+    rates = [SPECTRA / wall for wall, _ in (alone, whole)]
+    ratios = [b / a for a, b in zip(alone, whole, strict=True)]
+    benchmark.extra_info.update(alone=alone, whole=whole)
+    print(f"\n{threads} threads: arithmetic {rates[0]:.0f} spectra/s, whole {rates[1]:.0f}", end="")
+    print(f"; whole over arithmetic {ratios[0]:.2f} (wall), {ratios[1]:.2f} (CPU)")
+    assert rates[1] >= LEAST
+
+
+def peak_memory(checkpoint, folder, count):
+    """MiB of a process that translates `count` spectra."""
+    pixels = len(apogee_wavelength())
+    with h5py.File(folder / "input.h5", "w") as file:  # values that are never stored: a file of no size
+        file["wavelength"] = apogee_wavelength()
+        file.create_dataset("spectra test", (count, pixels), "float32", fillvalue=0.9)
+        file.create_dataset("spectra_err test", (count, pixels), "float32", fillvalue=0.01)
+    command = ["-m", "cyclegan.transfer", f"checkpoint={checkpoint}", "input=input.h5", "output=output.h5"]
+    # A process of its own that has this one child: RUSAGE_CHILDREN keeps the largest of all there ever were.
+    code = f"import resource, subprocess, sys; subprocess.run([sys.executable, *{command}], check=True)"
+    code += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    (folder / "output.h5").unlink()
+    return int(done.stdout.split()[-1]) / (1024 if sys.platform == "linux" else 1024**2)
+
+
+def test_memory_is_flat(checkpoint, tmp_path):
+    if shutil.disk_usage(tmp_path).free < 10e9:
+        pytest.skip("needs 10 GB of disk")
+    few, many = (peak_memory(checkpoint, tmp_path, count) for count in (1_000, 100_000))
+    print(f"\npeak memory: {few:.0f} MiB for 1 000 spectra, {many:.0f} MiB for 100 000")
+    assert many <= MOST_GROWTH * few
