@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from emulator.command import InputError
 
 ERROR_FLOOR = 0.005  # of continuum-normalised flux: APOGEE's own floor, below which its errors are not believed
+FILLED = 2**24  # numbers at a time that stand for masked pixels: 64 MB
 WORST_ERROR = 0.05  # a pixel less certain than this says nothing, and is masked
 
 
@@ -66,18 +67,36 @@ class Components(nn.Module):
         if usable.all():
             coefficients = residual @ self.basis
         else:
-            # Masked pixels take the value that the components themselves give them: expectation maximisation for
-            # the least-squares coefficients, which a few rounds reach unless most of a spectrum is masked.
-            residual = torch.where(usable, residual, 0.0)
-            coefficients = residual @ self.basis
-            for _ in range(10):
-                filled = torch.where(usable, residual, coefficients @ self.basis.T)
-                coefficients = filled @ self.basis
+            coefficients = self._fill(torch.where(usable, residual, 0.0) @ self.basis, usable)
         inverse = torch.where(usable, 1 / spectra.error.clamp_min(ERROR_FLOOR), 0.0) / self.weight
         precision = (inverse.square().sum(dim=1) / usable.sum(dim=1).clamp_min(1)).clamp_min(1e-12)
         pixels, width = self.basis.shape
         error = (pixels / width / precision).sqrt()[:, None]
         return Spectra(coefficients, error, torch.ones_like(coefficients, dtype=torch.bool))
+
+    def _fill(self, start: Tensor, usable: Tensor) -> Tensor:
+        """Coefficients (B, K) of spectra whose masked pixels are as the components themselves have them.
+
+        start (B, K): with zeros there. With the rows M (m, K) of V at a star's masked pixels, c <- start + M^T M c is
+        expectation maximisation for the least-squares coefficients of the usable ones; a few rounds reach them unless
+        most of a spectrum is masked.
+        """
+        stars, pixels = (~usable).nonzero(as_tuple=True)
+        count = (~usable).sum(dim=1)
+        most = int(count.max())
+        place = torch.arange(len(stars), device=stars.device) - (count.cumsum(dim=0) - count)[stars]
+        index = torch.full((len(usable), most), usable.shape[1], device=stars.device)  # one behind the last: nothing
+        index[stars, place] = pixels
+        basis = torch.nn.functional.pad(self.basis, (0, 0, 0, 1))
+        filled = []
+        size = max(1, FILLED // (most * self.basis.shape[1]))
+        for first, rows in zip(start.split(size), index.split(size), strict=True):
+            masked, coefficients = basis[rows], first[:, None]  # (b, m, K), (b, 1, K)
+            product = masked.transpose(1, 2) @ masked
+            for _ in range(10):
+                coefficients = first[:, None] + coefficients @ product
+            filled.append(coefficients[:, 0])
+        return torch.cat(filled)
 
     def noise(self, coefficients: Spectra) -> Tensor:
         """The noise (B, 1), 1 sigma, of each coefficient: V is orthonormal, so it is that of a weighted pixel."""
