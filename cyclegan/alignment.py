@@ -35,11 +35,11 @@ def transport_pairs(synth: Tensor, obs: Tensor, block: int, share: float, genera
 
     synth (n, K) and obs (m, K) are in a space whose Euclidean distance says how unlike two stars are. Each block has
     `share` times as many observed as synthetic stars: below 1 the synthetic stars least like any stay unpaired
-    (partial transport). The Hungarian method of scipy, O(block^3).
+    (partial transport). Every star is in a block at least. The Hungarian method of scipy, O(block^3).
     """
     block = min(block, len(synth), len(obs))
-    blocks = -(-max(len(synth), len(obs)) // block)
     in_block = max(1, round(share * block))
+    blocks = max(-(-len(synth) // block), -(-len(obs) // in_block))
     rows = _cover(len(synth), blocks * block, generator).view(blocks, block)
     columns = _cover(len(obs), blocks * in_block, generator).view(blocks, in_block)
     pairs = []

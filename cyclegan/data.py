@@ -129,6 +129,8 @@ class SpectraData(LightningDataModule):
     def make_spaces(self, components: int | None) -> tuple[Space, Space]:
         """The spaces of both domains, from their training spectra: components of both, or pixels for None."""
         synth, obs = (self._draw(domain, epoch=0).to("cpu") for domain in (self.synth, self.obs))
+        if self.paired and self.share < 1:
+            synth = self._like(synth, obs)
         if components is not None:
             return pooled_components(synth, obs, components)
         if self.paired:
@@ -136,6 +138,17 @@ class SpectraData(LightningDataModule):
             self.likeness = pooled_components(synth, obs, min(LIKENESS_COMPONENTS, most))
         weight = typical_weight(obs)
         return Pixels(masked_mean(synth), weight), Pixels(masked_mean(obs), weight.clone())
+
+    def _like(self, synth: Spectra, obs: Spectra) -> Spectra:
+        """The synthetic spectra that partial transport pairs with observed ones, each as often.
+
+        Where the two sets do not match, the difference of their means is that of their labels as much as the gap. So
+        spectra are compared as they are, and the gap comes out as the least that pairs can have.
+        """
+        space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, len(synth.flux), len(synth.flux[0])))
+        sides = [torch.cat([space.project(c).flux for c in spectra.chunks(PROJECTED)]) for spectra in (synth, obs)]
+        generator = torch.Generator().manual_seed(self.seed)
+        return synth.rows(transport_pairs(*sides, self.block, self.share, generator).synth)
 
     def _draw(self, domain: Domain, epoch: int) -> Spectra:
         # Stars of the two domains are drawn apart: nothing in training is matched.

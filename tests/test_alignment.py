@@ -58,7 +58,8 @@ def test_partial_transport_leaves_outliers_unpaired():
     whole = transport_pairs(synth, torch.cat([obs, obs[:20]]), block=100, share=1.0, generator=seeded())
     partial = transport_pairs(synth, torch.cat([obs, obs[:20]]), block=100, share=0.6, generator=seeded())
     assert (whole.synth >= 80).sum() == 20
-    assert len(partial.synth) == 60
+    assert len(partial.synth) == 120  # two blocks, so that every observed star has a partner
+    assert set(partial.obs.tolist()) == set(range(100))
     assert (partial.synth < 80).all()
 
 

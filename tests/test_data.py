@@ -201,3 +201,22 @@ def test_the_loader_of_an_epoch_is_the_same_whenever_it_is_made(domains):
     assert all(map(torch.equal, first, again))
     assert not any(map(torch.equal, first, later))
     assert not any(map(torch.equal, first, other))
+
+
+def test_where_the_sets_do_not_match_the_gap_is_that_of_partners(sky):
+    """Synthetic labels reach beyond the observed ones, on one side: the means differ by more than the gap."""
+    random = torch.Generator().manual_seed(4)
+    wide = SkyDomain(sky.synth, sky.val_synth)
+    flux = sky.synth.flux
+    centre = flux.mean(dim=0)
+    first = torch.linalg.svd(flux - centre, full_matrices=False).Vh[0]
+    along = 3 * (flux - centre) @ first * torch.rand(len(flux), generator=random)
+    wide.train = sky.synth._replace(flux=flux + along.abs()[:, None] * first)
+    obs = SkyDomain(sky.obs, sky.val_obs)
+    gap = (sky.obs.flux.mean(dim=0) - flux.mean(dim=0)) @ first
+
+    def found(share):
+        space_s, space_o = make_data(wide, obs, share=share).make_spaces(8)
+        return ((space_o.mean - space_s.mean) @ first - gap).abs()
+
+    assert found(0.25) < 0.2 * found(1.0)
