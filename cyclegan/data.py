@@ -9,7 +9,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from cyclegan.alignment import Pairs, gap_metric, random_pairs, transport_pairs
-from cyclegan.domains import Domain
+from cyclegan.domains import Domain, stars_to_score
 from cyclegan.scores import SCORE_BATCH
 from cyclegan.spectra import Pixels, Space, Spectra, masked_mean, pooled_components, typical_weight
 from cyclegan.translator import Translator
@@ -192,9 +192,7 @@ class SpectraData(LightningDataModule):
         return PairedBatches(*stars, pairing, self.batch_size, self.steps, self.seed * 10**6 + epoch)
 
     def val_dataloader(self) -> MatchedBatches:
-        stars = [domain.matched("val") for domain in (self.synth, self.obs)]
-        count = min(len(spectra.flux) for spectra in stars)  # they differ only where no stars are matched
-        return MatchedBatches(*(spectra.rows(slice(count)) for spectra in stars))
+        return MatchedBatches(*stars_to_score(self.synth, self.obs, "val"))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_index: int) -> Batch:
         return Batch(*(side.to(device) for side in batch)) if batch.synth.flux.device != device else batch

@@ -171,6 +171,13 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
     return Domains(made["synth"], made["obs"], matched)
 
 
+def stars_to_score(synth: Domain, obs: Domain, split: str) -> tuple[Spectra, Spectra]:
+    """As many stars (N, P) of each domain; they are cut to the smaller number only where no stars are matched."""
+    stars = synth.matched(split), obs.matched(split)
+    count = min(len(spectra.flux) for spectra in stars)
+    return tuple(spectra.rows(slice(count)) for spectra in stars)
+
+
 def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
     """Make the matched stars of an emulated domain those of a file, from the labels that the file gives them.
 

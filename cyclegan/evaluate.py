@@ -24,7 +24,7 @@ from torch import Tensor
 
 from cyclegan.checkpoint import Trained, find_checkpoint, load_trained
 from cyclegan.config import LoggerConfig
-from cyclegan.domains import Domains, EmulatedDomain, HDF5Domain, make_domains
+from cyclegan.domains import Domains, EmulatedDomain, HDF5Domain, make_domains, stars_to_score
 from cyclegan.features import strong_features
 from cyclegan.figures import (
     DPI,
@@ -40,7 +40,7 @@ from cyclegan.figures import (
 )
 from cyclegan.logs import wandb_logger
 from cyclegan.report import page
-from cyclegan.scores import SCORE_BATCH, control_scores, matched_scores, squared_deviation
+from cyclegan.scores import SCORE_BATCH, control_scores, matched_scores, squared_deviation, star_scores
 from cyclegan.separation import FOLDS, embed, halves, separation
 from cyclegan.spectra import Spectra, masked_mean, typical_weight
 from cyclegan.sweep import format_table
@@ -212,12 +212,6 @@ def known_lines(emulator: Payne | None, mean: Tensor) -> list[Line]:
     return [Line(place, species.split()[0], strength) for place, species, strength in zip(*columns, strict=True)]
 
 
-def star_scores(prediction: Tensor, target: Spectra) -> np.ndarray:
-    """Mean over a star's usable pixels of ((prediction - target) / max(sigma, ERROR_FLOOR))^2, (N,)."""
-    weighted, _, pixels = squared_deviation(prediction, target).T
-    return (weighted / pixels).numpy()
-
-
 def bin_scores(values: np.ndarray, models: dict[str, Tensor], obs: Spectra) -> dict[str, np.ndarray]:
     """X scores of models (N, P) by name, in bins of a label (N,): `edges` (B + 1,), `stars` (B,), scores (B,)."""
     edges = label_edges(values)
@@ -299,9 +293,8 @@ class Examined(NamedTuple):
 def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Examined:
     """All that the report shows of the stars of a split; folder: of the run, whose metrics.csv is drawn."""
     matched = domains.matched
-    synth, obs = (domain.matched(split).to("cpu") for domain in (domains.synth, domains.obs))
-    count = min(len(synth.flux), len(obs.flux))  # they differ only where no stars are matched
-    synth, obs = synth.rows(slice(count)), obs.rows(slice(count))
+    synth, obs = (stars.to("cpu") for stars in stars_to_score(domains.synth, domains.obs, split))
+    count = len(obs.flux)
     if count < 2 * FOLDS:
         raise InputError(f"domains: expected at least {2 * FOLDS} stars in '{split}' to tell apart, got {count}")
     labels = {name: values[:count] for name, values in star_labels(domains, split).items()}
@@ -459,9 +452,8 @@ def evaluate(config: DictConfig) -> list[Compared]:
     domains = find_domains(trained, config)
     trained.translator.cpu()
     with written_together(output) as unfinished:
-        synth, obs = (domain.matched("val").to("cpu") for domain in (domains.synth, domains.obs))
-        count = min(len(synth.flux), len(obs.flux))
-        found = matched_scores(trained.translator, synth.rows(slice(count)), obs.rows(slice(count)), domains.matched)
+        synth, obs = (stars.to("cpu") for stars in stars_to_score(domains.synth, domains.obs, "val"))
+        found = matched_scores(trained.translator, synth, obs, domains.matched)
         compared = compare(logged_scores(folder, trained.step), found, exact=device == "cpu")
         check_alike(compared, domains)
         examined = examine(trained, domains, config.split, folder)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cyclegan.spectra import WORST_ERROR, Spectra
 from emulator.command import InputError, written_whole
-from emulator.wavelength import MEDIA, air_to_vacuum, read_wavelength
+from emulator.wavelength import MEDIA, air_to_vacuum, nearest_pixels, read_wavelength
 
 SPLITS = ("train", "val", "test")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -125,7 +125,7 @@ class SpectraFile:
         """Spectra (n, P) of a split; NaN or infinite pixels, those with errors above `worst_error` and those that the
         file masks are masked.
 
-        Raises InputError where the split is missing or damaged, an error is not above 0, or no pixel is usable.
+        Raises InputError where the split is missing or damaged, or the error of a pixel to be used is not above 0.
         """
         if split not in self.splits:
             raise InputError(f"{self.path}: expected a dataset 'spectra {split}', got {', '.join(sorted(self.file))}")
@@ -159,11 +159,10 @@ class SpectraFile:
 
         Raises InputError for one that is not among the file's, to a part in ten million.
         """
-        nearest = torch.bucketize(wavelength, (self.wavelength[1:] + self.wavelength[:-1]) / 2)
+        nearest, there = nearest_pixels(wavelength, self.wavelength)
         found = self.wavelength[nearest]
-        missing = ~torch.isclose(found, wavelength.double(), rtol=1e-7, atol=0)
-        if missing.any():
-            pixel = int(missing.nonzero()[0])
+        if not there.all():
+            pixel = int((~there).nonzero()[0])
             expected, got = (f"{len(w)} pixels, {w[0]:.3f} to {w[-1]:.3f} A" for w in (wavelength, self.wavelength))
             raise InputError(
                 f"{self.path}: expected the wavelengths of {expected}, got {got}, where the nearest to"

@@ -1,5 +1,6 @@
 """The six scores of a translator, over the whole matched set: pure functions and the metric that accumulates them."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -103,6 +104,12 @@ def deviation(prediction: Tensor, target: Spectra) -> float:
     """Mean over usable pixels of ((prediction - target) / max(sigma, ERROR_FLOOR))^2 for a set (N, P)."""
     weighted, _, pixels = squared_deviation(prediction, target).sum(dim=0)
     return (weighted / pixels).item()
+
+
+def star_scores(prediction: Tensor, target: Spectra) -> np.ndarray:
+    """Mean over a star's usable pixels of ((prediction - target) / max(sigma, ERROR_FLOOR))^2, (N,)."""
+    weighted, _, pixels = squared_deviation(prediction, target).T
+    return (weighted / pixels).numpy()
 
 
 def control_scores(synth: Spectra, obs: Spectra, shift: Tensor, truth: Tensor | None) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from emulator.command import InputError, written_whole
 from emulator.labels import UNITS, scale
+from emulator.wavelength import nearest_pixels
 
 FORMAT = "payne 1"
 ACTIVATIONS = {"leaky_relu": nn.LeakyReLU, "sigmoid": nn.Sigmoid}
@@ -73,14 +74,13 @@ class Payne(nn.Module):
 
         Raises InputError for a wavelength that is not among its own, to a part in ten million.
         """
-        nearest = torch.bucketize(wavelength, (self.wavelength[1:] + self.wavelength[:-1]).cpu() / 2)
-        found = self.wavelength.cpu()[nearest]
-        missing = ~torch.isclose(found, wavelength.double(), rtol=1e-7, atol=0)
-        if missing.any():
-            pixel = int(missing.nonzero()[0])
+        own = self.wavelength.cpu()
+        nearest, there = nearest_pixels(wavelength, own)
+        if not there.all():
+            pixel = int((~there).nonzero()[0])
             raise InputError(
                 f"emulator: expected the spectra's wavelengths among its own {len(self.wavelength)} pixels, got"
-                f" {wavelength[pixel]:.3f} A at pixel {pixel}, where its nearest is {found[pixel]:.3f} A"
+                f" {wavelength[pixel]:.3f} A at pixel {pixel}, where its nearest is {own[nearest[pixel]]:.3f} A"
             )
         contents = self.contents()
         for name in ("wavelength", "output.weight", "output.bias"):

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
+from torch import Tensor
 
 from emulator.command import InputError
 
@@ -30,6 +32,12 @@ def _refraction(vacuum: np.ndarray) -> np.ndarray:
     """The refractive index of standard air, 15 C (Ciddor 1996, Applied Optics 35, 1566, equation 1)."""
     square = (1e4 / vacuum) ** 2  # of the wavenumber per micrometre
     return 1 + 0.05792105 / (238.0185 - square) + 0.00167917 / (57.362 - square)
+
+
+def nearest_pixels(wanted: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each of wanted (p,) is nearest in among (P,), ascending; and whether it is there, to a part in 10^7."""
+    nearest = torch.bucketize(wanted, (among[1:] + among[:-1]) / 2)
+    return nearest, torch.isclose(among[nearest], wanted.double(), rtol=1e-7, atol=0)
 
 
 def read_wavelength(path: str | Path, medium: str = "vacuum") -> np.ndarray:

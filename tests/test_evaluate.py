@@ -26,11 +26,10 @@ from cyclegan.evaluate import (
     bin_scores,
     compare,
     evaluate,
-    star_scores,
     translate,
     written_together,
 )
-from cyclegan.scores import SCORES, deviation
+from cyclegan.scores import SCORES, deviation, star_scores
 from cyclegan.spectra import ERROR_FLOOR, Spectra
 from emulator.command import InputError, config_folder, validate
 
