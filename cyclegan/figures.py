@@ -94,9 +94,9 @@ def plot_history(history: dict[str, tuple[np.ndarray, np.ndarray]], controls: di
     for axes in (translations, latents, fit):
         if axes.lines:
             _log_scale(axes)
-    if fit.lines:
-        fit.set_ylim(top=10 * fit.get_ylim()[1])  # room for the legend, which may have nine entries
-        fit.legend(fontsize=8, ncols=3, loc="upper center")
+            bottom, top = axes.get_ylim()
+            axes.set_ylim(top=top * (top / bottom) ** 0.3)  # room for the legend
+            axes.legend(fontsize=8, ncols=3 if axes is fit else 2, loc="upper center")
     for axes in (fit, judged):
         axes.set_xlabel("step (batches)")
     return figure
