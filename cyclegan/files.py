@@ -194,6 +194,8 @@ class SpectraWriter:
     """Appends spectra, a piece at a time, to a file in the layout of `SpectraFile`.
 
     counts: how many spectra each split will get, where that is known: they are stored in one piece, which is quicker.
+    What is the same in all pixels, as the errors of synthetic spectra and the mask of good ones, takes no room: HDF5
+    gives a dataset's fill value where nothing was written.
     """
 
     def __init__(
@@ -204,6 +206,7 @@ class SpectraWriter:
         counts: Mapping[str, int] | None = None,
     ) -> None:
         self.file, self.counts = file, counts or {}
+        self.datasets: dict[str, h5py.Dataset] = {}
         self.written: dict[str, int] = {}  # rows, by dataset
         file.attrs["medium"] = "vacuum"
         file["wavelength"] = wavelength.cpu().numpy()
@@ -218,20 +221,28 @@ class SpectraWriter:
             self._extend(f"{name} {split}", values, self.counts.get(split))
 
     def _extend(self, name: str, values: np.ndarray, count: int | None) -> None:
-        row_shape, first = values.shape[1:], self.written.get(name, 0)
-        if name not in self.file:
-            growing = {"maxshape": (None, *row_shape), "chunks": (ROWS if row_shape else 1024, *row_shape)}
-            self.file.create_dataset(
-                name,
-                shape=(count or 0, *row_shape),
-                dtype=h5py.string_dtype() if values.dtype.kind in "UO" else values.dtype,
-                **(growing if count is None else {}),
-            )
-        dataset, last = self.file[name], first + len(values)
+        first = self.written.setdefault(name, 0)
+        last = self.written[name] = first + len(values)
+        if name not in self.datasets:
+            self.datasets[name] = self._create(name, values, count)
+        dataset = self.datasets[name]
         if count is None:
             dataset.resize(last, axis=0)
-        dataset[first:last] = values
-        self.written[name] = last
+        # A row tells most arrays that vary from those that do not.
+        if not ((values[:1] == dataset.fillvalue).all() and (values == dataset.fillvalue).all()):
+            dataset[first:last] = values
+
+    def _create(self, name: str, values: np.ndarray, count: int | None) -> h5py.Dataset:
+        """A dataset for rows like values (n, ...); its fill value is the first of them."""
+        row_shape, texts = values.shape[1:], values.dtype.kind in "UO"
+        growing = {"maxshape": (None, *row_shape), "chunks": (ROWS if row_shape else 1024, *row_shape)}
+        return self.file.create_dataset(
+            name,
+            shape=(count or 0, *row_shape),
+            dtype=h5py.string_dtype() if texts else values.dtype,
+            fillvalue=None if texts or not values.size else values.flat[0],
+            **(growing if count is None else {}),
+        )
 
 
 @contextmanager

@@ -62,6 +62,26 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("counts", [None, {"train": 300}])
+def test_what_is_the_same_in_all_pixels_takes_no_room_and_reads_the_same(tmp_path, counts):
+    flux = torch.rand(300, PIXELS)
+    same = Spectra(flux, torch.full_like(flux, 0.01), torch.ones_like(flux, dtype=torch.bool))
+    other = same._replace(error=same.error.clone(), mask=same.mask.clone())
+    other.error[170, 3], other.mask[210, 5] = 0.02, False  # one pixel, in the second piece and in the third
+    sizes = []
+    for name, spectra in (("same", same), ("other", other)):
+        with written_spectra(tmp_path / f"{name}.h5", WAVELENGTH, counts=counts) as writer:
+            for chunk in spectra.chunks(100):
+                writer.append("train", chunk)
+        with SpectraFile(tmp_path / f"{name}.h5") as file:
+            for written, read in zip(spectra, file.read("train"), strict=True):
+                assert torch.equal(written, read)
+        with h5py.File(tmp_path / f"{name}.h5") as file:
+            sizes.append([file[f"{name} train"].id.get_storage_size() for name in ("spectra_err", "mask")])
+    assert sizes[0] == [0, 0]
+    assert all(sizes[1])
+
+
 def test_pixels_of_no_use_are_masked_whatever_the_reason(path):
     with h5py.File(path, "r+") as file:
         file["mask val"][...] = True
