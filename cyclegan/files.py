@@ -254,14 +254,17 @@ def written_spectra(
     Raises InputError where there is no room for it.
     """
     with written_whole(path) as unfinished:
-        file, unclosed = h5py.File(unfinished, "w"), None
+        file, writer, unclosed = h5py.File(unfinished, "w"), None, None
         try:
-            yield SpectraWriter(file, wavelength, label_names, counts)
+            writer = SpectraWriter(file, wavelength, label_names, counts)
+            yield writer
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
             raise InputError(f"{path}: expected room to write, got '{os.strerror(error.errno)}'") from error
         finally:
+            if writer is not None:
+                writer.datasets.clear()  # one that outlives a file which cannot be closed ends the process
             try:
                 file.close()
             except RuntimeError as error:  # what HDF5 still held back found no room
