@@ -86,7 +86,7 @@ class SpectraData(LightningDataModule):
 
     matched: whether the domains' stars to score on are the same; paired: whether training stars are paired by likeness
     (`transport_pairs`) or at random. The likeness is that of the metric of the gap, estimated from the pairs of one
-    epoch for the next.
+    epoch for the next, of observed stars as they would be without what only they vary in.
     Raises InputError where the domains' wavelengths or matched stars disagree.
     """
 
@@ -175,11 +175,13 @@ class SpectraData(LightningDataModule):
         synth, obs = (side.flux for side in stars)
         if not self.paired:
             return random_pairs(len(synth), len(obs), generator)
-        metric = self.metric
+        metric, resting = self.metric, obs
         if metric is None:
             metric = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)
-        pairs = transport_pairs(synth @ metric, obs @ metric, self.block, self.share, generator)
-        self.metric = gap_metric(obs[pairs.obs] - synth[pairs.synth])
+        elif self.likeness is None:
+            resting = translator.at_rest(obs, generator)
+        pairs = transport_pairs(synth @ metric, resting @ metric, self.block, self.share, generator)
+        self.metric = gap_metric(resting[pairs.obs] - synth[pairs.synth])
         if epoch == 0 and self.likeness is None:
             translator.start_split(synth[pairs.synth], obs[pairs.obs])
         return pairs

@@ -6,6 +6,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from cyclegan.alignment import at_mean_split
 from cyclegan.networks import (
     ConvDiscriminator,
     ConvEncoder,
@@ -95,6 +96,14 @@ class Translator(nn.Module):
                 if a.shape == b.shape:
                     a.add_(b).mul_(0.5)
                     b.copy_(a)
+
+    @torch.no_grad()
+    def at_rest(self, obs: Tensor, generator: torch.Generator) -> Tensor:
+        """Observed coordinates (n, K) less the effect of what only observed spectra vary in; their noise stays."""
+        shared, split = self.encoder_o(obs)
+        if split.shape[1] == 0:
+            return obs
+        return obs - self.generator_o(shared, split) + self.generator_o(*at_mean_split(shared, split, generator))
 
     @torch.no_grad()
     def start_split(self, synth: Tensor, obs: Tensor) -> None:

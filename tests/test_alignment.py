@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from cyclegan.alignment import gap_metric, random_pairs, sliced_wasserstein, transport_pairs
+from cyclegan.alignment import (
+    at_mean_split,
+    dependence,
+    draw_waves,
+    gap_metric,
+    random_pairs,
+    sliced_wasserstein,
+    transport_pairs,
+)
 
 
 def seeded(seed=0):
@@ -117,3 +125,59 @@ def test_the_sliced_distance_pulls_one_set_onto_the_other():
     a, b = draw(50, 2).requires_grad_(), draw(50, 2, seed=1) + 2
     sliced_wasserstein(a, b, 64, seeded()).backward()
     assert (-a.grad.mean(dim=0) > 0).all()
+
+
+def characteristic(a, b, waves_a, waves_b):
+    """The same as `dependence`, one frequency at a time, in complex numbers."""
+    terms = []
+    for s, t in zip(waves_a.T.numpy(), waves_b.T.numpy(), strict=True):
+        p, q = np.exp(1j * a.numpy() @ s), np.exp(1j * b.numpy() @ t)
+        terms.append(abs((p * q).mean() - p.mean() * q.mean()) ** 2)
+    return np.mean(terms)
+
+
+def test_dependence_is_that_of_the_characteristic_functions():
+    a, b = draw(300, 2).double(), draw(300, 1, seed=1).double()
+    waves = [draw_waves(width, seeded(2)).double() for width in (2, 1)]
+    for other in (b, b + a[:, :1] ** 2):
+        assert dependence(a, other, *waves).item() == pytest.approx(characteristic(a, other, *waves), rel=1e-9)
+
+
+def test_dependence_sees_what_correlation_does_not():
+    a, b = draw(4000, 2), draw(4000, 1, seed=1)
+    waves = [draw_waves(width, seeded(2)) for width in (2, 1)]
+    ring = (a[:, :1].square() - 1) / 2**0.5
+    assert abs(torch.corrcoef(torch.cat([a, ring], dim=1).T)[0, 2]) < 0.1
+    assert dependence(a, b, *waves) < 3 / len(a)  # what chance leaves of it
+    assert dependence(a, ring, *waves) > 20 / len(a)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_independent_of_the_labels_is_found_though_it_was_mixed_with_them(seed):
+    """Uniform variables, an exponential one: turned into each other by 30 degrees, they are uncorrelated still."""
+    random = seeded(seed)
+    labels = 12**0.5 * (torch.rand(4000, 3, generator=random) - 0.5)
+    own = -torch.rand(4000, 1, generator=random).log() - 1
+    turn = torch.tensor(0.5)
+    shared = torch.cat([labels[:, :1] * turn.cos() + own * turn.sin(), labels[:, 1:]], dim=1)
+    split = own * turn.cos() - labels[:, :1] * turn.sin()
+    rest, still = at_mean_split(shared, split, seeded(9))
+    found = torch.cat([shared - rest, split - still], dim=1)  # what was taken off is a multiple of `own`
+    assert torch.corrcoef(torch.cat([found[:, :1], own], dim=1).T)[0, 1] > 0.99
+    assert torch.corrcoef(torch.cat([rest[:, :1], own], dim=1).T)[0, 1].abs() < 0.1
+    assert torch.corrcoef(torch.cat([rest[:, :1], labels[:, :1]], dim=1).T)[0, 1] > 0.98
+
+
+def test_latents_that_are_independent_already_are_left_as_they_are():
+    shared, split = draw(4000, 3), draw(4000, 2, seed=1)
+    rest, still = at_mean_split(shared, split, seeded(2))
+    assert (rest - shared).square().mean() < 0.01
+    assert (still - split.mean(dim=0)).square().mean() < 0.01
+
+
+def test_a_dead_latent_does_not_stand_in_the_way():
+    shared, split = torch.cat([draw(500, 2), torch.ones(500, 1)], dim=1), draw(500, 1, seed=1)
+    rest, still = at_mean_split(shared, split, seeded(2))
+    assert rest.isfinite().all()
+    assert torch.allclose(rest[:, 2], torch.ones(500), atol=1e-3)
+    assert still.isfinite().all()
