@@ -15,7 +15,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import CSVLogger
 
 from cyclegan.config import TrainConfig
-from cyclegan.data import SpectraData
+from cyclegan.data import SpectraData, TrainingBatch
 from cyclegan.logs import RunProgress
 from cyclegan.spectra import Spectra
 from cyclegan.train import LastCheckpoint, build
@@ -85,7 +85,7 @@ def bare(config, data):
     """The same two updates of the same networks on one batch that lies ready."""
     module = build(config, data, {})
     stars = data.coordinates((module.translator.space_s, module.translator.space_o), 0)
-    batch = type(stars)(*(side.rows(slice(config.trainer.batch_size)) for side in stars))
+    batch = TrainingBatch(*stars.rows(slice(config.trainer.batch_size)), None)
     judges_optimizer, translator_optimizer = module.configure_optimizers()
     for step in range(STEPS):
         if step == WARM_UP:

@@ -105,12 +105,15 @@ def dependence(a: Tensor, b: Tensor, waves_a: Tensor, waves_b: Tensor) -> Tensor
 
 
 @torch.no_grad()
-def at_mean_split(shared: Tensor, split: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def at_mean_split(
+    shared: Tensor, split: Tensor, reference: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """The latents (N, Zs), (N, Zp) of the same stars if what is independent of the shared part were at its mean.
 
     Gaussian latents could be rotated into one another unseen; others cannot: whitened together, they are rotated such
-    that the split variables depend least on the shared ones (independent component analysis, Comon 1994), by as little
-    as will do: a label is as independent of the others as the split latent is, and must not be taken for it.
+    that the split variables depend least on the shared ones (independent component analysis, Comon 1994). A label may
+    be as independent of the others as what only observed stars vary in, and must not be taken for it: so rotated split
+    variables are to be like reference (N, Zp), what was first known of it.
     """
     both = torch.cat([shared, split], dim=1)
     mean, (Zs, Zp) = both.mean(dim=0), (shared.shape[1], split.shape[1])
@@ -118,26 +121,29 @@ def at_mean_split(shared: Tensor, split: Tensor, generator: torch.Generator) -> 
     spread.diagonal().add_(1e-9 * spread.diagonal().mean())  # a dead variable has no spread of its own
     root = torch.linalg.cholesky(spread).to(both)
     white = torch.linalg.solve_triangular(root, (both - mean).T, upper=False).T
+    known = torch.linalg.qr(reference - reference.mean(dim=0)).Q  # (N, Zp), orthonormal
+    start = torch.linalg.qr(white.T @ known, mode="complete").Q.roll(Zs, dims=1)  # split variables like the reference
     waves_s, waves_p = (draw_waves(width, generator).to(both) for width in (Zs, Zp))
-    angles = both.new_zeros(Zp, Zs).requires_grad_()
+    angles = both.new_zeros(Zs, Zp).requires_grad_()
 
     def rotation() -> Tensor:
-        left = torch.cat([angles.new_zeros(Zs, Zs), angles])
-        right = torch.cat([-angles.T, angles.new_zeros(Zp, Zp)])
-        return torch.linalg.matrix_exp(torch.cat([left, right], dim=1))
+        above = torch.cat([angles.new_zeros(Zs, Zs), angles], dim=1)
+        below = torch.cat([-angles.T, angles.new_zeros(Zp, Zp)], dim=1)
+        return start @ torch.linalg.matrix_exp(torch.cat([above, below]))
 
     optimizer = torch.optim.LBFGS([angles], max_iter=10, line_search_fn="strong_wolfe")
 
     @torch.enable_grad()
     def closure() -> Tensor:
         optimizer.zero_grad()
-        rotated = white @ rotation().T
-        loss = dependence(rotated[:, :Zs], rotated[:, Zs:], waves_s, waves_p) / REACH + angles.square().sum()
+        turned = white @ rotation()
+        new = 1 - (known.T @ turned[:, Zs:]).square().sum() / turned[:, Zs:].square().sum()
+        loss = dependence(turned[:, :Zs], turned[:, Zs:], waves_s, waves_p) / REACH + new
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    turned = rotation().detach()
-    rotated = white @ turned.T
-    rotated[:, Zs:] = 0.0
-    return tuple(((rotated @ turned) @ root.T + mean).split([Zs, Zp], dim=1))
+    turn = rotation().detach()
+    turned = white @ turn
+    turned[:, Zs:] = 0.0
+    return tuple((turned @ turn.T @ root.T + mean).split([Zs, Zp], dim=1))

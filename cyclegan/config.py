@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
+from cyclegan.selection import CHOICES
 from emulator.command import InputError
 from emulator.synthesis import RESOLUTION
 
@@ -34,6 +35,7 @@ class DomainsConfig:
     obs: DomainConfig
     wavelength: str | None
     skip_pixels: int = field(metadata={"minimum": 0})
+    anchors: str | None
     emulator: str
     stars: int = field(metadata={"minimum": 2})
     matched_stars: int = field(metadata={"minimum": 2})
@@ -58,6 +60,7 @@ class LossesConfig:
     pair_latents: float = field(metadata={"minimum": 0.0})
     sliced_wasserstein: float = field(metadata={"minimum": 0.0})
     independence: float = field(metadata={"minimum": 0.0})
+    anchors: float = field(metadata={"minimum": 0.0})
     gan: str = field(metadata={"choices": ("bce", "least_squares", "hinge")})
     real: str = field(metadata={"choices": ("reconstruction", "spectrum")})
 
@@ -66,6 +69,12 @@ class LossesConfig:
 class PairsConfig:
     block: int = field(metadata={"minimum": 2})
     share: float = field(metadata={"above": 0.0, "maximum": 1.0})
+
+
+@dataclass
+class SelectionConfig:
+    by: str = field(metadata={"choices": CHOICES})
+    pool: int = field(metadata={"minimum": 2})
 
 
 @dataclass
@@ -96,6 +105,7 @@ class TrainConfig:
     networks: NetworksConfig
     losses: LossesConfig
     pairs: PairsConfig
+    selection: SelectionConfig
     trainer: TrainerConfig
     logger: LoggerConfig
 

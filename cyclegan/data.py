@@ -1,16 +1,16 @@
 """Batches for training, in pairs; matched stars for the scores."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from cyclegan.alignment import Pairs, gap_metric, random_pairs, transport_pairs
 from cyclegan.domains import Domain, stars_to_score
 from cyclegan.scores import SCORE_BATCH
+from cyclegan.selection import DISCRIMINATOR, as_observed, most_observed
 from cyclegan.spectra import Pixels, Space, Spectra, masked_mean, pooled_components, typical_weight
 from cyclegan.translator import Translator
 from emulator.command import InputError
@@ -21,22 +21,43 @@ PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where 
 
 
 class Batch(NamedTuple):
-    """Coordinates of B stars of each domain; row i of one is the partner of row i of the other."""
+    """Coordinates, or spectra, of B stars of each domain; row i of one is the partner of row i of the other."""
 
     synth: Spectra
     obs: Spectra
+
+    def rows(self, index: Tensor | slice) -> "Batch":
+        return Batch(self.synth.rows(index), self.obs.rows(index))
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(self.synth.to(device), self.obs.to(device))
+
+
+class TrainingBatch(NamedTuple):
+    """Coordinates of B stars of each domain as in `Batch`, and of anchors, stars known in both, if there are any."""
+
+    synth: Spectra
+    obs: Spectra
+    anchors: Batch | None
 
 
 class PairedBatches:
     """The batches of one epoch. Its state says where it is, so that a run resumes at the very next batch.
 
-    pairing() makes the pairs when the first batch is asked for, unless they came with a loaded state.
+    pairing() makes the pairs when the first batch is asked for, unless they came with a loaded state. Of the anchors a
+    batch holds no more than of other stars.
     """
 
     def __init__(
-        self, synth: Spectra, obs: Spectra, pairing: Callable[[], Pairs], batch_size: int, steps: int, seed: int
+        self,
+        stars: Batch,
+        pairing: Callable[[], Pairs],
+        batch_size: int,
+        steps: int,
+        seed: int,
+        anchors: Batch | None = None,
     ) -> None:
-        self.synth, self.obs, self.pairing = synth, obs, pairing
+        self.stars, self.pairing, self.anchors = stars, pairing, anchors
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
         self.pairs: Pairs | None = None
         self.position = 0
@@ -44,7 +65,7 @@ class PairedBatches:
     def __len__(self) -> int:
         return self.steps
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[TrainingBatch]:
         if self.pairs is None:
             self.pairs = self.pairing()
         generator = torch.Generator().manual_seed(self.seed)
@@ -53,11 +74,16 @@ class PairedBatches:
         rounds = -(-self.steps // (count // size))
         orders = [torch.randperm(count, generator=generator)[: count // size * size] for _ in range(rounds)]
         order = torch.cat(orders).view(-1, size)
-        synth, obs = (side[order].to(self.synth.flux.device) for side in self.pairs)
+        synth, obs = (side[order].to(self.stars.synth.flux.device) for side in self.pairs)
+        if self.anchors is not None:
+            known = len(self.anchors.synth.flux)
+            draws = [torch.randperm(known, generator=generator)[: self.batch_size] for _ in range(self.steps)]
+            draws = torch.stack(draws).to(synth.device)
         while self.position < self.steps:
             row = self.position
             self.position += 1
-            yield Batch(self.synth.rows(synth[row]), self.obs.rows(obs[row]))
+            anchors = None if self.anchors is None else self.anchors.rows(draws[row])
+            yield TrainingBatch(self.stars.synth.rows(synth[row]), self.stars.obs.rows(obs[row]), anchors)
 
     def state_dict(self) -> dict:
         return {"position": self.position, "pairs": None if self.pairs is None else tuple(self.pairs)}
@@ -81,13 +107,20 @@ class MatchedBatches:
             yield Batch(synth, obs)
 
 
+def projected_on(space: Space, spectra: Spectra) -> Spectra:
+    """Coordinates (N, K) of spectra (N, P) in a space, on its device."""
+    chunks = [space.project(chunk.to(space.mean.device)) for chunk in spectra.chunks(PROJECTED)]
+    return Spectra(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+
+
 class SpectraData(LightningDataModule):
     """Two domains as one stream of paired batches; an epoch is one draw of both, paired once.
 
     matched: whether the domains' stars to score on are the same; paired: whether training stars are paired by likeness
     (`transport_pairs`) or at random. The likeness is that of the metric of the gap, estimated from the pairs of one
     epoch for the next, of observed stars as they would be without what only they vary in.
-    Raises InputError where the domains' wavelengths or matched stars disagree.
+    choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; anchors: spectra of both domains
+    that are known to be of the same stars. Raises InputError where the domains' wavelengths or matched stars disagree.
     """
 
     def __init__(
@@ -101,12 +134,17 @@ class SpectraData(LightningDataModule):
         paired: bool,
         block: int,
         share: float,
+        choice: str = "none",
+        pool: int = 1,
+        anchors: Batch | None = None,
     ) -> None:
         super().__init__()
         self.synth, self.obs, self.matched = synth, obs, matched
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
         self.paired, self.block, self.share = paired, block, share
+        self.choice, self.pool, self.anchors = choice, pool, anchors
         self.metric: Tensor | None = None
+        self.own: Tensor | None = None  # what the observed domain alone varies in, as first seen: coordinates @ (K, Zp)
         self.likeness: tuple[Space, Space] | None = None  # where stars are compared, if not where networks see them
         self._fixed: dict[Space, Spectra] = {}  # coordinates of domains that always draw the same
 
@@ -129,7 +167,7 @@ class SpectraData(LightningDataModule):
     def make_spaces(self, components: int | None) -> tuple[Space, Space]:
         """The spaces of both domains, from their training spectra: components of both, or pixels for None."""
         synth, obs = (self._draw(domain, epoch=0).to("cpu") for domain in (self.synth, self.obs))
-        if self.paired and self.share < 1:
+        if self.paired and self._first_share() < 1:
             synth = self._like(synth, obs)
         if components is not None:
             return pooled_components(synth, obs, components)
@@ -146,9 +184,13 @@ class SpectraData(LightningDataModule):
         spectra are compared as they are, and the gap comes out as the least that pairs can have.
         """
         space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, len(synth.flux), len(synth.flux[0])))
-        sides = [torch.cat([space.project(c).flux for c in spectra.chunks(PROJECTED)]) for spectra in (synth, obs)]
+        sides = [projected_on(space, spectra).flux for spectra in (synth, obs)]
         generator = torch.Generator().manual_seed(self.seed)
-        return synth.rows(transport_pairs(*sides, self.block, self.share, generator).synth)
+        return synth.rows(transport_pairs(*sides, self.block, self._first_share(), generator).synth)
+
+    def _first_share(self) -> float:
+        """Observed stars per synthetic one where these have not been chosen yet."""
+        return self.share if self.choice == "none" else min(self.share, 1 / self.pool)
 
     def _draw(self, domain: Domain, epoch: int) -> Spectra:
         # Stars of the two domains are drawn apart: nothing in training is matched.
@@ -160,47 +202,73 @@ class SpectraData(LightningDataModule):
         for domain, space in ((self.synth, spaces[0]), (self.obs, spaces[1])):
             projected = self._fixed.get(space)
             if projected is None:
-                chunks = self._draw(domain, epoch).chunks(PROJECTED)
-                chunks = [space.project(chunk.to(space.mean.device)) for chunk in chunks]
-                projected = Spectra(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+                projected = projected_on(space, self._draw(domain, epoch))
                 if domain.fixed:
                     self._fixed[space] = projected
             sides.append(projected)
         return Batch(*sides)
 
-    @torch.no_grad()
-    def pair(self, translator: Translator, stars: Batch, epoch: int) -> Pairs:
-        """The pairs of an epoch; also sharpens the metric for the next, and starts the split latent at the first."""
+    def choose(self, translator: Translator, discriminator: nn.Module, stars: Batch, epoch: int) -> Tensor:
+        """Rows of the synthetic stars to train on in an epoch: all of them until the networks have learnt something."""
+        synth, obs = stars.synth.flux, stars.obs.flux
         generator = torch.Generator().manual_seed(self.seed * 10**6 + epoch)
-        synth, obs = (side.flux for side in stars)
+        if self.choice == "none" or epoch == 0:
+            return torch.arange(len(synth))
+        if self.choice == DISCRIMINATOR:
+            return most_observed(translator, discriminator, stars.synth, stars.obs, len(synth) // self.pool, generator)
+        with torch.no_grad():
+            z_s, (z_o, _) = translator.encode_synth(synth), translator.encoder_o(obs)
+        return as_observed(z_s, z_o, len(obs), generator)
+
+    @torch.no_grad()
+    def pair(self, translator: Translator, stars: Batch, epoch: int, chosen: Tensor | None = None) -> Pairs:
+        """The pairs of an epoch; also sharpens the metric for the next, and starts the split latent at the first.
+
+        chosen: the rows of synthetic stars that may be paired; all for None.
+        """
+        generator = torch.Generator().manual_seed(self.seed * 10**6 + epoch)
+        chosen = torch.arange(len(stars.synth.flux)) if chosen is None else chosen
+        synth, obs = stars.synth.flux[chosen.to(stars.synth.flux.device)], stars.obs.flux
+        share = self.share if self.metric is not None else self._first_share()
         if not self.paired:
-            return random_pairs(len(synth), len(obs), generator)
+            pairs = random_pairs(len(synth), len(obs), generator)
+            return Pairs(chosen[pairs.synth], pairs.obs)
         metric, resting = self.metric, obs
         if metric is None:
             metric = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)
         elif self.likeness is None:
-            resting = translator.at_rest(obs, generator)
-        pairs = transport_pairs(synth @ metric, resting @ metric, self.block, self.share, generator)
+            resting = translator.at_rest(obs, self.own, generator)
+        pairs = transport_pairs(synth @ metric, resting @ metric, self.block, share, generator)
         self.metric = gap_metric(resting[pairs.obs] - synth[pairs.synth])
         if epoch == 0 and self.likeness is None:
-            translator.start_split(synth[pairs.synth], obs[pairs.obs])
-        return pairs
+            self.own = translator.start_split(synth[pairs.synth], obs[pairs.obs])
+        return Pairs(chosen[pairs.synth], pairs.obs)
 
     def train_dataloader(self) -> PairedBatches:
-        epoch, translator = self.trainer.current_epoch, self.trainer.lightning_module.translator
+        epoch, module = self.trainer.current_epoch, self.trainer.lightning_module
+        translator = module.translator
         stars = self.coordinates((translator.space_s, translator.space_o), epoch)
         alike = stars if self.likeness is None else self.coordinates(self.likeness, epoch)
-        pairing = partial(self.pair, translator, alike, epoch)
-        return PairedBatches(*stars, pairing, self.batch_size, self.steps, self.seed * 10**6 + epoch)
+
+        def pairing() -> Pairs:
+            chosen = self.choose(translator, module.discriminator_o, stars, epoch)
+            return self.pair(translator, alike, epoch, chosen)
+
+        anchors = None
+        if self.anchors is not None:
+            anchors = Batch(*map(projected_on, (translator.space_s, translator.space_o), self.anchors))
+        return PairedBatches(stars, pairing, self.batch_size, self.steps, self.seed * 10**6 + epoch, anchors)
 
     def val_dataloader(self) -> MatchedBatches:
         return MatchedBatches(*stars_to_score(self.synth, self.obs, "val"))
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_index: int) -> Batch:
-        return Batch(*(side.to(device) for side in batch)) if batch.synth.flux.device != device else batch
+    def transfer_batch_to_device(self, batch: tuple, device: torch.device, dataloader_index: int) -> tuple:
+        if batch.synth.flux.device == device:
+            return batch
+        return type(batch)(*(side and side.to(device) for side in batch))
 
     def state_dict(self) -> dict:
-        return {"metric": self.metric}
+        return {"metric": self.metric, "own": self.own}
 
     def load_state_dict(self, state: dict) -> None:
-        self.metric = state["metric"]
+        self.metric, self.own = state["metric"], state["own"]

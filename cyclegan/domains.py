@@ -132,6 +132,10 @@ class EmulatedDomain:
     def draw(self, seed: int) -> Spectra:
         return self._observe(self._labels(self.stars, seed), seed + 1).spectra()
 
+    def of(self, labels: Tensor) -> Spectra:
+        """Spectra (n, P) of stars of these labels (n, L), in the emulator's order."""
+        return self._observe(labels, ANCHOR_SEED).spectra()
+
     def matched(self, split: str) -> Spectra:
         return self._observe_matched(split).spectra()
 
@@ -147,12 +151,13 @@ class Domains(NamedTuple):
     matched: bool
 
 
-def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, Tensor]) -> Domains:
+def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, Tensor], pool: int = 1) -> Domains:
     """The domains that a configuration's `domains` describes.
 
     emulator: for the domains without a file, on the pixels of the other's; hidden: by domain, the pixels (P,) whose
-    lines it lacks. Two files are taken to hold the same stars in 'val' and 'test'; where one domain is emulated, its
-    spectra are normalised as the other's file says, and it makes the stars of that file from the labels there.
+    lines it lacks; pool: how many synthetic stars to make for each that is wanted. Two files are taken to hold the same
+    stars in 'val' and 'test'; where one domain is emulated, its spectra are normalised as the other's file says, and it
+    makes the stars of that file from the labels there.
     """
     files, emulated = {}, {}
     for name in ("synth", "obs"):
@@ -161,7 +166,8 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
             files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength)
         else:
             observation = make_observation(domain.effects, emulator.wavelength)
-            emulated[name] = EmulatedDomain(emulator, config.stars, config.matched_stars, hidden.get(name), observation)
+            stars = config.stars * (pool if name == "synth" else 1)
+            emulated[name] = EmulatedDomain(emulator, stars, config.matched_stars, hidden.get(name), observation)
     matched = True
     if len(files) == len(emulated) == 1:
         (file,), (made,) = files.values(), emulated.values()
@@ -205,6 +211,7 @@ def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
 
 # Stars to score on are the same in every run, whatever its seed: runs differ by their training, not by their exam.
 MATCHED_SEEDS = {"val": 10**12, "test": 2 * 10**12}
+ANCHOR_SEED = 3 * 10**12
 DRAWS = 100  # of as many stars as are wanted, before an emulator's range counts as not a survey's
 
 

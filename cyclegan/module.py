@@ -9,7 +9,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from cyclegan.alignment import sliced_wasserstein
-from cyclegan.data import Batch
+from cyclegan.data import Batch, TrainingBatch
 from cyclegan.losses import GAN_LOSSES, covariance, distance
 from cyclegan.scores import SCORES, MatchedScores
 from cyclegan.translator import Crossing, Translator
@@ -28,7 +28,8 @@ class LossWeights(NamedTuple):
 
     synth, obs: reconstruction and cycle of each domain; adversarial; pairs: translations towards their partners;
     pair_latents: shared latents of partners towards each other; sliced_wasserstein: translated batches towards the
-    other domain's; independence: split latents uncorrelated with shared ones.
+    other domain's; independence: split latents uncorrelated with shared ones; anchors: translations of stars known in
+    both domains towards what is known of them.
     """
 
     synth: float
@@ -38,6 +39,7 @@ class LossWeights(NamedTuple):
     pair_latents: float
     sliced_wasserstein: float
     independence: float
+    anchors: float
 
 
 class Exhibits(NamedTuple):
@@ -84,7 +86,7 @@ class CycleGAN(LightningModule):
         self.record = record
         self._recent: list[tuple[int, dict[str, Tensor]]] = []
 
-    def training_step(self, batch: Batch, batch_index: int) -> None:
+    def training_step(self, batch: TrainingBatch, batch_index: int) -> None:
         discriminator_optimizer, translator_optimizer = self.optimizers()
         step = self.global_step
         warm = step < self.warm_up_steps
@@ -133,7 +135,7 @@ class CycleGAN(LightningModule):
             step, name, term = next(loss for loss in losses if not loss[2].isfinite())
             raise TrainingDivergedError(f"step {step}: the loss '{name}' became {term.item()}")
 
-    def exhibits(self, batch: Batch, crossing: Crossing, step: int) -> Exhibits:
+    def exhibits(self, batch: TrainingBatch, crossing: Crossing, step: int) -> Exhibits:
         """What the discriminators are shown. Noise must not tell real from fake: either real spectra are shown as their
         reconstructions, which have none, or translated ones get the noise that the observed spectra's errors state.
         """
@@ -158,10 +160,10 @@ class CycleGAN(LightningModule):
         )
 
     def translator_losses(
-        self, batch: Batch, crossing: Crossing, exhibits: Exhibits | None, step: int, adversarial: bool
+        self, batch: TrainingBatch, crossing: Crossing, exhibits: Exhibits | None, step: int, adversarial: bool
     ) -> dict[str, tuple[float, Tensor]]:
         """Every term with its weight at this step; those of weight 0 are not computed."""
-        (x_s, x_o), c, w = batch, crossing, self.weights
+        (x_s, x_o, anchors), c, w = batch, crossing, self.weights
         losses = {}
         if w.synth:
             losses["reconstruction_synth"] = w.synth, distance(c.ss, x_s)
@@ -190,7 +192,16 @@ class CycleGAN(LightningModule):
             losses["sliced_wasserstein"] = w.sliced_wasserstein, self._wasserstein(exhibits, c, step)
         if w.independence and c.split_o.shape[1]:
             losses["independence"] = w.independence, covariance(c.z_o, c.split_o)
+        if w.anchors and anchors is not None:
+            losses["anchors"] = w.anchors, self._anchored(anchors)
         return losses
+
+    def _anchored(self, anchors: Batch) -> Tensor:
+        """How far the translations of stars known in both domains are from what is known of them."""
+        t, (x_s, x_o) = self.translator, anchors
+        z_o, split_o = t.encoder_o(x_o.flux)
+        so, os = t.generator_o(t.encode_synth(x_s.flux), split_o), t.generate_synth(z_o)
+        return distance(so, x_o) + distance(os, x_s)
 
     def _wasserstein(self, exhibits: Exhibits, c: Crossing, step: int) -> Tensor:
         generator = torch.Generator().manual_seed(step)
@@ -203,7 +214,7 @@ class CycleGAN(LightningModule):
         )
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self.scores.update(self.translator, *batch)
+        self.scores.update(self.translator, batch.synth, batch.obs)
 
     def on_validation_epoch_end(self) -> None:
         scores = {name: value.float() for name, value in self.scores.compute().items()}
@@ -211,7 +222,7 @@ class CycleGAN(LightningModule):
         self.log_dict({name: scores.pop(name) for name in SCORES if name in scores}, prog_bar=True)
         self.log_dict(scores)
         # Whoever translates without observed stars at hand needs to know what split latents there are.
-        stars = self.trainer.train_dataloader.obs.flux
+        stars = self.trainer.train_dataloader.stars.obs.flux
         _, split = self.translator.encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
         self.record["split"] = split.cpu()
 

@@ -21,6 +21,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
+from cyclegan.anchors import read_anchors
 from cyclegan.checkpoint import BEST, LAST, read_checkpoint
 from cyclegan.config import TrainConfig, check_together
 from cyclegan.data import SpectraData
@@ -128,7 +129,9 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
 
     emulator, hidden = prepare_emulator(config, folder)
     record = {"emulator": emulator and emulator.contents(), "hidden": hidden}
-    synth, obs, matched = make_domains(config.domains, emulator and emulator.to(device), hidden)
+    pool = 1 if config.selection.by == "none" else config.selection.pool
+    domains = make_domains(config.domains, emulator and emulator.to(device), hidden, pool)
+    synth, obs, matched = domains
     start, cpu_start = time.perf_counter(), time.process_time()
     pairs = config.pairs
     data = SpectraData(
@@ -141,6 +144,9 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         paired=config.losses.pairs + config.losses.pair_latents > 0,
         block=pairs.block,
         share=pairs.share,
+        choice=config.selection.by,
+        pool=config.selection.pool,
+        anchors=None if config.domains.anchors is None else read_anchors(config.domains.anchors, domains),
     )
     module = build(config, data, record)
     if checkpoint:

@@ -7,12 +7,11 @@ In Python:
     observed = model.synth_to_obs(flux)
 """
 
-import csv
 import logging
 import math
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from tqdm import tqdm
 from cyclegan.checkpoint import Trained, load_trained
 from cyclegan.files import SpectraFile, written_spectra
 from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
+from cyclegan.tables import check_names, numbers, read_table
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate
 from emulator.payne import Payne
 
@@ -133,7 +133,7 @@ class Transfer:
         """
         emulator = self.emulator
         if isinstance(labels, Mapping):
-            check_label_names(list(labels), emulator.label_names, "labels")
+            check_names(list(labels), emulator.label_names, "labels")
             columns = [torch.atleast_1d(as_tensor(labels[name])) for name in emulator.label_names]
             labels = torch.stack(torch.broadcast_tensors(*columns), dim=1)
         labels = as_tensor(labels)
@@ -213,18 +213,6 @@ def draw_rows(sample: Tensor, count: int, seed: int) -> Tensor:
     return sample[drawn.to(sample.device)]
 
 
-def check_label_names(found: Sequence[str], expected: Sequence[str], where: str) -> None:
-    """Raise InputError where names are missing, unknown or there twice; their order is free."""
-    problems = {
-        "no": [name for name in expected if name not in found],
-        "unknown": [name for name in found if name not in expected],
-        "twice": [name for name in expected if list(found).count(name) > 1],
-    }
-    if any(problems.values()):
-        got = "; ".join(f"{problem} {', '.join(names)}" for problem, names in problems.items() if names)
-        raise InputError(f"{where}: expected the emulator's labels {', '.join(expected)}, got {got}")
-
-
 def load(checkpoint: str | Path, device: str = "auto") -> Transfer:
     """The translator of a run's folder or of one checkpoint; device: auto, cpu or gpu.
 
@@ -287,20 +275,8 @@ class LabelTable:
 
     def __init__(self, path: str, model: Transfer) -> None:
         self.model, names = model, model.emulator.label_names
-        try:
-            with Path(path).open(newline="", encoding="utf-8-sig") as file:
-                header, *rows = (row for row in csv.reader(file) if row)
-        except (OSError, ValueError, csv.Error) as error:
-            problem = error.strerror if isinstance(error, OSError) else "something else"
-            raise InputError(f"{path}: expected a header of label names and a row a star, got {problem}") from error
-        header = [name.strip() for name in header]
-        check_label_names([name for name in header if name != "id"], names, path)
-        for number, row in enumerate(rows):
-            if len(row) != len(header):
-                raise InputError(f"{path}: expected {len(header)} values in row {number}, got {len(row)}")
-        if not rows:
-            raise InputError(f"{path}: expected a row for each star, got none")
-        columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+        columns = read_table(path)
+        check_names([name for name in columns if name != "id"], names, path)
         self.identities = columns.get("id")
         labels = [numbers(columns[name], f"{path}: expected a number for '{name}'") for name in names]
         self.labels = torch.tensor(labels).T
@@ -308,7 +284,7 @@ class LabelTable:
             model.emulator.check_labels(self.labels)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        self.splits = {TABLE_SPLIT: len(rows)}
+        self.splits = {TABLE_SPLIT: len(self.labels)}
 
     @torch.inference_mode()  # not inherited by the thread that reads
     def read(self, split: str, rows: slice) -> Spectra:
@@ -320,17 +296,6 @@ class LabelTable:
         output[f"labels {TABLE_SPLIT}"] = self.labels.numpy()
         if self.identities is not None:
             output.create_dataset(f"id {TABLE_SPLIT}", data=self.identities, dtype=h5py.string_dtype())
-
-
-def numbers(texts: Sequence[str], expected: str) -> list[float]:
-    """The numbers that texts stand for; InputError naming the first row (from 0) that stands for none."""
-    values = []
-    for row, text in enumerate(texts):
-        try:
-            values.append(float(text))
-        except ValueError as error:
-            raise InputError(f"{expected} in row {row}, got {text!r}") from error
-    return values
 
 
 def split_latents(config: DictConfig, model: Transfer, counts: dict[str, int]) -> dict[str, Tensor]:

@@ -98,24 +98,28 @@ class Translator(nn.Module):
                     b.copy_(a)
 
     @torch.no_grad()
-    def at_rest(self, obs: Tensor, generator: torch.Generator) -> Tensor:
-        """Observed coordinates (n, K) less the effect of what only observed spectra vary in; their noise stays."""
+    def at_rest(self, obs: Tensor, own: Tensor, generator: torch.Generator) -> Tensor:
+        """Observed coordinates (n, K) less the effect of what only observed spectra vary in; their noise stays.
+
+        own (K, Zp): as `start_split` found it.
+        """
         shared, split = self.encoder_o(obs)
         if split.shape[1] == 0:
             return obs
-        return obs - self.generator_o(shared, split) + self.generator_o(*at_mean_split(shared, split, generator))
+        resting = at_mean_split(shared, split, obs @ own, generator)
+        return obs - self.generator_o(shared, split) + self.generator_o(*resting)
 
     @torch.no_grad()
-    def start_split(self, synth: Tensor, obs: Tensor) -> None:
+    def start_split(self, synth: Tensor, obs: Tensor) -> Tensor:
         """Start the dense split latents as what observed spectra vary in beyond their synthetic partners.
 
-        synth, obs (n, K): coefficients of pairs. A quadratic fit of the observed ones on the shared latents of the
-        synthetic ones leaves residuals; off the tangent space of that fit, where a wrong pair cannot reach, their
-        leading components are the split latents.
+        That is obs @ the (K, Zp) returned. synth, obs (n, K): coefficients of pairs. A quadratic fit of the observed
+        ones on the shared latents of the synthetic ones leaves residuals; off the tangent space of that fit, where a
+        wrong pair cannot reach, their leading components are the split latents.
         """
         split = self.generator_o.split_linear.in_features
         if split == 0:
-            return
+            return obs.new_empty(obs.shape[1], 0)
         z = self.encode_synth(synth)
         first, second = torch.triu_indices(z.shape[1], z.shape[1])
         features = torch.cat([z, z[:, first] * z[:, second], torch.ones_like(z[:, :1])], dim=1)
@@ -129,6 +133,7 @@ class Translator(nn.Module):
         scale = self.encoder_o.scale
         self.encoder_o.split_linear.weight.copy_((direction / spread * scale[:, None]).T)
         self.generator_o.split_linear.weight.copy_(direction * spread / scale[:, None])
+        return direction / spread
 
 
 def build_translator(networks: DictConfig, spaces: tuple[Space, Space], scale: Tensor) -> Translator:

@@ -8,7 +8,8 @@ from conftest import SkyDomain, toy_wavelength
 from omegaconf import OmegaConf
 
 from cyclegan.alignment import Pairs
-from cyclegan.data import MatchedBatches, PairedBatches, SpectraData
+from cyclegan.data import Batch, MatchedBatches, PairedBatches, SpectraData
+from cyclegan.networks import DenseDiscriminator
 from cyclegan.spectra import Components, Pixels, Spectra
 from cyclegan.translator import build_translator
 from emulator.command import InputError
@@ -24,7 +25,7 @@ PAIRS = Pairs(torch.arange(30), torch.arange(30).flip(0))
 
 
 def make_batches(steps=10, size=8, pairing=lambda: PAIRS, seed=1):
-    return PairedBatches(numbered(30), numbered(30), pairing, size, steps, seed)
+    return PairedBatches(Batch(numbered(30), numbered(30)), pairing, size, steps, seed)
 
 
 def stars_of(batches):
@@ -74,6 +75,18 @@ def test_a_state_of_an_epoch_that_was_over_begins_the_next_afresh():
     fresh.load_state_dict(over.state_dict())
     assert stars_of(fresh) == stars_of(make_batches(seed=2))
     assert asked == [1]
+
+
+def test_anchors_come_with_every_batch_no_more_than_fit():
+    for known, size in ((5, 5), (30, 8)):
+        batches = PairedBatches(
+            Batch(numbered(30), numbered(30)), lambda: PAIRS, 8, 10, 1, Batch(numbered(known), numbered(known))
+        )
+        anchors = [batch.anchors for batch in batches]
+        rows = [side.synth.flux[:, 0].tolist() for side in anchors]
+        assert [side.obs.flux[:, 0].tolist() for side in anchors] == rows
+        assert {len(set(row)) for row in rows} == {size}
+        assert len({star for row in rows for star in row}) > 0.8 * known
 
 
 def test_matched_stars_come_whole_and_in_order():
@@ -194,13 +207,29 @@ def test_the_loader_of_an_epoch_is_the_same_whenever_it_is_made(domains):
     def batches(epoch, seed):
         data = make_data(*domains, paired=False, seed=seed)
         translator, _ = make_translator(data)
-        data.trainer = SimpleNamespace(current_epoch=epoch, lightning_module=SimpleNamespace(translator=translator))
+        module = SimpleNamespace(translator=translator, discriminator_o=None)
+        data.trainer = SimpleNamespace(current_epoch=epoch, lightning_module=module)
         return [batch.synth.flux for batch in data.train_dataloader()]
 
     first, again, later, other = batches(0, 3), batches(0, 3), batches(1, 3), batches(0, 4)
     assert all(map(torch.equal, first, again))
     assert not any(map(torch.equal, first, later))
     assert not any(map(torch.equal, first, other))
+
+
+@pytest.mark.parametrize("choice", ["discriminator", "density"])
+def test_synthetic_stars_are_chosen_from_the_second_epoch_on(domains, choice):
+    data = make_data(*domains, choice=choice, pool=4)
+    translator, stars = make_translator(data)
+    discriminator = DenseDiscriminator(translator.encoder_s.scale, 4, 16)
+    everybody = data.choose(translator, discriminator, stars, 0)
+    assert torch.equal(everybody, torch.arange(len(stars.synth.flux)))
+    assert len(data.pair(translator, stars, 0, everybody).synth) >= len(stars.obs.flux)
+    chosen = data.choose(translator, discriminator, stars, 1)
+    pairs = data.pair(translator, stars, 1, chosen)
+    assert set(pairs.synth.tolist()) == set(chosen.tolist())
+    assert set(pairs.obs.tolist()) == set(range(len(stars.obs.flux)))
+    assert torch.equal(data.choose(translator, discriminator, stars, 1), chosen)
 
 
 def test_where_the_sets_do_not_match_the_gap_is_that_of_partners(sky):

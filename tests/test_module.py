@@ -7,7 +7,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
 
-from cyclegan.data import SpectraData
+from cyclegan.data import SpectraData, TrainingBatch
 from cyclegan.losses import GAN_LOSSES, covariance, distance
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError, learning_rate_at
 from cyclegan.scores import control_scores
@@ -26,9 +26,10 @@ ALL_TERMS = {
     "pair_latents",
     "sliced_wasserstein",
     "independence",
+    "anchors",
 }
-ALL_WEIGHTS = LossWeights(1.0, 1.0, 0.1, 1.0, 0.5, 0.2, 0.3)
-NO_WEIGHTS = LossWeights(*[0.0] * 7)
+ALL_WEIGHTS = LossWeights(1.0, 1.0, 0.1, 1.0, 0.5, 0.2, 0.3, 1.0)
+NO_WEIGHTS = LossWeights(*[0.0] * 8)
 
 
 def make(domains, weights=ALL_WEIGHTS, *, split=1, steps=6, epochs=1, seed=1, **changes):
@@ -71,7 +72,7 @@ def fit(module, data, *callbacks, epochs=1):
 def batch_of(module, data):
     spaces = module.translator.space_s, module.translator.space_o
     stars = data.coordinates(spaces, 0)
-    return type(stars)(*(side.rows(slice(16)) for side in stars))
+    return TrainingBatch(*stars.rows(slice(16)), stars.rows(slice(5)))
 
 
 def shown(module, batch, step=0):
@@ -183,7 +184,9 @@ def test_every_term_is_what_its_name_says(domains):
     stir(module)
     batch = batch_of(module, data)
     losses, c = losses_of(module, batch)
-    x_s, x_o = batch
+    x_s, x_o, (a_s, a_o) = batch
+    t = module.translator
+    a_split = t.encoder_o(a_o.flux)[1]
     D_s, D_o, judge = module.discriminator_s, module.discriminator_o, GAN_LOSSES["bce"]
     expected = {
         "reconstruction_synth": (1.0, distance(c.ss, x_s)),
@@ -196,6 +199,11 @@ def test_every_term_is_what_its_name_says(domains):
         "pairs_obs": (1.0, distance(c.so, x_o)),
         "pair_latents": (0.5, (c.z_s - c.z_o).square().mean()),
         "independence": (0.3, covariance(c.z_o, c.split_o)),
+        "anchors": (
+            1.0,
+            distance(t.generator_o(t.encode_synth(a_s.flux), a_split), a_o)
+            + distance(t.generate_synth(t.encoder_o(a_o.flux)[0]), a_s),
+        ),
     }
     assert set(losses) == ALL_TERMS
     assert losses["sliced_wasserstein"][0] == 0.2
@@ -212,6 +220,7 @@ TERMS_OF = {
     "pair_latents": {"pair_latents"},
     "sliced_wasserstein": {"sliced_wasserstein"},
     "independence": {"independence"},
+    "anchors": {"anchors"},
 }
 
 

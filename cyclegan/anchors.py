@@ -1,0 +1,52 @@
+"""Anchors: stars that are known in both domains, as the Sun, Arcturus or the Gaia benchmark stars.
+
+Unpaired sets do not identify the map between them; a few known pairs can.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cyclegan.data import Batch
+from cyclegan.domains import Domains, EmulatedDomain, HDF5Domain
+from cyclegan.tables import check_names, numbers, read_table
+from emulator.command import InputError
+
+
+def read_anchors(path: str | Path, domains: Domains) -> Batch:
+    """The synthetic and the observed spectra (n, P) of the stars in a table, CSV with a header.
+
+    Its columns: `synth` and `obs`, the star's rows among the training spectra of that domain's file, from 0; for an
+    emulated domain, the emulator's labels instead. Raises InputError, naming row and column, for what is not there.
+    """
+    columns = read_table(path)
+    sides = {"synth": domains.synth, "obs": domains.obs}
+    rows = [name for name, domain in sides.items() if isinstance(domain, HDF5Domain)]
+    emulators = [domain.emulator for domain in sides.values() if isinstance(domain, EmulatedDomain)]
+    expected = rows + [name for emulator in emulators[:1] for name in emulator.label_names]
+    check_names(list(columns), expected, str(path), "columns")
+    spectra = []
+    for name, domain in sides.items():
+        if name in rows:
+            spectra.append(domain.draw(0).rows(_indices(columns[name], len(domain.splits["train"].flux), name, path)))
+        else:
+            names = domain.emulator.label_names
+            values = [numbers(columns[label], f"{path}: expected a number for '{label}'") for label in names]
+            labels = torch.tensor(values).T.to(domain.wavelength.device, torch.float32)
+            try:
+                domain.emulator.check_labels(labels)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            spectra.append(domain.of(labels))
+    return Batch(*spectra)
+
+
+def _indices(texts: tuple[str, ...], stars: int, name: str, path: str | Path) -> Tensor:
+    for row, text in enumerate(texts):
+        if not (text.strip().isdecimal() and int(text) < stars):
+            raise InputError(
+                f"{path}: expected in column '{name}' a row of the {stars} training spectra, from 0,"
+                f" got {text!r} in row {row}"
+            )
+    return torch.tensor([int(text) for text in texts])
