@@ -93,7 +93,7 @@ def bare(config, data):
         crossing = module.translator.cross(batch.synth.flux, batch.obs.flux)
         exhibits = module.exhibits(batch, crossing, step)
         judges_optimizer.zero_grad()
-        module.discriminator_loss(exhibits, crossing).backward()
+        module.discriminator_loss(module.judgements(exhibits, crossing)).backward()
         judges_optimizer.step()
         losses = module.translator_losses(batch, crossing, exhibits, step, True)
         translator_optimizer.zero_grad()

@@ -37,4 +37,5 @@ def judge_hinge(logits: Tensor, real: bool) -> Tensor:
     return softplus(1 - logits if real else 1 + logits).mean()
 
 
+UNDECIDED = {"bce": 0.0, "least_squares": 0.5, "hinge": 0.0}  # the logit that is as far from real as from fake
 GAN_LOSSES = {"bce": judge_bce, "least_squares": judge_least_squares, "hinge": judge_hinge}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cyclegan.alignment import sliced_wasserstein
 from cyclegan.data import Batch, TrainingBatch
-from cyclegan.losses import GAN_LOSSES, covariance, distance
+from cyclegan.losses import GAN_LOSSES, UNDECIDED, covariance, distance
 from cyclegan.scores import SCORES, MatchedScores
 from cyclegan.translator import Crossing, Translator
 
@@ -78,13 +78,14 @@ class CycleGAN(LightningModule):
         self.automatic_optimization = False
         self.translator = translator
         self.discriminator_s, self.discriminator_o = discriminators
-        self.weights, self.judge, self.real = weights, GAN_LOSSES[gan], real
+        self.weights, self.judge, self.undecided, self.real = weights, GAN_LOSSES[gan], UNDECIDED[gan], real
         self.steps, self.warm_up_steps = steps, round(warm_up * steps)
         self.learning_rates = (discriminator_learning_rate, learning_rate)
         self.log_every = log_every
         self.scores = MatchedScores(record["matched"])
         self.record = record
         self._recent: list[tuple[int, dict[str, Tensor]]] = []
+        self._gradients: dict[str, Tensor] = {}
 
     def training_step(self, batch: TrainingBatch, batch_index: int) -> None:
         discriminator_optimizer, translator_optimizer = self.optimizers()
@@ -97,22 +98,26 @@ class CycleGAN(LightningModule):
 
         crossing = self.translator.cross(batch.synth.flux, batch.obs.flux)
         exhibits = self.exhibits(batch, crossing, step) if adversarial or self.weights.sliced_wasserstein else None
-        terms = {}
+        terms, right = {}, {}
         if adversarial:
-            terms["discriminators"] = self.discriminator_loss(exhibits, crossing)
+            judged = self.judgements(exhibits, crossing)
+            terms["discriminators"], right = self.discriminator_loss(judged), self.share_right(judged)
             discriminator_optimizer.zero_grad()
             self.manual_backward(terms["discriminators"])
             count_no_step(discriminator_optimizer)
             discriminator_optimizer.step()
 
         weighted = self.translator_losses(batch, crossing, exhibits, step, adversarial)
+        if batch_index == self.trainer.num_training_batches - 1:
+            self._gradients = self.gradient_norms(weighted)
         translator_optimizer.zero_grad()
         self.manual_backward(sum(weight * term for weight, term in weighted.values()))
         translator_optimizer.step()
         if warm:
             self.translator.tie()
         terms |= {name: term for name, (_, term) in weighted.items()}
-        self._recent.append((step, {name: term.detach() for name, term in terms.items()}))
+        terms = {f"train/{name}": term.detach() for name, term in terms.items()}
+        self._recent.append((step, terms | {f"right/{side}": share for side, share in right.items()}))
         if (step + 1) % self.log_every == 0:
             self._log_recent()
 
@@ -126,14 +131,14 @@ class CycleGAN(LightningModule):
         for _, terms in self._recent:
             for name, term in terms.items():
                 sums.setdefault(name, []).append(term)
-        self.log_dict({f"train/{name}": torch.stack(values).mean() for name, values in sums.items()})
+        self.log_dict({name: torch.stack(values).mean() for name, values in sums.items()})
         self._recent.clear()
 
     def _check_finite(self) -> None:
         losses = [(step, name, term) for step, terms in self._recent for name, term in terms.items()]
         if losses and not torch.stack([term for *_, term in losses]).isfinite().all():
             step, name, term = next(loss for loss in losses if not loss[2].isfinite())
-            raise TrainingDivergedError(f"step {step}: the loss '{name}' became {term.item()}")
+            raise TrainingDivergedError(f"step {step}: the loss '{name.removeprefix('train/')}' became {term.item()}")
 
     def exhibits(self, batch: TrainingBatch, crossing: Crossing, step: int) -> Exhibits:
         """What the discriminators are shown. Noise must not tell real from fake: either real spectra are shown as their
@@ -146,18 +151,39 @@ class CycleGAN(LightningModule):
         noise = torch.randn(c.so.shape, generator=generator, device=c.so.device)
         return Exhibits(batch.synth.flux, batch.obs.flux, c.os, c.so + noise * self.translator.space_o.noise(batch.obs))
 
-    def discriminator_loss(self, exhibits: Exhibits, crossing: Crossing) -> Tensor:
-        """D_s: real (x_s, z_s), fake (os, z_o); D_o: real (x_o, [z_o, split_o]), fake (so, [z_s, split_so])."""
+    def judgements(self, exhibits: Exhibits, crossing: Crossing) -> dict[tuple[str, bool], Tensor]:
+        """Logits (B, 1) by domain and whether what was judged is real.
+
+        D_s: real (x_s, z_s), fake (os, z_o); D_o: real (x_o, [z_o, split_o]), fake (so, [z_s, split_so]).
+        """
         judged = {
-            (True, self.discriminator_s): (exhibits.real_s, crossing.z_s),
-            (False, self.discriminator_s): (exhibits.fake_s, crossing.z_o),
-            (True, self.discriminator_o): (exhibits.real_o, torch.cat([crossing.z_o, crossing.split_o], dim=1)),
-            (False, self.discriminator_o): (exhibits.fake_o, torch.cat([crossing.z_s, crossing.split_so], dim=1)),
+            ("synth", True): (exhibits.real_s, crossing.z_s),
+            ("synth", False): (exhibits.fake_s, crossing.z_o),
+            ("obs", True): (exhibits.real_o, torch.cat([crossing.z_o, crossing.split_o], dim=1)),
+            ("obs", False): (exhibits.fake_o, torch.cat([crossing.z_s, crossing.split_so], dim=1)),
         }
-        return sum(
-            self.judge(discriminator(spectrum.detach(), latents.detach()), real)
-            for (real, discriminator), (spectrum, latents) in judged.items()
-        )
+        judges = {"synth": self.discriminator_s, "obs": self.discriminator_o}
+        return {
+            (side, real): judges[side](spectrum.detach(), latents.detach())
+            for (side, real), (spectrum, latents) in judged.items()
+        }
+
+    def discriminator_loss(self, judged: dict[tuple[str, bool], Tensor]) -> Tensor:
+        return sum(self.judge(logits, real) for (_, real), logits in judged.items())
+
+    def share_right(self, judged: dict[tuple[str, bool], Tensor]) -> dict[str, Tensor]:
+        """Of what the discriminator of each domain is shown, the share that it takes for what it is, a scalar."""
+        right = {key: ((logits > self.undecided) == key[1]).float().mean() for key, logits in judged.items()}
+        return {side: (right[side, True] + right[side, False]) / 2 for side in ("synth", "obs")}
+
+    def gradient_norms(self, weighted: dict[str, tuple[float, Tensor]]) -> dict[str, Tensor]:
+        """The norm of the gradient of each weighted term in the translator's parameters: what moves the networks."""
+        parameters = list(self.translator.parameters())
+        norms = {}
+        for name, (weight, term) in weighted.items():
+            gradients = torch.autograd.grad(weight * term, parameters, retain_graph=True, allow_unused=True)
+            norms[name] = torch.stack([g.detach().norm() for g in gradients if g is not None]).norm()
+        return norms
 
     def translator_losses(
         self, batch: TrainingBatch, crossing: Crossing, exhibits: Exhibits | None, step: int, adversarial: bool
@@ -221,6 +247,7 @@ class CycleGAN(LightningModule):
         self.scores.reset()
         self.log_dict({name: scores.pop(name) for name in SCORES if name in scores}, prog_bar=True)
         self.log_dict(scores)
+        self.log_dict({f"gradient/{name}": norm for name, norm in self._gradients.items()})
         # Whoever translates without observed stars at hand needs to know what split latents there are.
         stars = self.trainer.train_dataloader.stars.obs.flux
         _, split = self.translator.encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])

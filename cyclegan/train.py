@@ -29,6 +29,7 @@ from cyclegan.domains import make_domains
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
 from cyclegan.figures import plot_history, plot_stars, read_history
 from cyclegan.files import SpectraFile
+from cyclegan.health import Health, signals
 from cyclegan.logs import RunProgress, csv_logger, wandb_logger
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
 from cyclegan.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
@@ -161,6 +162,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         name = f"{config.name}-{folder.name}"
         loggers.append(wandb_logger(folder, config.logger.project, name, group, OmegaConf.to_container(config)))
     monitor = "x_synth_obs" if matched else None  # without matched stars nothing says which epoch is best: the last is
+    health = Health()
     best = ModelCheckpoint(folder, BEST, monitor=monitor, enable_version_counter=False)
     trainer = Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -168,7 +170,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         max_epochs=settings.epochs,
         reload_dataloaders_every_n_epochs=1,
         logger=loggers,
-        callbacks=[best, LastCheckpoint(last, settings.checkpoint_every), RunProgress()],
+        callbacks=[health, RunProgress(), best, LastCheckpoint(last, settings.checkpoint_every)],
         enable_progress_bar=False,
         log_every_n_steps=settings.log_every,
         num_sanity_val_steps=0,
@@ -190,7 +192,9 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     shift = module.translator.space_o.mean - module.translator.space_s.mean
     controls = control_scores(val_synth, val_obs, shift, None if truth is None else truth.cpu()) if matched else {}
     scores = {name: None if math.isnan(value) else value for name, value in (scores | controls).items()}
+    scores |= signals(module.translator, val_synth, val_obs)
     scores |= {
+        "faults": health.faults,
         "steps": trainer.global_step,
         "seconds": round(time.perf_counter() - start, 1),
         "cpu_seconds": round(time.process_time() - cpu_start, 1),

@@ -122,7 +122,7 @@ def test_the_discriminators_loss_has_no_gradient_for_the_translator(domains):
     module, data = make(domains)
     stir(module)
     crossing, exhibits = shown(module, batch_of(module, data))
-    module.discriminator_loss(exhibits, crossing).backward()
+    module.discriminator_loss(module.judgements(exhibits, crossing)).backward()
     assert all(parameter.grad is None for parameter in module.translator.parameters())
     for judge in (module.discriminator_s, module.discriminator_o):
         assert all((parameter.grad != 0).any() for parameter in judge.parameters())
@@ -153,7 +153,7 @@ def test_discriminators_judge_the_pairs_that_the_method_names(domains, gan, real
         + judge(D_o(real_o, torch.cat([c.z_o, c.split_o], dim=1)), True)
         + judge(D_o(exhibits.fake_o, torch.cat([c.z_s, c.split_so], dim=1)), False)
     )
-    assert module.discriminator_loss(exhibits, c).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert module.discriminator_loss(module.judgements(exhibits, c)).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_a_translation_is_shown_beside_reconstructions_as_it_is(domains):

@@ -17,6 +17,7 @@ import cyclegan.train
 from cyclegan.domains import EmulatedDomain
 from cyclegan.effects import Observation, PhotonNoise
 from cyclegan.features import hidden_pixels, strong_features
+from cyclegan.health import SIGNALS
 from cyclegan.scores import SCORES
 from cyclegan.spectra import ERROR_FLOOR, Components
 from cyclegan.translator import build_translator
@@ -55,6 +56,7 @@ def test_a_run_folder_holds_all_that_belongs_to_it(run):
 def test_the_scores_have_every_key(scores):
     keys = {*SCORES, "x_synth_obs_mse", "x_obs_synth_mse", "dead_latents"}
     keys |= {f"{control}_{way}" for control in ("gap", "shift") for way in ("synth_obs", "obs_synth")}
+    keys |= {*SIGNALS, "weakest_latent", "faults"}
     keys |= {"floor_synth_obs", "steps", "seconds", "cpu_seconds", "resumed_at_step", "seed", "device", "versions"}
     assert set(scores) == keys
     assert scores["steps"] == 16
