@@ -17,6 +17,7 @@ from emulator.command import InputError
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
+UNMIXED = 2  # epochs after the first in which the split latent is sought: trained ones are independent, however mixed
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
 
 
@@ -144,7 +145,7 @@ class SpectraData(LightningDataModule):
         self.paired, self.block, self.share = paired, block, share
         self.choice, self.pool, self.anchors = choice, pool, anchors
         self.metric: Tensor | None = None
-        self.own: Tensor | None = None  # what the observed domain alone varies in, as first seen: coordinates @ (K, Zp)
+        self.own: Tensor | None = None  # what the observed domain alone varies in: coordinates @ (K, Zp)
         self.likeness: tuple[Space, Space] | None = None  # where stars are compared, if not where networks see them
         self._fixed: dict[Space, Spectra] = {}  # coordinates of domains that always draw the same
 
@@ -237,7 +238,7 @@ class SpectraData(LightningDataModule):
         if metric is None:
             metric = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)
         elif self.likeness is None:
-            resting = translator.at_rest(obs, self.own, generator)
+            resting, self.own = translator.at_rest(obs, self.own, generator if epoch <= UNMIXED else None)
         pairs = transport_pairs(synth @ metric, resting @ metric, self.block, share, generator)
         self.metric = gap_metric(resting[pairs.obs] - synth[pairs.synth])
         if epoch == 0 and self.likeness is None:

@@ -17,7 +17,7 @@ from cyclegan.alignment import sliced_wasserstein
 from cyclegan.data import projected_on
 from cyclegan.losses import distance
 from cyclegan.module import CycleGAN
-from cyclegan.separation import classifier_aucs, halves
+from cyclegan.separation import quick_auc
 from cyclegan.spectra import Spectra
 from cyclegan.translator import Translator
 
@@ -79,8 +79,7 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
 def _auc(real: Tensor, other: Tensor) -> float:
     if not (real.isfinite().all() and other.isfinite().all()):
         return nan
-    a, b = next(halves(len(real)))  # one of the draws of `separation`: enough to follow a run
-    return float(classifier_aucs(real[a].cpu().numpy(), other[b].cpu().numpy()).mean())
+    return quick_auc(real.cpu().numpy(), other.cpu().numpy())
 
 
 class Fault(NamedTuple):
@@ -175,19 +174,20 @@ def alignment_lost(record: Record) -> Iterator[Fault]:
 
 def weights_unbalanced(record: Record) -> Iterator[Fault]:
     """A term whose weight drowns all others, or is drowned by them."""
-    norms = {name: norm for name, norm in record.epochs[-1].items() if name.startswith("gradient/")}
+    norms: dict[str, float] = {}
+    for name, norm in record.epochs[-1].items():
+        if name.startswith("gradient/"):
+            weight = name.removeprefix("gradient/").removesuffix("_synth").removesuffix("_obs")
+            norms[weight] = norms.get(weight, 0.0) + norm
     total = fsum(norms.values())
-    for name, norm in norms.items():
-        term = name.removeprefix("gradient/")
-        if norm > TOO_MUCH * total:
+    large = [weight for weight, norm in norms.items() if norm > TOO_MUCH * total]
+    small = [weight for weight, norm in norms.items() if norm < TOO_LITTLE * total and not large]
+    for which, weights, advice in (("large", large, "a tenth of its weight"), ("small", small, "ten times its weight")):
+        for weight in weights:
+            share = norms[weight] / total
             yield Fault(
-                f"weight_of_{term}_too_large",
-                f"the term '{term}' makes {norm / total:.1%} of what moves the networks: try a tenth of its weight",
-            )
-        if norm < TOO_LITTLE * total:
-            yield Fault(
-                f"weight_of_{term}_too_small",
-                f"the term '{term}' makes {norm / total:.0e} of what moves the networks: try ten times its weight, or 0",
+                f"weight_of_{weight}_too_{which}",
+                f"the term '{weight}' makes {share:.2g} of all that moves the networks: try {advice}",
             )
 
 

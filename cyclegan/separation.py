@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 COMPONENTS = 10  # that the classifier sees
@@ -27,9 +28,25 @@ def classifier_aucs(first: np.ndarray, second: np.ndarray, seed: int = 0) -> np.
     truth = np.repeat([0, 1], [len(first), len(second)])
     trained_on = len(features) * (FOLDS - 1) // FOLDS
     width = min(COMPONENTS, features.shape[1], trained_on)
-    classifier = make_pipeline(PCA(width, random_state=seed), StandardScaler(), LogisticRegression())
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    return cross_val_score(classifier, features, truth, scoring="roc_auc", cv=folds, error_score="raise")
+    return cross_val_score(_classifier(width, seed), features, truth, scoring="roc_auc", cv=folds, error_score="raise")
+
+
+def _classifier(width: int, seed: int) -> Pipeline:
+    return make_pipeline(PCA(width, random_state=seed), StandardScaler(), LogisticRegression())
+
+
+def quick_auc(first: np.ndarray, second: np.ndarray) -> float:
+    """The area under the ROC curve of one such classifier, trained on half of the rows and tried on the others.
+
+    A fifteenth of the time of `separation`, and the scatter of a single fold. Rows of first (N, F) and second (N, F)
+    are the same stars or none: none is shown twice.
+    """
+    (a, b), count = next(halves(len(first))), len(first) // 4
+    train, test = (np.concatenate([first[a[part]], second[b[part]]]) for part in (slice(count), slice(count, None)))
+    truth = [np.arange(len(rows)) >= size for rows, size in ((train, count), (test, len(a) - count))]
+    width = min(COMPONENTS, *train.shape)
+    return float(roc_auc_score(truth[1], _classifier(width, 0).fit(train, truth[0]).decision_function(test)))
 
 
 def halves(stars: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

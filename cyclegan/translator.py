@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from cyclegan.alignment import at_mean_split
+from cyclegan.alignment import unmix
 from cyclegan.networks import (
     ConvDiscriminator,
     ConvEncoder,
@@ -98,16 +98,19 @@ class Translator(nn.Module):
                     b.copy_(a)
 
     @torch.no_grad()
-    def at_rest(self, obs: Tensor, own: Tensor, generator: torch.Generator) -> Tensor:
+    def at_rest(self, obs: Tensor, own: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Observed coordinates (n, K) less the effect of what only observed spectra vary in; their noise stays.
 
-        own (K, Zp): as `start_split` found it.
+        own (K, Zp): what that is, obs @ own, as far as it is known; with a generator (`unmix`) it becomes better known,
+        and is returned so.
         """
         shared, split = self.encoder_o(obs)
         if split.shape[1] == 0:
-            return obs
-        resting = at_mean_split(shared, split, obs @ own, generator)
-        return obs - self.generator_o(shared, split) + self.generator_o(*resting)
+            return obs, own
+        resting = unmix(shared, split, obs @ own, generator)
+        if generator is not None:
+            own = torch.linalg.pinv(obs - obs.mean(dim=0)) @ resting.own
+        return obs - self.generator_o(shared, split) + self.generator_o(resting.shared, resting.split), own
 
     @torch.no_grad()
     def start_split(self, synth: Tensor, obs: Tensor) -> Tensor:

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from cyclegan.alignment import (
-    at_mean_split,
     dependence,
     draw_waves,
     gap_metric,
     random_pairs,
     sliced_wasserstein,
     transport_pairs,
+    unmix,
 )
 
 
@@ -127,33 +127,34 @@ def test_the_sliced_distance_pulls_one_set_onto_the_other():
     assert (-a.grad.mean(dim=0) > 0).all()
 
 
-def characteristic(a, b, waves_a, waves_b):
-    """The same as `dependence`, one frequency at a time, in complex numbers."""
-    terms = []
-    for s, t in zip(waves_a.T.numpy(), waves_b.T.numpy(), strict=True):
-        p, q = np.exp(1j * a.numpy() @ s), np.exp(1j * b.numpy() @ t)
-        terms.append(abs((p * q).mean() - p.mean() * q.mean()) ** 2)
-    return np.mean(terms)
+def covariance_of_waves(a, b, waves_a, waves_b):
+    """The same as `dependence`, one pair of waves at a time."""
+    a, b, found = a.numpy(), b.numpy(), []
+    for s in waves_a.T.numpy():
+        for t in waves_b.T.numpy():
+            for f in (np.cos, np.sin):
+                for g in (np.cos, np.sin):
+                    found.append(np.cov(f(a @ s), g(b @ t), bias=True)[0, 1] ** 2)
+    return np.mean(found)
 
 
-def test_dependence_is_that_of_the_characteristic_functions():
+def test_dependence_is_the_squared_covariance_of_waves():
     a, b = draw(300, 2).double(), draw(300, 1, seed=1).double()
-    waves = [draw_waves(width, seeded(2)).double() for width in (2, 1)]
+    waves = draw_waves(2, 7, seeded(2)).double(), draw_waves(1, 3, seeded(3)).double()
     for other in (b, b + a[:, :1] ** 2):
-        assert dependence(a, other, *waves).item() == pytest.approx(characteristic(a, other, *waves), rel=1e-9)
+        assert dependence(a, other, *waves).item() == pytest.approx(covariance_of_waves(a, other, *waves), rel=1e-9)
 
 
 def test_dependence_sees_what_correlation_does_not():
     a, b = draw(4000, 2), draw(4000, 1, seed=1)
-    waves = [draw_waves(width, seeded(2)) for width in (2, 1)]
+    waves = draw_waves(2, 512, seeded(2)), draw_waves(1, 64, seeded(3))
     ring = (a[:, :1].square() - 1) / 2**0.5
     assert abs(torch.corrcoef(torch.cat([a, ring], dim=1).T)[0, 2]) < 0.1
-    assert dependence(a, b, *waves) < 3 / len(a)  # what chance leaves of it
-    assert dependence(a, ring, *waves) > 20 / len(a)
+    assert dependence(a, ring, *waves) > 50 * dependence(a, b, *waves)  # what chance leaves of it
 
 
-def turned(seed, angle=0.5):
-    """Shared (N, 3) and split latents (N, 1) that are labels and something of stars' own, turned into each other.
+def mixed(seed, angle=0.5):
+    """Labels (N, 3) and something of stars' own (N, 1); shared and split latents that are both, turned by `angle`.
 
     Uniform variables and an exponential one: though mixed, they are uncorrelated.
     """
@@ -171,34 +172,40 @@ def correlation(a, b):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_independent_of_the_labels_is_found_though_it_was_mixed_with_them(seed):
-    labels, own, shared, split = turned(seed)
-    rest, _ = at_mean_split(shared, split, split, seeded(9))
-    found = shared - rest  # what was taken off is a multiple of `own`
+    labels, own, shared, split = mixed(seed)
+    found = unmix(shared, split, split, seeded(9))
     assert correlation(split, own) < 0.9
-    assert correlation(found, own) > 0.99
-    assert correlation(rest, own) < 0.1
-    assert correlation(rest, labels) > 0.98
+    assert correlation(found.own, own) > 0.99
+    assert correlation(found.shared, own) < 0.1
+    assert correlation(found.shared, labels) > 0.98
 
 
-def test_a_label_that_is_independent_too_is_not_taken_for_it():
-    """Where the split latent has all but become a label, what was first known of it calls it back."""
-    _, own, shared, split = turned(0, angle=1.3)
-    rest, _ = at_mean_split(shared, split, own + 0.5 * draw(4000, 1), seeded(9))
-    assert correlation(split, own) < 0.3
-    assert correlation(shared - rest, own) > 0.9
+def test_what_is_known_of_it_calls_it_back_where_a_label_has_taken_its_place():
+    _, own, shared, split = mixed(0, angle=1.3)
+    for generator in (seeded(9), None):
+        found = unmix(shared, split, own + 0.5 * draw(4000, 1), generator)
+        assert correlation(split, own) < 0.3
+        assert correlation(found.own, own) > 0.95
+
+
+def test_latents_at_their_mean_differ_by_what_was_taken_off():
+    _, _, shared, split = mixed(1)
+    found = unmix(shared, split, split, seeded(9))
+    off = torch.cat([shared - found.shared, split - found.split], dim=1)
+    direction = torch.linalg.lstsq(found.own, off - off.mean(dim=0)).solution
+    torch.testing.assert_close(off - off.mean(dim=0), found.own @ direction, atol=1e-3, rtol=0)
 
 
 def test_latents_that_are_independent_already_are_left_nearly_as_they_are():
-    """Gaussian ones, of which no rotation is better than another but by chance: less than ten degrees."""
+    """Gaussian ones, of which no rotation is better than another but by chance."""
     shared, split = draw(4000, 3), draw(4000, 2, seed=1)
-    rest, still = at_mean_split(shared, split, split, seeded(2))
-    assert (rest - shared).square().mean() < 0.03
-    assert (still - split.mean(dim=0)).square().mean() < 0.03
+    found = unmix(shared, split, split, seeded(2))
+    assert (found.shared - shared).square().mean() < 0.03
+    assert (found.split - split.mean(dim=0)).square().mean() < 0.03
 
 
 def test_a_dead_latent_does_not_stand_in_the_way():
     shared, split = torch.cat([draw(500, 2), torch.ones(500, 1)], dim=1), draw(500, 1, seed=1)
-    rest, still = at_mean_split(shared, split, split, seeded(2))
-    assert rest.isfinite().all()
-    assert torch.allclose(rest[:, 2], torch.ones(500), atol=1e-3)
-    assert still.isfinite().all()
+    found = unmix(shared, split, split, seeded(2))
+    assert all(part.isfinite().all() for part in found)
+    assert torch.allclose(found.shared[:, 2], torch.ones(500), atol=1e-3)

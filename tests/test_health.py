@@ -1,0 +1,144 @@
+"""cyclegan/health.py: each fault is provoked in a run of the toy sky, and a sound run shows none."""
+
+import logging
+
+import pytest
+import torch
+from conftest import SkyDomain
+from pytorch_lightning import Callback
+from test_module import ALL_WEIGHTS, NO_WEIGHTS, fit, make
+
+from cyclegan.health import PATIENCE, SIGNALS, Health, signals
+from cyclegan.spectra import Spectra
+
+WEIGHTS = NO_WEIGHTS._replace(synth=1.0, obs=1.0, pairs=1.0, independence=1.0)
+EPOCHS = PATIENCE + 2
+
+
+class Before(Callback):
+    """Does something to the module before each epoch."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def on_train_epoch_start(self, trainer, module):
+        with torch.no_grad():
+            self.what(module, trainer.current_epoch)
+
+
+def run(domains, weights, *callbacks, epochs=EPOCHS, **changes):
+    module, data = make(domains, weights, steps=4, epochs=epochs, real="spectrum", **changes)
+    health = Health()
+    fit(module, data, health, *callbacks, epochs=epochs)
+    return health, module
+
+
+def convinced(module, epoch):
+    """The observed domain's discriminator takes everything for real."""
+    module.discriminator_o.judge[-1].bias.fill_(20.0)
+
+
+def one_still(module, epoch):
+    """A shared latent variable ceases to vary."""
+    for encoder in (module.translator.encoder_s, module.translator.encoder_o):
+        encoder.shared_linear.weight[1] *= 1e-3
+        encoder.shared_bend.weight[1] = 0.0
+
+
+def turned(module, epoch):
+    """Synthetic latents trade places, at both ends: whatever does not look across the domains stays as it was."""
+    if epoch != 1:
+        return
+    order = [1, 0, 2]
+    encoder, generator = module.translator.encoder_s, module.translator.generator_s
+    for layer in (encoder.shared_linear, encoder.shared_bend):
+        layer.weight.copy_(layer.weight[order])
+        layer.bias.copy_(layer.bias[order])
+    for layer in (generator.shared_linear, generator.shared_hidden):
+        layer.weight.copy_(layer.weight[:, order])
+
+
+@pytest.fixture
+def unlike(sky):
+    """Two domains of which the observed one has two kinds of stars that theory knows nothing of."""
+    side = torch.where(torch.arange(len(sky.obs.flux)) % 2 == 0, 0.3, -0.3)[:, None]
+    obs = sky.obs._replace(flux=sky.obs.flux + side * torch.linspace(-1, 1, sky.obs.flux.shape[1]))
+    return SkyDomain(sky.synth, sky.val_synth), SkyDomain(obs, obs.rows(slice(len(sky.val_obs.flux))))
+
+
+def test_a_sound_run_has_no_fault(domains):
+    health, _ = run(domains, WEIGHTS._replace(adversarial=0.1))
+    assert health.faults == {}
+    assert len(health.history) == EPOCHS
+    assert all(set(SIGNALS) < set(epoch) for epoch in health.history)
+
+
+@pytest.mark.parametrize(
+    ("fault", "weights", "what", "settings"),
+    [
+        ("adversarial_obs_vanished", WEIGHTS._replace(adversarial=0.1), convinced, {}),
+        ("latent_dead", WEIGHTS, one_still, {"learning_rate": 1e-12}),
+        ("alignment_lost", WEIGHTS._replace(pairs=0.0), turned, {}),
+        ("weight_of_adversarial_too_large", WEIGHTS._replace(adversarial=1e6), None, {}),
+        ("weight_of_adversarial_too_small", WEIGHTS._replace(adversarial=1e-8), None, {}),
+    ],
+)
+def test_a_fault_is_named_where_it_is_provoked(domains, caplog, fault, weights, what, settings):
+    with caplog.at_level(logging.WARNING):
+        health, _ = run(domains, weights, *([Before(what)] if what else []), **settings)
+    assert fault in health.faults
+    told = [record.message for record in caplog.records if record.name == "cyclegan.health"]
+    assert len(told) == len(health.faults)  # once each, not every epoch
+    assert "try" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (1e-2, {"discriminator_synth_always_wins", "adversarial_synth_stuck"}),
+        (1e-12, {"discriminator_synth_never_wins"}),
+    ],
+)
+def test_a_discriminator_that_always_or_never_wins(unlike, rate, expected):
+    weights, rates = WEIGHTS._replace(adversarial=0.1), {"learning_rate": 1e-12, "discriminator_learning_rate": rate}
+    health, _ = run(unlike, weights, epochs=12, **rates)
+    assert expected <= set(health.faults)
+    assert not any("always" in name for name in health.faults) or rate > 1e-3
+
+
+def test_faults_and_signals_are_remembered_by_a_checkpoint(domains):
+    health, _ = run(domains, WEIGHTS._replace(adversarial=1e6), epochs=2)
+    again = Health()
+    again.load_state_dict(health.state_dict())
+    assert again.faults == health.faults != {}
+    assert again.history == health.history
+
+
+def test_a_perfect_translation_cannot_be_told_from_the_real(domains, sky):
+    """Both domains are the same spectra: the translator starts as the identity."""
+    same = SkyDomain(sky.synth, sky.val_synth)
+    module, _ = make((same, SkyDomain(sky.synth, sky.val_synth)), split=0)
+    found = signals(module.translator, sky.synth, sky.synth)
+    assert found["agreement"] == 1.0
+    assert found["cycle_noise"] < 2.0
+    assert found["weakest_latent"] == pytest.approx(1.0, abs=0.5)
+    assert abs(found["auc_latents"] - 0.5) < 0.1
+
+
+def test_signals_tell_a_translation_from_a_mere_shift(domains, sky):
+    """The toy sky before and after training; the order of the stars makes no difference to what needs no partners."""
+    module, data = make(domains, ALL_WEIGHTS, steps=150, learning_rate=3e-3)
+    before = signals(module.translator, sky.val_synth, sky.val_obs)
+    fit(module, data)
+    after = signals(module.translator, sky.val_synth, sky.val_obs)
+    assert after["wasserstein"] < before["wasserstein"]
+    assert after["agreement"] >= before["agreement"]
+    order = torch.randperm(len(sky.val_obs.flux), generator=torch.Generator().manual_seed(1))
+    shuffled = signals(module.translator, sky.val_synth, sky.val_obs.rows(order))
+    assert shuffled["agreement"] == pytest.approx(after["agreement"], abs=0.1)
+
+
+def test_lost_weights_make_signals_of_nothing(domains, sky):
+    module, _ = make(domains)
+    broken = Spectra(torch.full_like(sky.val_synth.flux, torch.nan), sky.val_synth.error, sky.val_synth.mask)
+    assert torch.tensor(signals(module.translator, broken, sky.val_obs)["auc_obs"]).isnan()
