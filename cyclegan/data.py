@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from cyclegan.alignment import Pairs, gap_metric, random_pairs, transport_pairs
 from cyclegan.domains import Domain, stars_to_score
 from cyclegan.scores import SCORE_BATCH
-from cyclegan.selection import DISCRIMINATOR, as_observed, most_observed
+from cyclegan.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
 from cyclegan.spectra import Pixels, Space, Spectra, masked_mean, pooled_components, typical_weight
 from cyclegan.translator import Translator
 from emulator.command import InputError
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
+DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
 UNMIXED = 2  # epochs after the first in which the split latent is sought: trained ones are independent, however mixed
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
 
@@ -147,6 +148,7 @@ class SpectraData(LightningDataModule):
         self.metric: Tensor | None = None
         self.own: Tensor | None = None  # what the observed domain alone varies in: coordinates @ (K, Zp)
         self.likeness: tuple[Space, Space] | None = None  # where stars are compared, if not where networks see them
+        self.density: tuple[Tensor, Tensor] | None = None  # places of synthetic stars, and of those that were paired
         self._fixed: dict[Space, Spectra] = {}  # coordinates of domains that always draw the same
 
         a, b = synth.wavelength.cpu(), obs.wavelength.cpu()
@@ -217,9 +219,9 @@ class SpectraData(LightningDataModule):
             return torch.arange(len(synth))
         if self.choice == DISCRIMINATOR:
             return most_observed(translator, discriminator, stars.synth, stars.obs, len(synth) // self.pool, generator)
-        with torch.no_grad():
-            z_s, (z_o, _) = translator.encode_synth(synth), translator.encoder_o(obs)
-        return as_observed(z_s, z_o, len(obs), generator)
+        everybody, paired = self.density
+        places = synth[:, : everybody.shape[1]]
+        return as_observed(places, everybody, paired, round(len(obs) / self.share), generator)
 
     @torch.no_grad()
     def pair(self, translator: Translator, stars: Batch, epoch: int, chosen: Tensor | None = None) -> Pairs:
@@ -243,7 +245,11 @@ class SpectraData(LightningDataModule):
         self.metric = gap_metric(resting[pairs.obs] - synth[pairs.synth])
         if epoch == 0 and self.likeness is None:
             self.own = translator.start_split(synth[pairs.synth], obs[pairs.obs])
-        return Pairs(chosen[pairs.synth], pairs.obs)
+        pairs = Pairs(chosen[pairs.synth], pairs.obs)
+        if self.choice == DENSITY:
+            places = stars.synth.flux[:, :DENSITY_COMPONENTS]
+            self.density = places, places[pairs.synth.to(places.device)]
+        return pairs
 
     def train_dataloader(self) -> PairedBatches:
         epoch, module = self.trainer.current_epoch, self.trainer.lightning_module
@@ -269,7 +275,7 @@ class SpectraData(LightningDataModule):
         return type(batch)(*(side and side.to(device) for side in batch))
 
     def state_dict(self) -> dict:
-        return {"metric": self.metric, "own": self.own}
+        return {"metric": self.metric, "own": self.own, "density": self.density}
 
     def load_state_dict(self, state: dict) -> None:
-        self.metric, self.own = state["metric"], state["own"]
+        self.metric, self.own, self.density = state["metric"], state["own"], state["density"]

@@ -1,7 +1,7 @@
 """Which synthetic stars to train on, where their labels are not distributed as those of the observed ones.
 
 Both ways choose rows from a larger set of synthetic stars: those that the discriminator finds most observed-like, or
-some drawn at random such that the shared latents of both domains are distributed alike.
+some drawn at random as those are distributed that were last paired with observed stars.
 """
 
 import numpy as np
@@ -42,21 +42,24 @@ def most_observed(
     return judged.topk(count).indices.cpu()
 
 
-def density_ratio(synth: Tensor, obs: Tensor) -> np.ndarray:
-    """The density of latents obs (m, Z) over that of latents synth (n, Z), at each of the latter, (n,); mean 1.
+def density_ratio(at: Tensor, everybody: Tensor, some: Tensor) -> np.ndarray:
+    """The density of places some (m, Z) over that of places everybody (n, Z), at places `at` (k, Z): (k,), of mean 1.
 
-    The odds of a logistic regression on the latents and their products: exact for two Gaussians (Qin 1998, Biometrika
+    The odds of a logistic regression on the places and their products: exact for two Gaussians (Qin 1998, Biometrika
     85, 619).
     """
-    features = torch.cat([synth, obs]).cpu().numpy()
     classifier = make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression(max_iter=200))
-    classifier.fit(features, np.repeat([0, 1], [len(synth), len(obs)]))
-    odds = classifier.decision_function(features[: len(synth)])
+    classifier.fit(torch.cat([everybody, some]).cpu().numpy(), np.repeat([0, 1], [len(everybody), len(some)]))
+    odds = classifier.decision_function(at.cpu().numpy())
     ratio = np.exp(odds - odds.max())
     return ratio / ratio.mean()
 
 
-def as_observed(synth: Tensor, obs: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Rows (count,) of the synthetic latents (n, Z), drawn with replacement as latents obs (m, Z) are distributed."""
-    weights = torch.from_numpy(density_ratio(synth, obs))
+def as_observed(synth: Tensor, everybody: Tensor, paired: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Rows (count,) of synthetic stars at places synth (n, Z), drawn with replacement as observed ones are distributed.
+
+    Of these it is known which synthetic stars look like them: paired (m, Z), of everybody (k, Z). Places are those of
+    synthetic spectra throughout: so neither the gap nor a poor translation has a say.
+    """
+    weights = torch.from_numpy(density_ratio(synth, everybody, paired))
     return torch.multinomial(weights, count, replacement=True, generator=generator)

@@ -18,7 +18,7 @@ def draw(*shape, seed=0):
 def test_the_ratio_of_two_gaussians_is_the_closed_form():
     """N(1, 0.5) over N(0, 1) in the first of two variables, the same in the second."""
     synth, obs = draw(40_000, 2), draw(40_000, 2, seed=1) * torch.tensor([0.5, 1.0]) + torch.tensor([1.0, 0.0])
-    found = density_ratio(synth, obs)
+    found = density_ratio(synth, synth, obs)
     x = synth[:, 0].numpy()
     exact = 2 * np.exp(0.5 * x**2 - 0.5 * ((x - 1) / 0.5) ** 2)
     assert found.mean() == pytest.approx(1)
@@ -26,10 +26,10 @@ def test_the_ratio_of_two_gaussians_is_the_closed_form():
     assert np.abs(found - exact / exact.mean()).mean() < 0.03
 
 
-def test_latents_are_drawn_as_the_observed_ones_are_distributed():
+def test_stars_are_drawn_as_the_observed_ones_are_distributed():
     synth = 6 * (torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5)
     obs = 0.5 * draw(2000, 3, seed=1) + torch.tensor([1.0, -0.5, 0.0])
-    rows = as_observed(synth, obs, 2000, torch.Generator().manual_seed(2))
+    rows = as_observed(synth, synth, obs, 2000, torch.Generator().manual_seed(2))
     chosen = synth[rows]
     assert len(rows) == 2000
     assert (chosen.mean(dim=0) - obs.mean(dim=0)).abs().max() < 0.06
