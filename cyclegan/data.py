@@ -196,8 +196,15 @@ class SpectraData(LightningDataModule):
         return self.share if self.choice == "none" else min(self.share, 1 / self.pool)
 
     def _draw(self, domain: Domain, epoch: int) -> Spectra:
+        return domain.draw(self._seed_of(domain, epoch))
+
+    def _seed_of(self, domain: Domain, epoch: int) -> int:
         # Stars of the two domains are drawn apart: nothing in training is matched.
-        return domain.draw(self.seed * 10**6 + epoch * 10 + 5 * (domain is self.obs))
+        return self.seed * 10**6 + epoch * 10 + 5 * (domain is self.obs)
+
+    def drawn_labels(self, epoch: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Labels (n,), (m,) of an epoch's synthetic and observed training stars by name, as far as they are known."""
+        return tuple(domain.drawn_labels(self._seed_of(domain, epoch)) for domain in (self.synth, self.obs))
 
     def coordinates(self, spaces: tuple[Space, Space], epoch: int) -> Batch:
         """The training stars of an epoch in the spaces of the networks, on the spaces' device."""

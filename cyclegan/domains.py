@@ -39,6 +39,10 @@ class Domain(Protocol):
         """The noiseless flux (N, P) of `matched`, where it is known."""
         ...
 
+    def drawn_labels(self, seed: int) -> dict[str, Tensor]:
+        """Labels (N,) of what `draw` gives, by name; none where they are not known."""
+        ...
+
 
 class HDF5Domain:
     """Spectra from a file in the layout of `SpectraFile`, with all of train, val and test.
@@ -81,6 +85,10 @@ class HDF5Domain:
 
     def truth(self, split: str) -> Tensor | None:
         return None
+
+    def drawn_labels(self, seed: int) -> dict[str, Tensor]:
+        labels = self.labels["train"]
+        return {} if labels is None else dict(zip(self.label_names, labels.T, strict=True))
 
 
 class EmulatedDomain:
@@ -141,6 +149,9 @@ class EmulatedDomain:
 
     def truth(self, split: str) -> Tensor:
         return self._observe_matched(split).flux
+
+    def drawn_labels(self, seed: int) -> dict[str, Tensor]:
+        return dict(zip(self.emulator.label_names, self._labels(self.stars, seed).T, strict=True))
 
 
 class Domains(NamedTuple):

@@ -319,6 +319,67 @@ def plot_bins(bins: dict[str, dict[str, np.ndarray]]) -> Figure:
     return figure
 
 
+def plot_label_distributions(
+    names: tuple[str, ...], everybody: np.ndarray, paired: np.ndarray, observed: np.ndarray | None
+) -> Figure:
+    """Histograms of each label of the synthetic stars, of those paired with observed ones, and of the observed ones.
+
+    everybody (n, L), paired (m, L), observed (k, L): labels; observed ones are None where they are not known.
+    """
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(2.75 * columns, 2.3 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel()[len(names) :]:
+        axes.axis("off")
+    for column, (axes, name) in enumerate(zip(grid.ravel(), names, strict=False)):
+        edges = np.linspace(*np.nanpercentile(everybody[:, column], [0.1, 99.9]), 31)
+        shown = {"all synthetic": (everybody, "#999999", "-"), "paired": (paired, AFTER, "-")}
+        if observed is not None:
+            shown["observed"] = observed, OBSERVED, "--"
+        for label, (stars, colour, line) in shown.items():
+            values = stars[np.isfinite(stars[:, column]), column]
+            axes.hist(values, edges, density=True, histtype="step", color=colour, ls=line, lw=1.3, label=label)
+        axes.set_xlabel(LABEL_AXES.get(name, name))
+        axes.set_yticks([])
+    grid[0, 0].set_ylabel("stars (each set's own scale)")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9)
+    return figure
+
+
+def plot_sweep(rows: list[dict[str, str | float]], keys: list[str]) -> Figure:
+    """x_synth_obs of a sweep's jobs against each key that was varied, with the median of each value's jobs.
+
+    rows: as `sweep.read_jobs` gives them; jobs that failed are counted above.
+    """
+    figure = Figure(figsize=(max(4.0, 2.9 * len(keys)), 3.6), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(keys), sharey=True))
+    for axes, key in zip(panels, keys, strict=True):
+        values = sorted({row[key] for row in rows}, key=_number_first)
+        for place, value in enumerate(values):
+            scores = np.array([row["x_synth_obs"] for row in rows if row[key] == value])
+            good = scores[np.isfinite(scores)]
+            axes.plot(np.full(len(good), place), good, "o", color=BEFORE, ms=4, alpha=0.5)
+            if len(good):
+                axes.plot([place - 0.3, place + 0.3], [np.median(good)] * 2, color=AFTER, lw=2)
+            if failed := len(scores) - len(good):
+                axes.annotate(f"{failed} failed", (place, 1), xycoords=("data", "axes fraction"), ha="center", va="top")
+        axes.set_xticks(range(len(values)), values)
+        axes.set_xlim(-0.6, len(values) - 0.4)
+        axes.set_xlabel(key)
+    panels[0].set_ylabel("x_synth_obs [σ²]")
+    _log_scale(panels[0])
+    return figure
+
+
+def _number_first(text: str) -> tuple[float, str]:
+    try:
+        return float(text), text
+    except ValueError:
+        return np.inf, text
+
+
 def _log_scale(axes: Axes) -> None:
     """A logarithmic y axis with plain numbers at 1, 2 and 5."""
     axes.set_yscale("log")

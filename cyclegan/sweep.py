@@ -9,6 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from cyclegan.figures import plot_sweep
 from cyclegan.scores import SCORES
 from emulator.command import written_whole
 
@@ -43,7 +44,7 @@ def format_table(rows: list[dict[str, str | float]]) -> str:
 
 
 class SweepTable(Callback):
-    """Writes sweep.csv into the sweep's folder and prints it, when the last job is through."""
+    """Writes sweep.csv and sweep.png into the sweep's folder and prints the table, when the last job is through."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -52,4 +53,8 @@ class SweepTable(Callback):
                 table = csv.DictWriter(file, rows[0])
                 table.writeheader()
                 table.writerows(rows)
+            keys = [name for name in rows[0] if name not in ("job", *SCORES, "ended")]
+            if keys and not all(math.isnan(row["x_synth_obs"]) for row in rows):
+                with written_whole(folder / "sweep.png") as unfinished:
+                    plot_sweep(rows, keys).savefig(unfinished, dpi=110)
             print(f"{format_table(rows)}\n{folder / 'sweep.csv'}")

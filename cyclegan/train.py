@@ -21,13 +21,14 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
+from cyclegan.alignment import Pairs
 from cyclegan.anchors import read_anchors
 from cyclegan.checkpoint import BEST, LAST, read_checkpoint
 from cyclegan.config import TrainConfig, check_together
 from cyclegan.data import SpectraData
 from cyclegan.domains import make_domains
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
-from cyclegan.figures import plot_history, plot_stars, read_history
+from cyclegan.figures import plot_history, plot_label_distributions, plot_stars, read_history
 from cyclegan.files import SpectraFile
 from cyclegan.health import Health, signals
 from cyclegan.logs import RunProgress, csv_logger, wandb_logger
@@ -206,6 +207,8 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     with written_whole(folder / "scores.json") as unfinished:
         unfinished.write_text(json.dumps(scores, indent=2) + "\n")
     draw_history(folder, controls)
+    if config.selection.by != "none" or pairs.share < 1:
+        draw_label_distributions(folder, *data.drawn_labels(settings.epochs - 1), trainer.train_dataloader.pairs)
     if matched:
         draw_stars(folder, module.translator, synth.wavelength, val_synth, val_obs, hidden.get("synth"))
     if config.logger.wandb:
@@ -222,6 +225,17 @@ def draw_history(folder: Path, controls: dict[str, float]) -> None:
     """Write history.png."""
     with written_whole(folder / "history.png") as unfinished:
         plot_history(read_history(folder / "metrics.csv"), controls).savefig(unfinished, dpi=110)
+
+
+def draw_label_distributions(folder: Path, synth: dict[str, Tensor], obs: dict[str, Tensor], pairs: Pairs) -> None:
+    """Write labels.png where labels (n,) of synthetic stars are known: of all, of those paired, of observed ones."""
+    if not synth:
+        return
+    everybody = torch.stack(list(synth.values()), dim=1).cpu().numpy()
+    known = torch.stack([obs[name] for name in synth], dim=1).cpu().numpy() if set(synth) <= set(obs) else None
+    with written_whole(folder / "labels.png") as unfinished:
+        figure = plot_label_distributions(tuple(synth), everybody, everybody[pairs.synth.numpy()], known)
+        figure.savefig(unfinished, dpi=110)
 
 
 @torch.no_grad()

@@ -14,9 +14,11 @@ from cyclegan.figures import (
     plot_bins,
     plot_embedding,
     plot_history,
+    plot_label_distributions,
     plot_residuals,
     plot_star,
     plot_stars,
+    plot_sweep,
     read_history,
     star_windows,
     widest_gap,
@@ -171,3 +173,37 @@ def test_bins_show_scores_and_counts():
     np.testing.assert_array_equal(drawn_line(upper, "translated").get_xydata(), [[0.5, 1.5], [1.5, 2.5]])
     assert [text.get_text() for text in lower.texts] == ["3", "5"]
     assert lower.get_xlabel() == "[Fe/H] [dex]"
+
+
+def test_distributions_of_labels_show_each_set_on_its_own_scale():
+    random = np.random.default_rng(0)
+    everybody = random.uniform([4000, 0], [7000, 5], size=(4000, 2))
+    paired = everybody[(everybody[:, 0] > 5000) & (everybody[:, 0] < 6000)]
+    for observed, names in (
+        (paired[:50], ["all synthetic", "paired", "observed"]),
+        (None, ["all synthetic", "paired"]),
+    ):
+        figure = plot_label_distributions(("teff", "mg_h"), everybody, paired, observed)
+        first, second = figure.axes[:2]
+        assert first.get_xlabel() == r"$T_\mathrm{eff}$ [K]"
+        assert second.get_xlabel() == "mg_h"
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+        heights = {patch.get_label(): patch.get_xy() for patch in first.patches}
+        edges, density = heights["paired"].T
+        assert density[(edges > 5100) & (edges < 5900)].max() > 2.5 * heights["all synthetic"][:, 1].max()
+        assert density[edges < 4900].max() == 0
+
+
+def test_a_sweep_is_drawn_key_by_key_with_medians_and_failures():
+    rows = [
+        {"job": str(i), "networks.shared": shared, "losses.gan": gan, "x_synth_obs": score, "ended": "done"}
+        for i, (shared, gan, score) in enumerate(
+            [("4", "bce", 1.1), ("16", "bce", 1.3), ("4", "hinge", 1.2), ("16", "hinge", np.nan)]
+        )
+    ]
+    shared, gan = plot_sweep(rows, ["networks.shared", "losses.gan"]).axes
+    assert [text.get_text() for text in shared.get_xticklabels()] == ["4", "16"]  # as numbers go, not as letters do
+    assert [text.get_text() for text in gan.get_xticklabels()] == ["bce", "hinge"]
+    medians = [line.get_ydata()[0] for line in shared.lines if len(line.get_ydata()) == 2 and line.get_lw() == 2]
+    assert medians == pytest.approx([1.15, 1.3])
+    assert [text.get_text() for text in shared.texts] == ["1 failed"]

@@ -40,6 +40,10 @@ def test_every_job_has_its_folder_and_its_row(sweep, rows):
             assert {name: float(row[name]) for name in SCORES} == pytest.approx({name: found[name] for name in SCORES})
 
 
+def test_the_sweep_is_drawn(sweep):
+    assert (sweep.folder / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_best_job_comes_first_and_failed_ones_last(rows):
     scores = [float(row["x_synth_obs"]) for row in rows]
     assert scores[:4] == sorted(scores[:4])

@@ -211,3 +211,12 @@ def test_theory_becomes_like_real_stars(start, tmp_path):
     assert (scores["x_synth_obs"] - noise) / (scores["shift_synth_obs"] - noise) < 0.4
     assert scores["x_obs_synth"] < 0.35
     assert max(scores[name] for name in SCORES if name.startswith("z_")) < 0.05
+
+
+@pytest.mark.parametrize("by", ["none", "discriminator", "density"])
+def test_where_sets_do_not_match_the_labels_of_paired_stars_are_drawn(start, payne_file, tmp_path, by):
+    share = "0.5" if by == "none" else "1.0"
+    overrides = ("+experiment=payne2payne", f"domains.emulator={payne_file}", "logger.wandb=false")
+    command = start(tmp_path, *overrides, f"selection.by={by}", f"pairs.share={share}").wait()
+    assert command.code == 0, command.err
+    assert (command.run / "labels.png").read_bytes().startswith(b"\x89PNG")
