@@ -1,4 +1,4 @@
-"""The table at the end of a sweep: every job's overrides against its scores, best first."""
+"""The table at the end of a sweep: every job's overrides against its scores, best first; and which signals knew it."""
 
 import csv
 import json
@@ -6,25 +6,28 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from scipy.stats import spearmanr
 
 from cyclegan.figures import plot_sweep
+from cyclegan.health import SIGNALS
 from cyclegan.scores import SCORES
 from emulator.command import written_whole
 
 
 def read_jobs(folder: Path) -> list[dict[str, str | float]]:
-    """One row for each job below a sweep's folder: its overrides, the six scores, and how it ended; best first.
+    """One row for each job below a sweep's folder: its overrides, scores, signals, and how it ended; best first.
 
-    A row's scores are NaN where the job failed. Only the overrides in which the jobs differ are columns.
+    A row's scores and signals are NaN where the job failed. Only the overrides in which the jobs differ are columns.
     """
     jobs = []
     for job in sorted((path.parents[1] for path in folder.glob("*/.hydra/overrides.yaml")), key=lambda path: path.name):
         overrides = dict(str(o).split("=", 1) for o in OmegaConf.load(job / ".hydra" / "overrides.yaml"))
         failure, scores = job / "failed.txt", job / "scores.json"
         found = json.loads(scores.read_text()) if scores.exists() else {}
-        values = {name: math.nan if found.get(name) is None else found[name] for name in SCORES}
+        values = {name: math.nan if found.get(name) is None else found[name] for name in (*SCORES, *SIGNALS)}
         ended = "done" if found else failure.read_text().strip() if failure.exists() else "unfinished"
         jobs.append((job.name, overrides, values, ended))
     keys = list(dict.fromkeys(key for _, overrides, _, _ in jobs for key in overrides))
@@ -34,6 +37,23 @@ def read_jobs(folder: Path) -> list[dict[str, str | float]]:
         for name, overrides, values, ended in jobs
     ]
     return sorted(rows, key=lambda row: (math.isnan(row["x_synth_obs"]), row["x_synth_obs"]))
+
+
+def rank_correlations(rows: list[dict[str, str | float]]) -> list[dict[str, str | float]]:
+    """Spearman's rank correlation over jobs of each signal, which needs no matched stars, with the scores, which do.
+
+    NaN where there are fewer than three jobs, or a signal is the same in all.
+    """
+    table = []
+    for signal in SIGNALS:
+        found = {}
+        for score in ("x_synth_obs", "x_obs_synth", "z_shared"):
+            pairs = np.array([(row[signal], row[score]) for row in rows])
+            pairs = pairs[np.isfinite(pairs).all(axis=1)]
+            varied = len(pairs) > 2 and np.ptp(pairs, axis=0).all()
+            found[score] = float(spearmanr(*pairs.T).statistic) if varied else math.nan
+        table.append({"signal": signal, **found})
+    return table
 
 
 def format_table(rows: list[dict[str, str | float]]) -> str:
@@ -53,8 +73,11 @@ class SweepTable(Callback):
                 table = csv.DictWriter(file, rows[0])
                 table.writeheader()
                 table.writerows(rows)
-            keys = [name for name in rows[0] if name not in ("job", *SCORES, "ended")]
+            keys = [name for name in rows[0] if name not in ("job", *SCORES, *SIGNALS, "ended")]
             if keys and not all(math.isnan(row["x_synth_obs"]) for row in rows):
                 with written_whole(folder / "sweep.png") as unfinished:
                     plot_sweep(rows, keys).savefig(unfinished, dpi=110)
-            print(f"{format_table(rows)}\n{folder / 'sweep.csv'}")
+            print(format_table([{name: value for name, value in row.items() if name not in SIGNALS} for row in rows]))
+            print("\nrank correlation, over jobs, of what needs no matched stars with what does:")
+            print(format_table(rank_correlations(rows)))
+            print(folder / "sweep.csv")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
+from cyclegan.health import SIGNALS
 from cyclegan.scores import SCORES
-from cyclegan.sweep import format_table, read_jobs
+from cyclegan.sweep import format_table, rank_correlations, read_jobs
 
 # Two by two jobs that end, two that diverge, three whose latents do not fit into twelve components.
 SWEEP = ("networks.shared=3,4,40", "trainer.learning_rate=0.001,0.01,1e20", "hydra.sweep.dir=sweep")
@@ -52,7 +53,7 @@ def test_the_best_job_comes_first_and_failed_ones_last(rows):
 
 
 def test_only_what_was_varied_is_told_with_how_each_job_ended(rows):
-    assert list(rows[0]) == ["job", "networks.shared", "trainer.learning_rate", *SCORES, "ended"]
+    assert list(rows[0]) == ["job", "networks.shared", "trainer.learning_rate", *SCORES, *SIGNALS, "ended"]
     for row in rows:
         if row["networks.shared"] == "40":
             assert "expected shared and split together at most 12" in row["ended"]
@@ -112,3 +113,16 @@ def test_jobs_are_read_best_first(tmp_path):
 def test_a_table_is_aligned():
     lines = format_table([{"job": "0", "score": 1.0}, {"job": "long", "score": 10.25}]).splitlines()
     assert lines == ["job   score", "0     1.0000", "long  10.2500"]
+
+
+def test_signals_are_ranked_against_scores():
+    """One falls as the score rises, one rises with its square, one is the same for all; a failed job says nothing."""
+    score = [3.0, 1.0, 2.0, math.nan]
+    rows = [
+        dict.fromkeys((*SCORES, *SIGNALS), 0.5) | {"x_synth_obs": x, "agreement": -x, "auc_obs": x**2} for x in score
+    ]
+    found = {row["signal"]: row["x_synth_obs"] for row in rank_correlations(rows)}
+    assert found["agreement"] == pytest.approx(-1)
+    assert found["auc_obs"] == pytest.approx(1)
+    assert math.isnan(found["wasserstein"])
+    assert all(math.isnan(row["x_synth_obs"]) for row in rank_correlations(rows[:2]))
