@@ -23,7 +23,8 @@ from cyclegan.translator import Translator
 
 log = logging.getLogger(__name__)
 
-SIGNALS = ("auc_obs", "auc_synth", "auc_latents", "cycle_noise", "wasserstein", "agreement")
+# Those that followed the scores of matched stars best come first (docs/health.md).
+SIGNALS = ("agreement", "cycle_noise", "wasserstein", "auc_obs", "auc_synth", "auc_latents")
 PATIENCE = 3  # epochs that something must last
 ALWAYS, NEVER = 0.95, 0.52  # of a discriminator's judgements are right: nearly all; as many as by guessing
 TOLD_APART = 0.7  # a classifier's AUC: translated and real spectra differ plainly

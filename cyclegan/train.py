@@ -30,7 +30,7 @@ from cyclegan.domains import make_domains
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
 from cyclegan.figures import plot_history, plot_label_distributions, plot_stars, read_history
 from cyclegan.files import SpectraFile
-from cyclegan.health import Health, signals
+from cyclegan.health import SIGNALS, Health, signals
 from cyclegan.logs import RunProgress, csv_logger, wandb_logger
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
 from cyclegan.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
@@ -217,6 +217,9 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         loggers[1].experiment.summary.update({name: value for name, value in scores.items() if name != "versions"})
         loggers[1].experiment.finish()
     log.info("%s", "  ".join(f"{name} {scores[name]:.4g}" for name in SCORES if scores.get(name) is not None))
+    if not matched:
+        told = "  ".join(f"{name} {scores[name]:.3g}" for name in SIGNALS)
+        log.info("no star is known in both domains, so go by these, the first most (docs/health.md): %s", told)
     log.info("everything about this run is in %s", folder)
     return scores
 

@@ -100,6 +100,8 @@ def test_a_survey_trains_and_is_scored_by_what_its_stars_allow(start, payne, pay
     assert {name in scores for name in NEED_MATCHED} == {matched}
     assert ("gap_synth_obs" in scores) == matched
     assert {"z_synth", "z_obs", "z_split"} <= scores.keys()
+    log = (command.run / "train.log").read_text()
+    assert ("no star is known in both domains" in log) != matched
     assert (command.run / "stars.png").exists() == matched
     assert (command.run / "best.ckpt").exists()
 
