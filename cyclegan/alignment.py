@@ -103,60 +103,74 @@ def dependence(a: Tensor, b: Tensor, waves_a: Tensor, waves_b: Tensor) -> Tensor
     return (waves(a, waves_a).T @ waves(b, waves_b) / len(a)).square().mean()
 
 
-class Unmixed(NamedTuple):
-    """Latents (N, Zs), (N, Zp) of stars whose independent split part is set to its mean, and that part, own (N, Zp)."""
-
-    shared: Tensor
-    split: Tensor
-    own: Tensor
+@torch.no_grad()
+def unmix(latents: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents (N, Z) without what is most like reference (N, r) in them, set to its mean; and that part, (N, r)."""
+    mean, root, white, turn = _whitened(latents, reference)
+    turned = white @ turn
+    own = turned[:, -reference.shape[1] :].clone()
+    turned[:, -reference.shape[1] :] = 0.0
+    return turned @ turn.T @ root.T + mean, own
 
 
 @torch.no_grad()
-def unmix(shared: Tensor, split: Tensor, reference: Tensor, generator: torch.Generator | None) -> Unmixed:
-    """What latents (N, Zs), (N, Zp) would be without what is independent of all that is shared.
+def independent(latents: Tensor, reference: Tensor, spectra: Tensor, generator: torch.Generator) -> Tensor:
+    """What is like reference (N, r) in latents (N, Z) and independent of all else in them, (N, r).
 
-    Gaussian latents could be rotated into one another unseen; others cannot. Whitened together, they are rotated such
-    that the split variables are as much like reference (N, Zp) as can be, what is known of them already; and from there
-    on such that they depend least on the shared ones (independent component analysis, Comon 1994), no further than that
-    pays: a label may be as independent of the others, and must not be taken for it. generator: of the waves; None
-    leaves the second rotation out.
+    Gaussian variables could be rotated into one another unseen; others cannot. Whitened, the latents are rotated such
+    that r of them are as much like the reference as can be, and from there on such that these depend least on the
+    others (independent component analysis, Comon 1994), no further than that pays: a label may be as independent of the
+    others, and must not be taken for it. A rotation towards what shapes spectra (N, K) strongly costs more than one
+    towards what hardly does: pairs, which the reference is from, are right about the one and may be wrong about the
+    other. generator: of the waves.
     """
-    both = torch.cat([shared, split], dim=1)
-    mean, (Zs, Zp) = both.mean(dim=0), (shared.shape[1], split.shape[1])
-    spread = torch.cov(both.T.double())
-    spread.diagonal().add_(1e-9 * spread.diagonal().mean())  # a dead variable has no spread of its own
-    root = torch.linalg.cholesky(spread).to(both)
-    white = torch.linalg.solve_triangular(root, (both - mean).T, upper=False).T
-    known = torch.linalg.qr(reference - reference.mean(dim=0)).Q  # (N, Zp), orthonormal
-    turn = torch.linalg.qr(white.T @ known, mode="complete").Q.roll(Zs, dims=1)  # split variables like the reference
-    if generator is not None:
-        turn = turn @ _least_dependent(white @ turn, Zs, generator)
-    turned = white @ turn
-    own = turned[:, Zs:].clone()
-    turned[:, Zs:] = 0.0
-    return Unmixed(*(turned @ turn.T @ root.T + mean).split([Zs, Zp], dim=1), own)
+    own = reference.shape[1]
+    *_, white, turn = _whitened(latents, reference)
+    white = white @ turn
+    rest = white.shape[1] - own
+    effect = (white.T @ (spectra - spectra.mean(dim=0)) / len(white)).square().sum(dim=1)  # (Z,)
+    price = (effect[:rest] / effect[rest:].mean()).clamp_min(1)[:, None]
+    waves = draw_waves(rest, 512, generator).to(white), draw_waves(own, 64, generator).to(white)
+    angles = white.new_zeros(rest, own).requires_grad_()
 
-
-@torch.enable_grad()
-def _least_dependent(white: Tensor, Zs: int, generator: torch.Generator) -> Tensor:
-    """The rotation R (Z, Z) after which the last variables of white @ R (N, Z) depend least on the first Zs."""
-    Zp = white.shape[1] - Zs
-    waves = draw_waves(Zs, 512, generator).to(white), draw_waves(Zp, 64, generator).to(white)
-    angles = white.new_zeros(Zs, Zp).requires_grad_()
-
-    def rotation() -> Tensor:
-        above = torch.cat([angles.new_zeros(Zs, Zs), angles], dim=1)
-        below = torch.cat([-angles.T, angles.new_zeros(Zp, Zp)], dim=1)
-        return torch.linalg.matrix_exp(torch.cat([above, below]))
+    def turned() -> Tensor:
+        above = torch.cat([angles.new_zeros(rest, rest), angles], dim=1)
+        below = torch.cat([-angles.T, angles.new_zeros(own, own)], dim=1)
+        return white @ torch.linalg.matrix_exp(torch.cat([above, below]))
 
     optimizer = torch.optim.LBFGS([angles], max_iter=12, line_search_fn="strong_wolfe")
 
+    @torch.enable_grad()
     def closure() -> Tensor:
         optimizer.zero_grad()
-        turned = white @ rotation()
-        loss = dependence(turned[:, :Zs], turned[:, Zs:], *waves) / REACH + angles.square().sum()
+        variables = turned()
+        loss = dependence(variables[:, :rest], variables[:, rest:], *waves) / REACH + (price * angles.square()).sum()
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    return rotation().detach()
+    return turned()[:, rest:]
+
+
+def _whitened(latents: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The mean (Z,) of latents (N, Z), the root (Z, Z) of their covariance, they themselves whitened (N, Z), and the
+    rotation (Z, Z) after which the last r variables are as much like reference (N, r) as can be.
+    """
+    mean = latents.mean(dim=0)
+    spread = torch.cov(latents.T.double())
+    spread.diagonal().add_(1e-9 * spread.diagonal().mean())  # a dead variable has no spread of its own
+    root = torch.linalg.cholesky(spread).to(latents)
+    white = torch.linalg.solve_triangular(root, (latents - mean).T, upper=False).T
+    known = torch.linalg.qr(reference - reference.mean(dim=0)).Q  # (N, r), orthonormal
+    turn = torch.linalg.qr(white.T @ known, mode="complete").Q.roll(-reference.shape[1], dims=1)
+    return mean, root, white, turn
+
+
+def only_observed(own: Tensor, obs: Tensor, synth: Tensor) -> Tensor:
+    """Which variables of own (n, r) the synthetic partners (n, K) of observed stars (n, K) know nothing of: (r,) bool.
+
+    What a variable does to observed stars is its covariance with them. If it is a label after all, it does the same to
+    their partners; if it is not, no more than mistaken pairs let it.
+    """
+    effect, partners = ((side - side.mean(dim=0)).T @ (own - own.mean(dim=0)) for side in (obs, synth))
+    return (effect * partners).sum(dim=0) < 0.5 * effect.square().sum(dim=0)

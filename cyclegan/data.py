@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor, nn
 
-from cyclegan.alignment import Pairs, gap_metric, random_pairs, transport_pairs
+from cyclegan.alignment import Pairs, gap_metric, only_observed, random_pairs, transport_pairs
 from cyclegan.domains import Domain, stars_to_score
 from cyclegan.scores import SCORE_BATCH
 from cyclegan.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
@@ -146,7 +146,7 @@ class SpectraData(LightningDataModule):
         self.paired, self.block, self.share = paired, block, share
         self.choice, self.pool, self.anchors = choice, pool, anchors
         self.metric: Tensor | None = None
-        self.own: Tensor | None = None  # what the observed domain alone varies in: coordinates @ (K, Zp)
+        self.own: Tensor | None = None  # what the observed domain alone varies in: coordinates @ (K, r)
         self.likeness: tuple[Space, Space] | None = None  # where stars are compared, if not where networks see them
         self.density: tuple[Tensor, Tensor] | None = None  # places of synthetic stars, and of those that were paired
         self._fixed: dict[Space, Spectra] = {}  # coordinates of domains that always draw the same
@@ -247,7 +247,12 @@ class SpectraData(LightningDataModule):
         if metric is None:
             metric = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)
         elif self.likeness is None:
-            resting, self.own = translator.at_rest(obs, self.own, generator if epoch <= UNMIXED else None)
+            if epoch <= UNMIXED and self.own.shape[1]:
+                self.own = translator.seek_own(obs, self.own, generator)
+                pairs = transport_pairs(synth @ metric, obs @ metric, self.block, share, generator)
+                partners = obs[pairs.obs], synth[pairs.synth]
+                self.own = self.own[:, only_observed(partners[0] @ self.own, *partners)]
+            resting = translator.at_rest(obs, self.own)
         pairs = transport_pairs(synth @ metric, resting @ metric, self.block, share, generator)
         self.metric = gap_metric(resting[pairs.obs] - synth[pairs.synth])
         if epoch == 0 and self.likeness is None:

@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from cyclegan.alignment import unmix
+from cyclegan.alignment import independent, unmix
 from cyclegan.networks import (
     ConvDiscriminator,
     ConvEncoder,
@@ -98,19 +98,23 @@ class Translator(nn.Module):
                     b.copy_(a)
 
     @torch.no_grad()
-    def at_rest(self, obs: Tensor, own: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Observed coordinates (n, K) less the effect of what only observed spectra vary in; their noise stays.
+    def seek_own(self, obs: Tensor, own: Tensor, generator: torch.Generator) -> Tensor:
+        """What only observed spectra vary in, better known: obs @ the (K, r) returned.
 
-        own (K, Zp): what that is, obs @ own, as far as it is known; with a generator (`unmix`) it becomes better known,
-        and is returned so.
+        obs (n, K): coordinates; own (K, r): what is known of it already. See `independent`.
         """
-        shared, split = self.encoder_o(obs)
-        if split.shape[1] == 0:
-            return obs, own
-        resting = unmix(shared, split, obs @ own, generator)
-        if generator is not None:
-            own = torch.linalg.pinv(obs - obs.mean(dim=0)) @ resting.own
-        return obs - self.generator_o(shared, split) + self.generator_o(resting.shared, resting.split), own
+        found = independent(torch.cat(self.encoder_o(obs), dim=1), obs @ own, obs, generator)
+        return torch.linalg.pinv(obs - obs.mean(dim=0)) @ found
+
+    @torch.no_grad()
+    def at_rest(self, obs: Tensor, own: Tensor) -> Tensor:
+        """Observed coordinates (n, K) less the effect of what only they vary in, obs @ own (K, r); noise stays."""
+        if own.shape[1] == 0:
+            return obs
+        latents = self.encoder_o(obs)
+        resting, _ = unmix(torch.cat(latents, dim=1), obs @ own)
+        moved = self.generator_o(*resting.split([part.shape[1] for part in latents], dim=1))
+        return obs - self.generator_o(*latents) + moved
 
     @torch.no_grad()
     def start_split(self, synth: Tensor, obs: Tensor) -> Tensor:
