@@ -114,22 +114,18 @@ def unmix(latents: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def independent(latents: Tensor, reference: Tensor, spectra: Tensor, generator: torch.Generator) -> Tensor:
+def independent(latents: Tensor, reference: Tensor, generator: torch.Generator) -> Tensor:
     """What is like reference (N, r) in latents (N, Z) and independent of all else in them, (N, r).
 
     Gaussian variables could be rotated into one another unseen; others cannot. Whitened, the latents are rotated such
     that r of them are as much like the reference as can be, and from there on such that these depend least on the
     others (independent component analysis, Comon 1994), no further than that pays: a label may be as independent of the
-    others, and must not be taken for it. A rotation towards what shapes spectra (N, K) strongly costs more than one
-    towards what hardly does: pairs, which the reference is from, are right about the one and may be wrong about the
-    other. generator: of the waves.
+    others, and must not be taken for it. generator: of the waves.
     """
     own = reference.shape[1]
     *_, white, turn = _whitened(latents, reference)
     white = white @ turn
     rest = white.shape[1] - own
-    effect = (white.T @ (spectra - spectra.mean(dim=0)) / len(white)).square().sum(dim=1)  # (Z,)
-    price = (effect[:rest] / effect[rest:].mean()).clamp_min(1)[:, None]
     waves = draw_waves(rest, 512, generator).to(white), draw_waves(own, 64, generator).to(white)
     angles = white.new_zeros(rest, own).requires_grad_()
 
@@ -144,7 +140,7 @@ def independent(latents: Tensor, reference: Tensor, spectra: Tensor, generator: 
     def closure() -> Tensor:
         optimizer.zero_grad()
         variables = turned()
-        loss = dependence(variables[:, :rest], variables[:, rest:], *waves) / REACH + (price * angles.square()).sum()
+        loss = dependence(variables[:, :rest], variables[:, rest:], *waves) / REACH + angles.square().sum()
         loss.backward()
         return loss
 

@@ -103,7 +103,7 @@ class Translator(nn.Module):
 
         obs (n, K): coordinates; own (K, r): what is known of it already. See `independent`.
         """
-        found = independent(torch.cat(self.encoder_o(obs), dim=1), obs @ own, obs, generator)
+        found = independent(torch.cat(self.encoder_o(obs), dim=1), obs @ own, generator)
         return torch.linalg.pinv(obs - obs.mean(dim=0)) @ found
 
     @torch.no_grad()
