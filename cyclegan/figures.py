@@ -39,7 +39,13 @@ COLOURS = {
     "reconstructed": AFTER,
     "noiseless truth": "#009E73",
 }
-LABEL_AXES = {"teff": r"$T_\mathrm{eff}$ [K]", "logg": "log g [dex]", "fe_h": "[Fe/H] [dex]"}
+LABEL_AXES = {
+    "teff": r"$T_\mathrm{eff}$ [K]",
+    "logg": "log g [dex]",
+    "vmic": r"$v_\mathrm{mic}$ [km/s]",
+    "vmacro": r"$v_\mathrm{macro}$ [km/s]",
+    "alpha_fe": "[α/Fe] [dex]",
+}
 
 
 class Line(NamedTuple):
@@ -289,6 +295,12 @@ def plot_embedding(maps: dict[str, dict[str, np.ndarray]], titles: list[str]) ->
     return figure
 
 
+def label_axis(name: str) -> str:
+    """A label's name and unit as an axis shows them."""
+    element = name.removesuffix("_h")
+    return LABEL_AXES.get(name, name if element == name else f"[{element.capitalize()}/H] [dex]")
+
+
 def label_edges(values: np.ndarray) -> np.ndarray:
     """Round edges of at most eight bins of equal width that hold all finite values (N,)."""
     finite = values[np.isfinite(values)]
@@ -308,7 +320,7 @@ def plot_bins(bins: dict[str, dict[str, np.ndarray]]) -> Figure:
         lower.bar(edges[:-1], stars, np.diff(edges), align="edge", color="lightgrey", edgecolor="white")
         for left, right, count in zip(edges[:-1], edges[1:], stars, strict=True):
             lower.text((left + right) / 2, 0.08 * stars.max(), f"{count}", ha="center", va="bottom", fontsize=8)
-        lower.set_xlabel(LABEL_AXES.get(label, label))
+        lower.set_xlabel(label_axis(label))
         lower.xaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
         upper.grid(alpha=0.3)
     _log_scale(panels[0, 0])
@@ -340,7 +352,7 @@ def plot_label_distributions(
         for label, (stars, colour, line) in shown.items():
             values = stars[np.isfinite(stars[:, column]), column]
             axes.hist(values, edges, density=True, histtype="step", color=colour, ls=line, lw=1.3, label=label)
-        axes.set_xlabel(LABEL_AXES.get(name, name))
+        axes.set_xlabel(label_axis(name))
         axes.set_yticks([])
     grid[0, 0].set_ylabel("stars (each set's own scale)")
     handles, labels = grid[0, 0].get_legend_handles_labels()

@@ -186,7 +186,7 @@ def test_distributions_of_labels_show_each_set_on_its_own_scale():
         figure = plot_label_distributions(("teff", "mg_h"), everybody, paired, observed)
         first, second = figure.axes[:2]
         assert first.get_xlabel() == r"$T_\mathrm{eff}$ [K]"
-        assert second.get_xlabel() == "mg_h"
+        assert second.get_xlabel() == "[Mg/H] [dex]"
         assert [text.get_text() for text in figure.legends[0].get_texts()] == names
         heights = {patch.get_label(): patch.get_xy() for patch in first.patches}
         edges, density = heights["paired"].T
