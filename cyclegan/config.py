@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
-from cyclegan.selection import CHOICES
+from cyclegan.selection import CHOICES, DENSITY, DISCRIMINATOR
 from emulator.command import InputError
 from emulator.synthesis import RESOLUTION
 
@@ -120,6 +120,14 @@ def check_together(config: DictConfig) -> None:
             bounds = config.domains[name].effects[key]
             if bounds is not None and (len(bounds) != 2 or bounds[0] > bounds[1]):
                 raise InputError(f"config key 'domains.{name}.effects.{key}': expected [low, high], got {bounds}")
+    needs = {DISCRIMINATOR: ("adversarial", "judges"), DENSITY: ("pairs", "pairs")}
+    if config.selection.by in needs:
+        weight, what = needs[config.selection.by]
+        if not config.losses[weight]:
+            raise InputError(
+                f"config key 'losses.{weight}': expected a weight above 0, as selection.by={config.selection.by} goes"
+                f" by {what}, got 0"
+            )
     lasting = ("synth", "obs", "pairs", "pair_latents", "sliced_wasserstein")  # neither warm-up nor width silences them
     if not any(config.losses[name] for name in lasting):
         raise InputError(f"config key 'losses': expected a weight above 0 among {', '.join(lasting)}, got none")

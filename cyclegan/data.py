@@ -239,23 +239,27 @@ class SpectraData(LightningDataModule):
         generator = torch.Generator().manual_seed(self.seed * 10**6 + epoch)
         chosen = torch.arange(len(stars.synth.flux)) if chosen is None else chosen
         synth, obs = stars.synth.flux[chosen.to(stars.synth.flux.device)], stars.obs.flux
-        share = self.share if self.metric is not None else self._first_share()
         if not self.paired:
             pairs = random_pairs(len(synth), len(obs), generator)
             return Pairs(chosen[pairs.synth], pairs.obs)
-        metric, resting = self.metric, obs
-        if metric is None:
-            metric = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)
-        elif self.likeness is None:
+
+        first = self.metric is None
+        metric = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device) if first else self.metric
+        share = self._first_share() if first else self.share
+
+        def assign(observed: Tensor) -> Pairs:
+            return transport_pairs(synth @ metric, observed @ metric, self.block, share, generator)
+
+        if not first and self.likeness is None:
             if epoch <= UNMIXED and self.own.shape[1]:
                 self.own = translator.seek_own(obs, self.own, generator)
-                pairs = transport_pairs(synth @ metric, obs @ metric, self.block, share, generator)
-                partners = obs[pairs.obs], synth[pairs.synth]
-                self.own = self.own[:, only_observed(partners[0] @ self.own, *partners)]
-            resting = translator.at_rest(obs, self.own)
-        pairs = transport_pairs(synth @ metric, resting @ metric, self.block, share, generator)
-        self.metric = gap_metric(resting[pairs.obs] - synth[pairs.synth])
-        if epoch == 0 and self.likeness is None:
+                partners = assign(obs)
+                known = only_observed(obs[partners.obs] @ self.own, obs[partners.obs], synth[partners.synth])
+                self.own = self.own[:, known]
+            obs = translator.at_rest(obs, self.own)
+        pairs = assign(obs)
+        self.metric = gap_metric(obs[pairs.obs] - synth[pairs.synth])
+        if first and self.likeness is None:
             self.own = translator.start_split(synth[pairs.synth], obs[pairs.obs])
         pairs = Pairs(chosen[pairs.synth], pairs.obs)
         if self.choice == DENSITY:

@@ -32,6 +32,11 @@ CONFIGURATIONS = {
         [f"losses.{name}=0" for name in ("synth", "obs", "adversarial", "pairs", "independence")],
         ["'losses'", "above 0"],
     ),
+    "a choice by judges without judges": (
+        ["selection.by=discriminator", "losses.adversarial=0"],
+        ["'losses.adversarial'", "selection.by=discriminator"],
+    ),
+    "a choice by pairs without pairs": (["selection.by=density", "losses.pairs=0"], ["'losses.pairs'", "density"]),
     "an accelerator that is not there": (["trainer.accelerator=gpu"], ["'trainer.accelerator'", "gpu"]),
     "more latents than components": (["networks.shared=12"], ["'networks.shared'", "12", "12 + 1"]),
     "more components than spectra": (["networks.components=5000"], ["'networks.components'", "5000", "192"]),
