@@ -4,11 +4,7 @@ import csv
 import json
 import logging
 import math
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -45,7 +41,7 @@ from cyclegan.separation import FOLDS, embed, halves, separation
 from cyclegan.spectra import Spectra, masked_mean, typical_weight
 from cyclegan.sweep import format_table
 from cyclegan.translator import Translator
-from emulator.command import InputError, config_folder, errors_in_one_line, run, validate
+from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 from emulator.lines import LINES
 from emulator.payne import Payne
 
@@ -383,27 +379,6 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
 def nan_free(values: np.ndarray) -> list[float | None]:
     """values (B,) as JSON can hold them: it knows no NaN."""
     return [None if value != value else value for value in values.tolist()]
-
-
-@contextmanager
-def written_together(folder: Path) -> Iterator[Path]:
-    """A temporary folder, whose files come to `folder` once the block is through, and which is deleted in any case.
-
-    Other files that are in `folder` stay. Raises InputError where it cannot be written.
-    """
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".evaluation.", dir=existing))
-    except OSError as error:
-        raise InputError(f"{folder}: expected a place to write a report, got '{error.strerror}'") from error
-    try:
-        yield temporary
-        for path in [path for path in temporary.rglob("*") if path.is_file()]:
-            target = folder / path.relative_to(temporary)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write(examined: Examined, folder: Path) -> None:

@@ -3,7 +3,9 @@
 import errno
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -92,6 +94,27 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_together(folder: Path) -> Iterator[Path]:
+    """A temporary folder, whose files come to `folder` once the block is through, and which is deleted in any case.
+
+    Other files that are in `folder` stay. Raises InputError where it cannot be written.
+    """
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=existing))
+    except OSError as error:
+        raise InputError(f"{folder}: expected a place to write files, got '{error.strerror}'") from error
+    try:
+        yield temporary
+        for path in [path for path in temporary.rglob("*") if path.is_file()]:
+            target = folder / path.relative_to(temporary)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

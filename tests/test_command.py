@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from emulator.command import InputError, config_folder, run, validate, written_whole
+from emulator.command import InputError, config_folder, run, validate, written_together, written_whole
 
 
 @dataclass
@@ -113,3 +113,26 @@ def test_other_errors_keep_their_traceback():
 
     with pytest.raises(ZeroDivisionError):
         run(main)
+
+
+def write_half(folder):
+    with written_together(folder) as unfinished:
+        (unfinished / "report.html").write_text("half")
+        raise KeyError
+
+
+def test_files_come_together_or_not_at_all(tmp_path):
+    folder = tmp_path / "new" / "report"
+    with pytest.raises(KeyError):
+        write_half(folder)
+    assert list(tmp_path.iterdir()) == []
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "report.html").write_text("old")
+    with written_together(folder) as unfinished:
+        (unfinished / "figures").mkdir()
+        (unfinished / "figures" / "a.png").write_text("picture")
+        (unfinished / "report.html").write_text("whole")
+        assert (folder / "report.html").read_text() == "old"
+    assert {path.name for path in folder.iterdir()} == {"notes.txt", "report.html", "figures"}
+    assert (folder / "report.html").read_text() == "whole"

@@ -22,12 +22,10 @@ from cyclegan.checkpoint import load_trained
 from cyclegan.domains import make_domains
 from cyclegan.evaluate import (
     EvaluateConfig,
-    ScoresDifferError,
     bin_scores,
     compare,
     evaluate,
     translate,
-    written_together,
 )
 from cyclegan.scores import SCORES, deviation, star_scores
 from cyclegan.spectra import ERROR_FLOOR, Spectra
@@ -372,26 +370,3 @@ def test_scores_in_bins_are_those_of_the_stars_in_them(noisy):
             expected = deviation(prediction[inside], target.rows(inside))
             assert found["translated"][i] == pytest.approx(expected, rel=1e-9)
     assert found["stars"].sum() == 29
-
-
-def write_half(folder):
-    with written_together(folder) as unfinished:
-        (unfinished / "report.html").write_text("half")
-        raise ScoresDifferError("other scores")
-
-
-def test_files_come_together_or_not_at_all(tmp_path):
-    folder = tmp_path / "new" / "report"
-    with pytest.raises(ScoresDifferError):
-        write_half(folder)
-    assert list(tmp_path.iterdir()) == []
-    folder.mkdir(parents=True)
-    (folder / "notes.txt").write_text("mine")
-    (folder / "report.html").write_text("old")
-    with written_together(folder) as unfinished:
-        (unfinished / "figures").mkdir()
-        (unfinished / "figures" / "a.png").write_text("picture")
-        (unfinished / "report.html").write_text("whole")
-        assert (folder / "report.html").read_text() == "old"
-    assert {path.name for path in folder.iterdir()} == {"notes.txt", "report.html", "figures"}
-    assert (folder / "report.html").read_text() == "whole"
