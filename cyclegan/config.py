@@ -35,6 +35,7 @@ class DomainsConfig:
     obs: DomainConfig
     wavelength: str | None
     skip_pixels: int = field(metadata={"minimum": 0})
+    hidden_seed: int | None = field(metadata={"minimum": 0})
     anchors: str | None
     emulator: str
     stars: int = field(metadata={"minimum": 2})

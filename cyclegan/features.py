@@ -91,3 +91,10 @@ def write_features(features: list[Feature], path: Path) -> None:
         rows = csv.writer(file)
         rows.writerow(Feature._fields)
         rows.writerows(features)
+
+
+def read_features(path: Path) -> list[Feature]:
+    """The features of a table that `write_features` wrote."""
+    with path.open(newline="") as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    return [Feature(name, int(a), int(b), float(place), float(response)) for name, a, b, place, response in rows]

@@ -62,17 +62,21 @@ class Components(nn.Module):
 
     def project(self, spectra: Spectra) -> Spectra:
         """Spectra (B, P) -> coefficients (B, K); masked pixels have no pull on them."""
-        residual = (spectra.flux - self.mean) * self.weight
         usable = spectra.mask
         if usable.all():
-            coefficients = residual @ self.basis
+            coefficients = self.coordinates(spectra.flux)
         else:
+            residual = (spectra.flux - self.mean) * self.weight
             coefficients = self._fill(torch.where(usable, residual, 0.0) @ self.basis, usable)
         inverse = torch.where(usable, 1 / spectra.error.clamp_min(ERROR_FLOOR), 0.0) / self.weight
         precision = (inverse.square().sum(dim=1) / usable.sum(dim=1).clamp_min(1)).clamp_min(1e-12)
         pixels, width = self.basis.shape
         error = (pixels / width / precision).sqrt()[:, None]
         return Spectra(coefficients, error, torch.ones_like(coefficients, dtype=torch.bool))
+
+    def coordinates(self, flux: Tensor) -> Tensor:
+        """Flux (B, P) of which every pixel is usable -> coefficients (B, K)."""
+        return (flux - self.mean) * self.weight @ self.basis
 
     def _fill(self, start: Tensor, usable: Tensor) -> Tensor:
         """Coefficients (B, K) of spectra whose masked pixels are as the components themselves have them.
@@ -118,8 +122,12 @@ class Pixels(nn.Module):
 
     def project(self, spectra: Spectra) -> Spectra:
         """Spectra (B, P) -> standardised pixels (B, P), masked ones at the mean."""
-        residual = torch.where(spectra.mask, (spectra.flux - self.mean) * self.weight, 0.0)
+        residual = torch.where(spectra.mask, self.coordinates(spectra.flux), 0.0)
         return Spectra(residual, spectra.error.clamp_min(ERROR_FLOOR) * self.weight, spectra.mask)
+
+    def coordinates(self, flux: Tensor) -> Tensor:
+        """Flux (B, P) of which every pixel is usable -> standardised pixels (B, P)."""
+        return (flux - self.mean) * self.weight
 
     def noise(self, pixels: Spectra) -> Tensor:
         """The noise (B, P), 1 sigma, of each pixel; none where it is masked, as there is none in its value."""

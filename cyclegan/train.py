@@ -70,7 +70,8 @@ def prepare_emulator(config: DictConfig, folder: Path) -> tuple[Payne | None, di
     emulator = emulator.on(emulator.wavelength[domains.skip_pixels :] if wavelength is None else wavelength)
     for name, path in paths.items():
         if path is None and domains[name].hidden_share > 0:
-            features = hide_features(emulator, domains[name].hidden_share, config.seed)
+            seed = config.seed if domains.hidden_seed is None else domains.hidden_seed
+            features = hide_features(emulator, domains[name].hidden_share, seed)
             write_features(features, folder / f"hidden_features_{name}.csv")
             hidden[name] = hidden_pixels(features, len(emulator.wavelength))
     return emulator, hidden

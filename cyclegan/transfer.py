@@ -84,6 +84,7 @@ class Transfer:
         self.translator, self.wavelength = trained.translator, trained.wavelength
         self.split_sample, self.where = trained.split, where
         emulated = trained.config.domains.synth.path is None
+        self.observed_emulated = trained.config.domains.obs.path is None
         self._emulator = trained.emulator if emulated else None
         self.hidden = trained.hidden.get("synth")
         self.label_names = trained.emulator.label_names if emulated else ()
@@ -141,8 +142,18 @@ class Transfer:
             width = len(emulator.label_names)
             raise InputError(f"labels: expected shape (stars, {width}), got {tuple(labels.shape)}")
         emulator.check_labels(labels)
-        flux = emulator(labels.to(self.device))
-        return (flux if self.hidden is None else flux.masked_fill(self.hidden, 1.0)).to(labels.device)
+        return self.synthetic(labels.to(self.device)).to(labels.device)
+
+    def synthetic(self, labels: Tensor) -> Tensor:
+        """`synthesize` without its checks: labels (B, L) on the translator's device -> (B, P), for torch.func."""
+        flux = self.emulator(labels)
+        return flux if self.hidden is None else flux.masked_fill(self.hidden, 1.0)
+
+    def observed(self, labels: Tensor) -> Tensor:
+        """`from_labels` without its checks, at the mean split latent: (B, L) -> (B, P), for torch.func."""
+        t = self.translator
+        shared = t.encode_synth(t.space_s.coordinates(self.synthetic(labels)))
+        return t.space_o.restore(t.generator_o(shared, self.mean_split().expand(len(shared), -1)))
 
     def mean_split(self) -> Tensor:
         """The mean split latent (1, Zp) of training stars."""

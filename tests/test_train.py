@@ -220,3 +220,15 @@ def test_where_sets_do_not_match_the_labels_of_paired_stars_are_drawn(start, pay
     command = start(tmp_path, *overrides, f"selection.by={by}", f"pairs.share={share}").wait()
     assert command.code == 0, command.err
     assert (command.run / "labels.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_of_other_seeds_may_lack_the_same_lines(start, payne_file, tmp_path):
+    tables = {}
+    for seed, hidden in ((1, 5), (2, 5), (2, "null")):
+        folder = tmp_path / f"{seed}-{hidden}"
+        folder.mkdir()
+        overrides = (f"domains.emulator={payne_file}", f"domains.hidden_seed={hidden}", f"seed={seed}")
+        command = start(folder, *overrides, "trainer.epochs=1", "logger.wandb=false").wait()
+        assert command.code == 0, command.err
+        tables[seed, hidden] = (command.run / "hidden_features_synth.csv").read_text()
+    assert tables[1, 5] == tables[2, 5] != tables[2, "null"]

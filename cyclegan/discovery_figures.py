@@ -1,0 +1,142 @@
+"""Figures of the lines that theory lacks: arrays in, Figure out, in the colours of `figures`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from cyclegan.figures import AFTER, BEFORE, CYCLE, widest_gap
+from cyclegan.spectra import chip_starts, with_gaps
+
+WINDOW = 60.0  # Angstrom
+SHOWN_ELEMENTS = 4  # rows of responses, of the elements with most lines
+SHOWN_LINES = 12  # of an element, the deepest
+AROUND = 12  # pixels on either side of a line
+TRUTH = "#009E73"
+
+
+class Found(Protocol):
+    """A line: its pixels, its place, its depth and its maker, as `discover.Line` has them."""
+
+    wavelength: float
+    start: int
+    stop: int
+    depth: float
+    element: str
+    second: str
+    cannot_exclude: bool
+
+
+def maker(line: Found) -> str:
+    """Whose a line is, and the second candidate where it cannot be excluded."""
+    return f"{line.element}/{line.second}" if line.cannot_exclude else line.element
+
+
+def plot_discovery(
+    wavelength: np.ndarray,
+    synth: np.ndarray,
+    translated: np.ndarray,
+    gain: np.ndarray,
+    elements: Sequence[str],
+    lines: Sequence[Found],
+    truth: np.ndarray | None,
+    hidden: Tensor | None,
+) -> Figure:
+    """A reference star synthetic and translated, what theory lacks, and whose it is, where most is lacking.
+
+    wavelength, synth, translated (P,); gain, truth (P, E): d flux / d [X/H] that theory lacks, found and true; hidden
+    (P,): pixels whose lines theory was made to lack.
+    """
+    chips = np.split(np.arange(len(wavelength)), chip_starts(wavelength))
+    lack = np.abs(synth - translated)
+    first = max((widest_gap(wavelength[chip], lack[chip], WINDOW) for chip in chips), key=lambda found: found[1])[0]
+    window = (wavelength >= first) & (wavelength <= first + WINDOW)
+    inside = [line for line in lines if first <= line.wavelength <= first + WINDOW]
+    names = [line.element for line in inside]
+    shown = sorted(set(names), key=lambda name: (-names.count(name), name))[:SHOWN_ELEMENTS]
+
+    figure = Figure(figsize=(12, 4.6 + 1.1 * len(shown)), layout="constrained")
+    rows = figure.subplots(2 + len(shown), 1, sharex=True, height_ratios=[2.2, 1.5, *[1.0] * len(shown)], squeeze=False)
+    top, residual, *panels = rows[:, 0]
+    _line(top, wavelength, synth, window, color=BEFORE, lw=1, label="synthetic")
+    _line(top, wavelength, translated, window, color=AFTER, lw=1, label="translated")
+    top.set_ylabel("flux")
+    top.legend(loc="lower left", ncols=2, fontsize=9)
+    _line(residual, wavelength, translated - synth, window, color="black", lw=1)
+    residual.set_ylabel("translated\n- synthetic")
+    low = np.min((translated - synth)[window], initial=-0.02)
+    residual.set_ylim(1.45 * low, max(0.02, 1.1 * np.max((translated - synth)[window], initial=0.0)))
+    last = -np.inf
+    for line in inside:
+        level = 1.40 if line.wavelength - last > 0.035 * WINDOW else 1.22
+        residual.annotate(
+            maker(line), (line.wavelength, low * level), ha="center", va="bottom", fontsize=8, annotation_clip=True
+        )
+        last = line.wavelength if level == 1.40 else -np.inf
+    for axes, name, colour in zip(panels, shown, CYCLE, strict=False):
+        e = list(elements).index(name)
+        _line(axes, wavelength, gain[:, e], window, color=colour, lw=1, label="found")
+        if truth is not None:
+            _line(axes, wavelength, truth[:, e], window, color="black", lw=0.9, ls=":", label="true")
+        axes.set_ylabel(f"[{name}/H]")
+    if panels:
+        panels[0].legend(loc="lower left", ncols=2, fontsize=8)
+        panels[0].set_title("response that theory lacks, d flux / dex", fontsize=9, loc="left")
+    for axes in rows[:, 0]:
+        axes.set_xlim(first, first + WINDOW)
+        axes.tick_params(labelsize=8)
+        if hidden is not None:
+            for pixel in np.flatnonzero(np.asarray(hidden) & window):
+                step = np.gradient(wavelength)[pixel] / 2
+                axes.axvspan(wavelength[pixel] - step, wavelength[pixel] + step, color="0.9", lw=0, zorder=0)
+    rows[-1, 0].set_xlabel("vacuum wavelength [Å]" + ("; shaded: hidden from theory" if hidden is not None else ""))
+    figure.align_ylabels(rows[:, 0])
+    return figure
+
+
+def plot_element(
+    wavelength: np.ndarray,
+    lack: np.ndarray,
+    gain: np.ndarray,
+    element: str,
+    lines: Sequence[Found],
+    truth: np.ndarray | None,
+) -> Figure:
+    """The deepest lines of an element that theory lacks, each with the missing flux and the element's response.
+
+    lack (P,): missing flux; gain, truth (P,): d flux / d [X/H] that theory lacks, found and true.
+    """
+    shown = sorted(sorted(lines, key=lambda line: -line.depth)[:SHOWN_LINES], key=lambda line: line.wavelength)
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(3.1 * columns, 2.3 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel()[len(shown) :]:
+        axes.axis("off")
+    for axes, line in zip(grid.ravel(), shown, strict=False):
+        middle = (line.start + line.stop) // 2
+        near = slice(max(middle - AROUND, 0), middle + AROUND + 1)
+        x = wavelength[near] - line.wavelength
+        axes.plot(x, -lack[near], color="black", lw=1.2, label="missing flux")
+        axes.plot(x, gain[near], color=AFTER, lw=1.2, label=f"d flux / d [{element}/H]")
+        if truth is not None:
+            axes.plot(x, truth[near], color=TRUTH, lw=1, ls="--", label="the same, true")
+        axes.axhline(0, color="grey", lw=0.4)
+        axes.set_title(f"{line.wavelength:.2f} Å: {maker(line)}", fontsize=9)
+        axes.tick_params(labelsize=7)
+    for axes in grid[-1]:
+        axes.set_xlabel("Å from the line", fontsize=8)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("flux; per dex", fontsize=8)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9)
+    return figure
+
+
+def _line(axes: Axes, x: np.ndarray, y: np.ndarray, window: np.ndarray, **style: object) -> None:
+    pixels = np.flatnonzero(window)
+    cut = slice(pixels[0], pixels[-1] + 1)
+    axes.plot(with_gaps(x[cut], x[cut]), with_gaps(y[cut], x[cut]), **style)
