@@ -91,7 +91,7 @@ def toy_gap():
     networks = OmegaConf.create({"kind": "dense", "shared": K, "split": 0, "components": K, "width": 4})
     spaces = (Components(mean_s, weight, basis), Components(mean_o, weight, basis))
     translator = build_translator(networks, spaces, torch.ones(K)).eval().requires_grad_(False)
-    config = OmegaConf.create({"domains": {"synth": {"path": "synth.h5"}}})
+    config = OmegaConf.create({"domains": {"synth": {"path": "synth.h5"}, "obs": {"path": "obs.h5"}}})
     trained = Trained(
         translator, torch.linspace(15000.0, 15010.0, pixels).double(), None, {}, torch.empty(9, 0), True, config, 1
     )
