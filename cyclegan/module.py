@@ -16,6 +16,7 @@ from cyclegan.translator import Crossing, Translator
 
 SLICES = 64  # random directions of the sliced Wasserstein distance, drawn anew each step
 SPLIT_SAMPLE = 1000  # training stars whose split latents a checkpoint holds
+FEW_ANCHORS = 10  # anchors that weigh half of what many do: what one star's noise is must not be learnt for its spectrum
 LAST_PAIR_WEIGHT = 0.05  # of the weight of pairs that is left at the end: other terms have the last word
 
 
@@ -219,7 +220,8 @@ class CycleGAN(LightningModule):
         if w.independence and c.split_o.shape[1]:
             losses["independence"] = w.independence, covariance(c.z_o, c.split_o)
         if w.anchors and anchors is not None:
-            losses["anchors"] = w.anchors, self._anchored(anchors)
+            stars = len(anchors.synth.flux)
+            losses["anchors"] = w.anchors * stars / (stars + FEW_ANCHORS), self._anchored(anchors)
         return losses
 
     def _anchored(self, anchors: Batch) -> Tensor:
