@@ -122,9 +122,9 @@ class LineProfile(nn.Module):
         variance = self._variance(resolution, uniform(self.macroturbulence, stars, generator)).clamp_min(0)
         shift = self.velocity * torch.randn(stars, 1, generator=generator, device=generator.device)
         pieces = zip(*(values.split(STARS_AT_ONCE) for values in (exposure.flux, variance, shift)), strict=True)
-        return exposure._replace(flux=torch.cat([self._convolve(*piece) for piece in pieces]))
+        return exposure._replace(flux=torch.cat([self.convolve(*piece) for piece in pieces]))
 
-    def _convolve(self, flux: Tensor, variance: Tensor, shift: Tensor) -> Tensor:
+    def convolve(self, flux: Tensor, variance: Tensor, shift: Tensor) -> Tensor:
         """Flux (B, P) with lines wider by variance (B, 1), in (km/s)^2, and further red by shift (B, 1), in km/s."""
         done, sizes = [], [pixels for pixels, _ in self.chips]
         for chip, (pixels, step) in zip(flux.split(sizes, dim=1), self.chips, strict=True):

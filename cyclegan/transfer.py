@@ -72,7 +72,9 @@ class Transfer:
     """A trained translator, from flux to flux; `load` makes one.
 
     wavelength (P,): vacuum Angstrom, of every spectrum that goes in or comes out; label_names (L,): what `from_labels`
-    takes, none where the run had no emulator for its synthetic domain; split_sample (n, Zp): of training stars.
+    takes,
+    none where the run has no emulator of its synthetic domain and `load` was given none; split_sample (n, Zp): of
+    training stars.
 
     Arrays and tensors go in. Float32 tensors come out, and lie where those that went in did. flux (B, P) is normalised
     to a continuum of 1. A pixel of it counts if it is finite; where error (B, P), 1 sigma, is given, if that is above 0
@@ -80,21 +82,23 @@ class Transfer:
     which is defined in all pixels. A star of which none counts becomes NaN. Gradients flow to flux and to labels.
     """
 
-    def __init__(self, trained: Trained, where: str) -> None:
+    def __init__(self, trained: Trained, where: str, brought: Payne | None = None) -> None:
         self.translator, self.wavelength = trained.translator, trained.wavelength
         self.split_sample, self.where = trained.split, where
         emulated = trained.config.domains.synth.path is None
         self.observed_emulated = trained.config.domains.obs.path is None
-        self._emulator = trained.emulator if emulated else None
+        self._emulator = trained.emulator if emulated else brought
         self.hidden = trained.hidden.get("synth")
-        self.label_names = trained.emulator.label_names if emulated else ()
+        self.label_names = self._emulator.label_names if self._emulator is not None else ()
         self.device = self.wavelength.device
 
     @property
     def emulator(self) -> Payne:
         """What makes the synthetic domain's spectra; InputError where a file did."""
         if self._emulator is None:
-            raise InputError(f"{self.where}: expected a run whose synthetic domain is emulated, got one from a file")
+            raise InputError(
+                f"{self.where}: expected a run whose synthetic domain is emulated, or an emulator of it, got neither"
+            )
         return self._emulator
 
     def synth_to_obs(
@@ -146,14 +150,18 @@ class Transfer:
 
     def synthetic(self, labels: Tensor) -> Tensor:
         """`synthesize` without its checks: labels (B, L) on the translator's device -> (B, P), for torch.func."""
-        flux = self.emulator(labels)
+        return self.hide(self.emulator(labels))
+
+    def hide(self, flux: Tensor) -> Tensor:
+        """Flux (B, P) without the lines that the run's synthetic domain was made to lack."""
         return flux if self.hidden is None else flux.masked_fill(self.hidden, 1.0)
 
-    def observed(self, labels: Tensor) -> Tensor:
-        """`from_labels` without its checks, at the mean split latent: (B, L) -> (B, P), for torch.func."""
+    def observed(self, labels: Tensor, split: Tensor | None = None) -> Tensor:
+        """`from_labels` without its checks: labels (B, L), split (B, Zp) -> (B, P), for torch.func."""
         t = self.translator
         shared = t.encode_synth(t.space_s.coordinates(self.synthetic(labels)))
-        return t.space_o.restore(t.generator_o(shared, self.mean_split().expand(len(shared), -1)))
+        split = self.mean_split().expand(len(shared), -1) if split is None else split
+        return t.space_o.restore(t.generator_o(shared, split))
 
     def mean_split(self) -> Tensor:
         """The mean split latent (1, Zp) of training stars."""
@@ -224,15 +232,23 @@ def draw_rows(sample: Tensor, count: int, seed: int) -> Tensor:
     return sample[drawn.to(sample.device)]
 
 
-def load(checkpoint: str | Path, device: str = "auto") -> Transfer:
+def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | None = None) -> Transfer:
     """The translator of a run's folder or of one checkpoint; device: auto, cpu or gpu.
+
+    emulator: of the run's synthetic domain (a file that `Payne.save` wrote), where that came from a file of spectra.
 
     Raises InputError where there is none, or no such device.
     """
     gpu = device != "cpu" and torch.cuda.is_available()
     if device not in DEVICES or (device == "gpu" and not gpu):
         raise InputError(f"device: expected cpu or auto, got {device}, and there is none here")
-    return Transfer(load_trained(checkpoint, "cuda" if gpu else "cpu"), str(checkpoint))
+    trained = load_trained(checkpoint, "cuda" if gpu else "cpu")
+    if emulator is None:
+        return Transfer(trained, str(checkpoint))
+    if trained.config.domains.synth.path is None:
+        raise InputError(f"emulator: expected none beside {checkpoint}, which brings its own, got {emulator}")
+    brought = Payne.load(emulator).on(trained.wavelength.cpu()).to(trained.wavelength.device).requires_grad_(False)
+    return Transfer(trained, str(checkpoint), brought)
 
 
 class Source(Protocol):

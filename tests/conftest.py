@@ -238,7 +238,8 @@ def start():
     function to call in the process first.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cyclegan.train", "cyclegan.transfer", "cyclegan.evaluate", "cyclegan.discover"])
+    commands = ("train", "transfer", "evaluate", "discover", "fit")
+    context.set_forkserver_preload([f"cyclegan.{name}" for name in commands])
 
     def start(folder, *overrides, module="cyclegan.train", environment=None, before=None, tiny=TINY) -> Started:
         sizes = tiny if module == "cyclegan.train" else ()

@@ -1,0 +1,120 @@
+"""Figures of fitted labels against true ones: arrays in, Figure out, in the colours of `figures`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from cyclegan.figures import AFTER, BEFORE, OBSERVED, label_axis
+
+COLUMNS = 4  # of panels, at most
+BINS = 41
+TAIL = 1.0  # per cent of stars at either end that may fall outside a histogram
+COLOURS = {"translator": AFTER, "emulator": BEFORE}
+WAYS = {"translator": "through the translator", "emulator": "through the emulator alone"}
+
+
+class Labels(Protocol):
+    """Labels and 1 sigma (N, L), as `fit.Fitted` has them, and which stars' fits converged (N,)."""
+
+    labels: Tensor
+    error: Tensor
+    converged: Tensor
+
+
+def plot_fitted(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str]) -> Figure:
+    """Fitted minus true labels against the true ones, (N, L), for each way in which they were fitted."""
+
+    def draw(axes: Axes, i: int) -> None:
+        for way, (true, off, _) in _stars(ways, truth, i).items():
+            axes.plot(true, off, ".", ms=3, alpha=0.5, color=COLOURS[way], label=WAYS[way], rasterized=True)
+        axes.axhline(0, color=OBSERVED, lw=0.8)
+        axes.set_ylim(*_range(np.concatenate([off for _, off, _ in _stars(ways, truth, i).values()])))
+        axes.set_xlabel(f"true {label_axis(names[i])}")
+
+    figure = _panels(names, draw)
+    figure.supylabel("fitted - true, in the label's unit", fontsize=10)
+    return figure
+
+
+def plot_residuals(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str]) -> Figure:
+    """Histograms of fitted minus true labels (N, L), with the mean and the scatter of each."""
+
+    def draw(axes: Axes, i: int) -> None:
+        stars = _stars(ways, truth, i)
+        edges = np.linspace(*_range(np.concatenate([off for _, off, _ in stars.values()])), BINS)
+        for row, (way, (_, off, _)) in enumerate(stars.items()):
+            axes.hist(off, edges, histtype="step", color=COLOURS[way], lw=1.3, label=WAYS[way])
+            text = f"{off.mean():+.2g} ± {off.std():.2g}"
+            axes.text(0.03, 0.97 - 0.09 * row, text, color=COLOURS[way], transform=axes.transAxes, va="top", fontsize=8)
+        axes.axvline(0, color=OBSERVED, lw=0.8)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.25)  # for the numbers
+        axes.set_xlabel(f"fitted - true {label_axis(names[i])}")
+
+    figure = _panels(names, draw)
+    figure.supylabel("stars", fontsize=10)
+    return figure
+
+
+def plot_pulls(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str]) -> Figure:
+    """Histograms of (fitted - true) / error beside the normal distribution that they should have."""
+
+    def draw(axes: Axes, i: int) -> None:
+        edges = np.linspace(-5, 5, BINS)
+        for row, (way, (_, off, error)) in enumerate(_stars(ways, truth, i).items()):
+            pulls = off / error
+            axes.hist(
+                pulls.clip(-5, 5), edges, density=True, histtype="step", color=COLOURS[way], lw=1.3, label=WAYS[way]
+            )
+            text = f"width {pulls.std():.2f}"
+            axes.text(0.03, 0.97 - 0.09 * row, text, color=COLOURS[way], transform=axes.transAxes, va="top", fontsize=8)
+        x = np.linspace(-5, 5, 201)
+        axes.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color=OBSERVED, lw=0.8, label="normal")
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
+        axes.set_xlabel(f"pull of {label_axis(names[i]).split(' [')[0]} [σ], beyond 5 at 5")
+
+    figure = _panels(names, draw)
+    figure.supylabel("density of stars", fontsize=10)
+    return figure
+
+
+def _stars(ways: Mapping[str, Labels], truth: Tensor, i: int) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each way the true values, the differences and the errors of label i, of the stars that have them."""
+    found = {}
+    for way, fitted in ways.items():
+        good = fitted.converged & truth[:, i].isfinite()
+        values = (truth[:, i], fitted.labels[:, i] - truth[:, i], fitted.error[:, i])
+        found[way] = tuple(column[good].numpy() for column in values)
+    return found
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """Where most of the values are, with 0 in it and some room."""
+    if not values.size:
+        return -1.0, 1.0
+    low, high = np.percentile(values, [TAIL, 100 - TAIL])
+    low, high = min(low, 0.0), max(high, 0.0)
+    room = 0.1 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _panels(names: Sequence[str], draw: Callable[[Axes, int], None]) -> Figure:
+    columns = min(COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(2.9 * columns, 2.5 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for i, axes in enumerate(grid.ravel()):
+        if i >= len(names):
+            axes.axis("off")
+            continue
+        draw(axes, i)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.tick_params(labelsize=8)
+        axes.xaxis.label.set_size(9)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9, markerscale=3)
+    return figure
