@@ -43,6 +43,10 @@ class Domain(Protocol):
         """Labels (N,) of what `draw` gives, by name; none where they are not known."""
         ...
 
+    def known_labels(self, split: str) -> dict[str, Tensor]:
+        """Labels (N,) of what `matched` gives, by name; none where they are not known."""
+        ...
+
 
 class HDF5Domain:
     """Spectra from a file in the layout of `SpectraFile`, with all of train, val and test.
@@ -87,7 +91,10 @@ class HDF5Domain:
         return None
 
     def drawn_labels(self, seed: int) -> dict[str, Tensor]:
-        labels = self.labels["train"]
+        return self.known_labels("train")
+
+    def known_labels(self, split: str) -> dict[str, Tensor]:
+        labels = self.labels[split]
         return {} if labels is None else dict(zip(self.label_names, labels.T, strict=True))
 
 
@@ -152,6 +159,9 @@ class EmulatedDomain:
 
     def drawn_labels(self, seed: int) -> dict[str, Tensor]:
         return dict(zip(self.emulator.label_names, self._labels(self.stars, seed).T, strict=True))
+
+    def known_labels(self, split: str) -> dict[str, Tensor]:
+        return dict(zip(self.emulator.label_names, self.matched_labels(split).T, strict=True))
 
 
 class Domains(NamedTuple):

@@ -184,12 +184,10 @@ def find_domains(trained: Trained, config: DictConfig) -> Domains:
 
 def star_labels(domains: Domains, split: str) -> dict[str, np.ndarray]:
     """Labels (N,) of the stars that are scored, by name; none where nobody knows them."""
-    for domain in (domains.obs, domains.synth) if domains.matched else (domains.obs,):
-        if isinstance(domain, EmulatedDomain):
-            return dict(zip(domain.emulator.label_names, domain.matched_labels(split).T.cpu().numpy(), strict=True))
-    for domain in (domains.obs, domains.synth) if domains.matched else (domains.obs,):
-        if isinstance(domain, HDF5Domain) and domain.labels[split] is not None:
-            return dict(zip(domain.label_names, domain.labels[split].T.numpy(), strict=True))
+    sides = [domains.obs, domains.synth] if domains.matched else [domains.obs]
+    for domain in sorted(sides, key=lambda side: not isinstance(side, EmulatedDomain)):
+        if labels := domain.known_labels(split):
+            return {name: values.cpu().numpy() for name, values in labels.items()}
     return {}
 
 

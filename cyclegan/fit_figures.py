@@ -14,26 +14,37 @@ from cyclegan.figures import AFTER, BEFORE, OBSERVED, label_axis
 COLUMNS = 4  # of panels, at most
 BINS = 41
 TAIL = 1.0  # per cent of stars at either end that may fall outside a histogram
-COLOURS = {"translator": AFTER, "emulator": BEFORE}
-WAYS = {"translator": "through the translator", "emulator": "through the emulator alone"}
+WAYS = {
+    "translator": ("through the translator", AFTER),
+    "emulator": ("through the emulator alone", BEFORE),
+    "synthetic": ("trained on synthetic spectra", BEFORE),
+    "synthetic, noise added": ("the same, noise added", "#56B4E9"),
+    "translated": ("trained on translated spectra", AFTER),
+    "observed": ("trained on observed spectra", "#009E73"),
+}
 
 
 class Labels(Protocol):
-    """Labels and 1 sigma (N, L), as `fit.Fitted` has them, and which stars' fits converged (N,)."""
+    """Labels (N, L), as `fit.Fitted` has them, and which stars' fits converged (N,)."""
 
     labels: Tensor
-    error: Tensor
     converged: Tensor
+
+
+class LabelsWithErrors(Labels, Protocol):
+    """The same with 1 sigma (N, L)."""
+
+    error: Tensor
 
 
 def plot_fitted(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str]) -> Figure:
     """Fitted minus true labels against the true ones, (N, L), for each way in which they were fitted."""
 
     def draw(axes: Axes, i: int) -> None:
-        for way, (true, off, _) in _stars(ways, truth, i).items():
-            axes.plot(true, off, ".", ms=3, alpha=0.5, color=COLOURS[way], label=WAYS[way], rasterized=True)
+        for way, (true, off) in _stars(ways, truth, i).items():
+            axes.plot(true, off, ".", ms=3, alpha=0.5, label=WAYS[way][0], color=WAYS[way][1], rasterized=True)
         axes.axhline(0, color=OBSERVED, lw=0.8)
-        axes.set_ylim(*_range(np.concatenate([off for _, off, _ in _stars(ways, truth, i).values()])))
+        axes.set_ylim(*_range(np.concatenate([off for _, off in _stars(ways, truth, i).values()])))
         axes.set_xlabel(f"true {label_axis(names[i])}")
 
     figure = _panels(names, draw)
@@ -46,11 +57,11 @@ def plot_residuals(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[st
 
     def draw(axes: Axes, i: int) -> None:
         stars = _stars(ways, truth, i)
-        edges = np.linspace(*_range(np.concatenate([off for _, off, _ in stars.values()])), BINS)
-        for row, (way, (_, off, _)) in enumerate(stars.items()):
-            axes.hist(off, edges, histtype="step", color=COLOURS[way], lw=1.3, label=WAYS[way])
+        edges = np.linspace(*_range(np.concatenate([off for _, off in stars.values()])), BINS)
+        for row, (way, (_, off)) in enumerate(stars.items()):
+            axes.hist(off, edges, histtype="step", color=WAYS[way][1], lw=1.3, label=WAYS[way][0])
             text = f"{off.mean():+.2g} ± {off.std():.2g}"
-            axes.text(0.03, 0.97 - 0.09 * row, text, color=COLOURS[way], transform=axes.transAxes, va="top", fontsize=8)
+            axes.text(0.03, 0.97 - 0.09 * row, text, color=WAYS[way][1], transform=axes.transAxes, va="top", fontsize=8)
         axes.axvline(0, color=OBSERVED, lw=0.8)
         axes.set_ylim(0, axes.get_ylim()[1] * 1.25)  # for the numbers
         axes.set_xlabel(f"fitted - true {label_axis(names[i])}")
@@ -60,18 +71,18 @@ def plot_residuals(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[st
     return figure
 
 
-def plot_pulls(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str]) -> Figure:
+def plot_pulls(ways: Mapping[str, LabelsWithErrors], truth: Tensor, names: Sequence[str]) -> Figure:
     """Histograms of (fitted - true) / error beside the normal distribution that they should have."""
 
     def draw(axes: Axes, i: int) -> None:
         edges = np.linspace(-5, 5, BINS)
-        for row, (way, (_, off, error)) in enumerate(_stars(ways, truth, i).items()):
-            pulls = off / error
+        for row, (way, fitted) in enumerate(ways.items()):
+            pulls = ((fitted.labels - truth) / fitted.error)[_good(fitted, truth, i), i].numpy()
             axes.hist(
-                pulls.clip(-5, 5), edges, density=True, histtype="step", color=COLOURS[way], lw=1.3, label=WAYS[way]
+                pulls.clip(-5, 5), edges, density=True, histtype="step", color=WAYS[way][1], lw=1.3, label=WAYS[way][0]
             )
             text = f"width {pulls.std():.2f}"
-            axes.text(0.03, 0.97 - 0.09 * row, text, color=COLOURS[way], transform=axes.transAxes, va="top", fontsize=8)
+            axes.text(0.03, 0.97 - 0.09 * row, text, color=WAYS[way][1], transform=axes.transAxes, va="top", fontsize=8)
         x = np.linspace(-5, 5, 201)
         axes.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color=OBSERVED, lw=0.8, label="normal")
         axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
@@ -82,13 +93,17 @@ def plot_pulls(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str]) 
     return figure
 
 
-def _stars(ways: Mapping[str, Labels], truth: Tensor, i: int) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For each way the true values, the differences and the errors of label i, of the stars that have them."""
+def _good(fitted: Labels, truth: Tensor, i: int) -> Tensor:
+    """Which stars (N,) have label i, fitted and true."""
+    return fitted.converged & truth[:, i].isfinite()
+
+
+def _stars(ways: Mapping[str, Labels], truth: Tensor, i: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each way the true values of label i, and fitted minus true, of the stars that have them."""
     found = {}
     for way, fitted in ways.items():
-        good = fitted.converged & truth[:, i].isfinite()
-        values = (truth[:, i], fitted.labels[:, i] - truth[:, i], fitted.error[:, i])
-        found[way] = tuple(column[good].numpy() for column in values)
+        good = _good(fitted, truth, i)
+        found[way] = truth[good, i].numpy(), (fitted.labels - truth)[good, i].numpy()
     return found
 
 

@@ -395,7 +395,7 @@ LABELS = {
     "a table without stars": ({}, {"labels": "header.csv"}, ["header.csv", "a row for each star"]),
     "a table with a short row": ({}, {"labels": "short.csv"}, ["short.csv", "20 values in row 0, got 2"]),
     "a table in no encoding": ({}, {"labels": "synth.h5"}, ["synth.h5", "header"]),
-    "a run between files": ({}, {"checkpoint": "files_run"}, ["files_run", "emulated", "from a file"]),
+    "a run between files": ({}, {"checkpoint": "files_run"}, ["files_run", "emulated", "emulator of it"]),
 }
 
 
