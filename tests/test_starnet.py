@@ -1,0 +1,115 @@
+"""cyclegan/starnet.py: labels read off spectra, and what is done to spectra first."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_sky
+
+from cyclegan.spectra import Spectra
+from cyclegan.starnet import (
+    OBSERVED,
+    SYNTHETIC,
+    TRANSLATED,
+    Lesson,
+    StarNet,
+    StarNetConfig,
+    interpolate,
+    judge,
+    teach,
+    without_outliers,
+)
+from emulator.command import validate
+
+
+def test_the_network_has_the_shape_of_starnet():
+    network = StarNet(7214, 4)
+    assert network(torch.zeros(2, 7214)).shape == (2, 4)
+    shapes = [tuple(weight.shape) for name, weight in network.named_parameters() if name.endswith("weight")]
+    assert shapes == [(4, 1, 8), (16, 4, 8), (256, 16 * 1800), (128, 256), (4, 128)]
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_labels_are_learnt(noise):
+    """Spectra of a toy star are linear in its labels; masked pixels say nothing and hurt nothing."""
+    random = torch.Generator().manual_seed(0)
+    lines = 0.05 * torch.randn(3, 203, generator=random)
+    labels = torch.rand(600, 3, generator=random) * torch.tensor([2000.0, 3.0, 1.0]) + torch.tensor([4000.0, 1.0, -1.0])
+    scaled = (labels - labels.mean(dim=0)) / labels.std(dim=0)
+    flux, error = 0.9 + scaled @ lines, torch.full((600, 203), 0.01)
+    mask = torch.rand(flux.shape, generator=random) > 0.01
+    flux[~mask] = torch.nan
+    flux = flux + (0 if noise else error * torch.randn(flux.shape, generator=random))
+    stars = Spectra(torch.where(mask, flux, 9.0), error, mask)
+    config = {"checkpoint": "", "split": "val", "epochs": 25, "batch_size": 32, "learning_rate": 2e-3, "seed": 1}
+    config = validate_config(config)
+    module = teach(Lesson(stars.rows(slice(500)), labels[:500], error if noise else None), config, "toy")
+    off = (module.predict(stars.rows(slice(500, None))) - labels[500:]) / labels.std(dim=0)
+    assert off.square().mean().sqrt() < 0.2  # of the labels' spread: 1 for a guess
+
+
+def validate_config(values):
+    from omegaconf import OmegaConf
+
+    return validate(
+        OmegaConf.create(values | {"synth": None, "obs": None, "device": "cpu", "output": None}), StarNetConfig
+    )
+
+
+def test_gaps_are_bridged_by_straight_lines():
+    x = torch.arange(12.0)
+    flux = torch.stack([2 * x + 1, 5 - x])
+    mask = torch.ones_like(flux, dtype=torch.bool)
+    mask[0, 3:6] = mask[0, 8] = False
+    mask[1, :2] = mask[1, 10:] = False
+    spoilt = torch.where(mask, flux, 100.0)
+    found = interpolate(spoilt, mask)
+    expected = flux.clone()
+    expected[1, :2], expected[1, 10:] = flux[1, 2], flux[1, 9]  # beyond the last one that counts: as there
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(interpolate(flux, torch.ones_like(mask)), flux)
+
+
+def test_what_no_star_looks_like_is_an_outlier():
+    sky = make_sky(stars=50)
+    flux = sky.obs.flux.clamp(sky.synth.flux.amin(dim=0), sky.synth.flux.amax(dim=0))
+    spiked = flux.clone()
+    spiked[:, 40] = 3.0
+    found = without_outliers(sky.obs._replace(flux=spiked), sky.synth)
+    assert found.mask.all()
+    torch.testing.assert_close(found.flux[:, 40], (flux[:, 39] + flux[:, 41]) / 2)
+    keep = np.r_[0:40, 41:203]
+    torch.testing.assert_close(found.flux[:, keep], flux[:, keep])
+
+
+def test_the_share_of_the_gap_that_is_closed():
+    truth = torch.zeros(4, 1)
+    one = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+    rows = judge({SYNTHETIC: 5 * one, TRANSLATED: 2 * one, OBSERVED: one}, truth, ["teff"])
+    assert [row["closed"] for row in rows] == [0.0, 0.75, 1.0]
+    assert [row["rms"] for row in rows] == [5.0, 2.0, 1.0]
+    assert rows[1]["bias"] == 0
+
+
+def test_the_command(start, payne2payne_run, files_run, tmp_path):
+    def process(name, *overrides, run=payne2payne_run):
+        (tmp_path / name).mkdir()
+        arguments = [f"checkpoint={run}", f"output={tmp_path / name / 'found'}", "device=cpu", "epochs=1"]
+        return start(tmp_path / name, *arguments, *overrides, module="cyclegan.starnet")
+
+    started = {
+        "good": process("good", "split=val"),
+        "files": process("files", run=files_run),
+        "typo": process("typo", "split=train"),
+    }
+    commands = {name: process.wait() for name, process in started.items()}
+    codes = {name: command.code for name, command in commands.items()}
+    assert codes == {"good": 0, "files": 2, "typo": 2}, {name: command.err for name, command in commands.items()}
+    assert "expected labels that both know, got none in synth and none in obs" in commands["files"].err
+    assert not (tmp_path / "files" / "found").exists()
+    output = tmp_path / "good" / "found"
+    found = json.loads((output / "starnet.json").read_text())
+    assert {row["trained on"] for row in found["rows"]} == {"synthetic", "synthetic, noise added", TRANSLATED, OBSERVED}
+    for name in ("labels", "residuals", "gap"):
+        assert (output / f"{name}.png").read_bytes().startswith(b"\x89PNG")
