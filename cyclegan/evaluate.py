@@ -29,17 +29,20 @@ from cyclegan.figures import (
     plot_bins,
     plot_embedding,
     plot_history,
+    plot_physics,
     plot_residuals,
     plot_star,
     read_history,
     star_windows,
 )
 from cyclegan.logs import wandb_logger
+from cyclegan.physics import examine_physics
 from cyclegan.report import page
 from cyclegan.scores import SCORE_BATCH, control_scores, matched_scores, squared_deviation, star_scores
 from cyclegan.separation import FOLDS, embed, halves, separation
 from cyclegan.spectra import Spectra, masked_mean, typical_weight
 from cyclegan.sweep import format_table
+from cyclegan.transfer import Transfer
 from cyclegan.translator import Translator
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 from emulator.lines import LINES
@@ -308,6 +311,9 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
     with threadpool_limits(1):  # scikit-learn's work is in pieces so small that two threads mostly wait for each other
         separations, maps = tell_apart(synth, obs, made)
 
+    log.info("telling physics from paint")
+    physics = examine_physics(Transfer(trained, str(folder)), synth)
+
     log.info("drawing")
     columns = {"star": np.arange(count), **labels}
     columns["signal_to_noise"] = (obs.flux / obs.error).where(obs.mask, torch.nan).nanmedian(dim=1).values.numpy()
@@ -345,6 +351,8 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
     }
     if bins:
         figures["bins"] = plot_bins(bins)
+    if physics.labels:
+        figures["physics"] = plot_physics(physics.labels)
     if (folder / "metrics.csv").exists():
         figures["history"] = plot_history(read_history(folder / "metrics.csv"), controls)
 
@@ -366,6 +374,10 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         "labels": list(labels),
         "gap_left": left,
         "signals": made.signals,
+        "physics": {
+            "cycle_under_noise": physics.cycle,
+            "labels": [{k: None if v != v else v for k, v in row.items()} for row in physics.labels],
+        },
         "separation": separations,
         "bins": {label: {name: nan_free(values) for name, values in found.items()} for label, found in bins.items()},
         "examples": examples,

@@ -331,6 +331,32 @@ def plot_bins(bins: dict[str, dict[str, np.ndarray]]) -> Figure:
     return figure
 
 
+def plot_physics(rows: list[dict[str, str | float]]) -> Figure:
+    """For each label, whose rows `physics.label_rows` gives: correlations of derivatives, and how well it survives."""
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    x = np.arange(len(rows))
+    columns = {
+        name: np.array([row[name] for row in rows]) for name in ("theory", "fidelity", "bias", "scatter", "spread")
+    }
+    for name, text, colour in (("theory", "synthetic", BEFORE), ("fidelity", "translated", AFTER)):
+        upper.plot(x, columns[name], "o", color=colour, label=f"{text} spectra")
+    if np.isfinite(columns["fidelity"]).any():
+        upper.legend(fontsize=9, ncols=2, loc="lower left")
+    else:
+        upper.text(0.5, 0.5, "not known: the observed domain is no emulator's", transform=upper.transAxes, ha="center")
+    upper.set_ylim(min(-0.05, np.nanmin(columns["fidelity"], initial=0) - 0.05), 1.05)
+    upper.set_ylabel("correlation of\nd flux / d label")
+    relative = columns["spread"]
+    lower.errorbar(x, columns["bias"] / relative, columns["scatter"] / relative, fmt="o", color=AFTER, capsize=3)
+    lower.axhline(0, color=OBSERVED, lw=0.8)
+    lower.set_ylabel("fitted to translated\n- to synthetic [spread]")
+    lower.set_xticks(x, [label_axis(row["label"]).split(" [")[0] for row in rows], rotation=45, ha="right")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    return figure
+
+
 def plot_label_distributions(
     names: tuple[str, ...], everybody: np.ndarray, paired: np.ndarray, observed: np.ndarray | None
 ) -> Figure:

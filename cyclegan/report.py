@@ -72,6 +72,11 @@ CAPTIONS = {
         "Both sets are fitted jointly, and no star is in both. Sets that agree are mixed everywhere; distances between"
         " clumps mean nothing. The picture is no evidence: the classifier's AUC above it is the number."
     ),
+    "physics": (
+        "Above: does a label act on translated spectra as it acts on observed ones? Where a translation correlates less"
+        " than theory (blue), it knows nothing of that label, and what it shows for it is paint. Below: labels fitted"
+        " to translated minus those fitted to synthetic spectra, mean and scatter, in units of the stars' own spread."
+    ),
     "bins": (
         "Where the translation comes close to the shift (grey), it has learnt nothing about such stars; the ends of"
         " the ranges suffer first. Bins of a few stars are uncertain: their counts are below."
@@ -103,6 +108,7 @@ def page(numbers: dict, stars: list[dict], pictures: dict[str, bytes]) -> str:
         content.append("<p><strong>The run is not finished</strong>: it has no scores.json yet.</p>")
     content += [_summary(numbers), "<h2>Scores beside their controls</h2>", *_scores(numbers)]
     content += ["<h2>Signals that need no matched stars</h2>", _signals(numbers)]
+    content += ["<h2>Physics or paint?</h2>", *_physics(numbers["physics"], pictures)]
     content += ["<h2>Can a classifier tell them apart?</h2>", *_separation(numbers), _figure("embedding", pictures)]
     content += ["<h2>Single stars</h2>", *_stars(numbers, stars, pictures)]
     content += ["<h2>Residuals of all stars</h2>", _figure("residuals", pictures)]
@@ -177,6 +183,24 @@ def _scores(numbers: dict) -> list[str]:
 def _signals(numbers: dict) -> str:
     rows = [[f"<code>{name}</code>", MEANINGS[name], _number(value)] for name, value in numbers["signals"].items()]
     return _table(["signal", "what it is", "value"], rows, text=2)
+
+
+def _physics(physics: dict, pictures: dict[str, bytes]) -> list[str]:
+    cycle, labels = physics["cycle_under_noise"], physics["labels"]
+    rows = [[f"{amplitude} of the error floor", _number(value)] for amplitude, value in cycle.items()]
+    content = [
+        "<p>A translator may hide what it needs for the way back in amplitudes that no telescope sees. Noise far below"
+        " the error floor, added on the way, would then spoil the cycle: the first two rows should agree.</p>",
+        _table(["noise added to translations", "synthetic spectra after a cycle, off by [floor²]"], rows),
+    ]
+    if not labels:
+        return [*content, "<p>Without an emulator of the synthetic domain, labels cannot be followed through it.</p>"]
+    rows = [
+        [escape(row["label"]), *(_number(row[name]) for name in ("theory", "fidelity", "bias", "scatter", "spread"))]
+        for row in labels
+    ]
+    head = ["label", "theory's correlation", "translation's", "bias", "scatter", "spread of stars"]
+    return [*content, _figure("physics", pictures), _table(head, rows)]
 
 
 def _separation(numbers: dict) -> list[str]:

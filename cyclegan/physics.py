@@ -1,0 +1,97 @@
+"""Is a translation physics or paint? What a translator does to spectra that it could not do by knowing stars."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cyclegan.discover import responses
+from cyclegan.domains import draw_stars
+from cyclegan.fit import EMULATOR, TRANSLATOR, Fitter, Model
+from cyclegan.spectra import ERROR_FLOOR, Spectra
+from cyclegan.transfer import Transfer
+
+NOISE = (0.0, 0.1, 1.0)  # of the error floor, added to translations before they are translated back
+DIFFERENTIATED, FITTED = 48, 96  # stars
+STARS_SEED = 5 * 10**12
+
+
+class Physics(NamedTuple):
+    """cycle: for each amplitude of NOISE, the mean squared distance of synthetic spectra from their own cycle, in
+    units of the error floor squared; labels: what `label_rows` gives, none where labels make no spectra.
+    """
+
+    cycle: dict[str, float]
+    labels: list[dict[str, str | float]]
+
+
+def examine_physics(model: Transfer, synth: Spectra) -> Physics:
+    """All three checks; synth (N, P): synthetic spectra to translate there and back."""
+    return Physics(cycle_under_noise(model, synth), label_rows(model) if model.label_names else [])
+
+
+@torch.no_grad()
+def cycle_under_noise(model: Transfer, synth: Spectra) -> dict[str, float]:
+    """How a cycle degrades when noise far below the error floor is added on the way (`Physics.cycle`).
+
+    A translator that hides what it needs for the way back in amplitudes that no telescope sees, as CycleGANs do
+    (Chu et al. 2017, arXiv:1712.02950), loses it to such noise.
+    """
+    generator = torch.Generator().manual_seed(STARS_SEED)
+    observed = model.synth_to_obs(synth.flux, mask=synth.mask)
+    noise = ERROR_FLOOR * torch.randn(observed.shape, generator=generator)
+    found = {}
+    for amplitude in NOISE:
+        back = model.obs_to_synth(observed + amplitude * noise)
+        found[f"{amplitude:g}"] = ((back - synth.flux) / ERROR_FLOOR)[synth.mask].square().mean().item()
+    return found
+
+
+@torch.no_grad()
+def label_rows(model: Transfer) -> list[dict[str, str | float]]:
+    """A row for each label of drawn stars: how its effect survives the translation, and whether its value does.
+
+    fidelity: Pearson's correlation, over pixels and stars, of d x_so / d label with the observed emulator's own;
+    theory: the same of d x_s / d label; both only where the observed domain is emulated. bias, scatter: mean and
+    standard deviation of labels fitted to translated spectra minus those fitted to the synthetic ones; spread: the
+    standard deviation of the labels themselves. Translated spectra are fitted through the observed domain's emulator
+    where there is one, otherwise through the translator.
+    """
+    emulator, columns = model.emulator, range(len(model.label_names))
+    stars = draw_stars(emulator, FITTED, torch.Generator().manual_seed(STARS_SEED))
+    complete = copy.copy(model)
+    complete.hidden = None
+    known = model.observed_emulated
+    correlations = torch.full((2, len(columns)), torch.nan)
+    if known:
+        some = stars[:DIFFERENTIATED]
+        truth = responses(emulator, some, columns)
+        correlations = torch.stack([correlation(responses(flux, some, columns), truth)
+                                    for flux in (model.observed, model.synthetic)])  # fmt: skip
+    theory = _fitted(Model(model, EMULATOR), model.synthetic(stars))
+    translated = _fitted(Model(complete, EMULATOR) if known else Model(model, TRANSLATOR), model.observed(stars))
+    off = translated - theory
+    return [
+        {
+            "label": name,
+            "fidelity": correlations[0, i].item(),
+            "theory": correlations[1, i].item(),
+            "bias": off[:, i].mean().item(),
+            "scatter": off[:, i].std().item(),
+            "spread": stars[:, i].std().item(),
+        }
+        for i, name in enumerate(model.label_names)
+    ]
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation (E,) over stars and pixels of two (N, P, E)."""
+    a, b = ((x - x.mean(dim=(0, 1))).flatten(0, 1).double() for x in (a, b))
+    return (a * b).sum(dim=0) / (a.square().sum(dim=0) * b.square().sum(dim=0)).sqrt().clamp_min(1e-30)
+
+
+def _fitted(model: Model, flux: Tensor) -> Tensor:
+    return Fitter(model, 1, 0)(
+        Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=bool))
+    ).labels
