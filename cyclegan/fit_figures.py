@@ -60,10 +60,10 @@ def plot_residuals(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[st
         edges = np.linspace(*_range(np.concatenate([off for _, off in stars.values()])), BINS)
         for row, (way, (_, off)) in enumerate(stars.items()):
             axes.hist(off, edges, histtype="step", color=WAYS[way][1], lw=1.3, label=WAYS[way][0])
-            text = f"{off.mean():+.2g} ± {off.std():.2g}"
-            axes.text(0.03, 0.97 - 0.09 * row, text, color=WAYS[way][1], transform=axes.transAxes, va="top", fontsize=8)
+            text = f"{off.mean():+.2f} ± {off.std():.2f}" if off.std() > 1 else f"{off.mean():+.4f} ± {off.std():.4f}"
+            axes.text(0.03, 0.97 - 0.08 * row, text, color=WAYS[way][1], transform=axes.transAxes, va="top", fontsize=8)
         axes.axvline(0, color=OBSERVED, lw=0.8)
-        axes.set_ylim(0, axes.get_ylim()[1] * 1.25)  # for the numbers
+        axes.set_ylim(0, axes.get_ylim()[1] * (1.1 + 0.12 * len(stars)))  # for the numbers
         axes.set_xlabel(f"fitted - true {label_axis(names[i])}")
 
     figure = _panels(names, draw)
