@@ -124,17 +124,23 @@ def opened(path: str | Path) -> h5py.File:
 
 
 def read_grid(path: str | Path) -> Grid:
-    """Read and check a whole grid; InputError says in one line what is wrong with it and where."""
+    """Read and check a whole grid; InputError says in one line what is wrong with it and where.
+
+    A file of spectra to train translators with is one too: its `spectra train` and `labels train`.
+    """
     with opened(path) as file:
-        for name in ("spectra", "labels", "wavelength"):
+        ours = isinstance(file.get("spectra train"), h5py.Dataset) and "spectra" not in file
+        datasets = ("spectra train", "labels train", "wavelength") if ours else ("spectra", "labels", "wavelength")
+        for name in datasets:
             if not isinstance(file.get(name), h5py.Dataset):
-                raise InputError(f"{path}: expected datasets spectra, labels and wavelength, got no '{name}'")
+                raise InputError(f"{path}: expected datasets {', '.join(datasets)}, got no '{name}'")
+        absent = {"medium": "vacuum" if ours else "none", "format_version": FORMAT_VERSION}
         for name, expected in (("medium", "vacuum"), ("format_version", FORMAT_VERSION)):
-            if (found := file.attrs.get(name, expected if name == "format_version" else "none")) != expected:
+            if (found := file.attrs.get(name, absent[name])) != expected:
                 raise InputError(f"{path}: expected attribute {name} = {expected}, got {found}")
         try:
-            spectra = file["spectra"][()].astype("float32")
-            labels, wavelength = (file[name][()].astype("float64") for name in ("labels", "wavelength"))
+            spectra = file[datasets[0]][()].astype("float32")
+            labels, wavelength = (file[name][()].astype("float64") for name in datasets[1:])
         except (OSError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: expected arrays of numbers, got damaged or other data ({error})") from error
         names = tuple(np.atleast_1d(file.attrs.get("label_names", [])).astype(str).tolist())

@@ -180,6 +180,20 @@ def test_too_few_spectra_are_refused(grid_file):
         read_grid(grid_file)
 
 
+def test_the_synthetic_file_of_a_translator_is_a_grid_too(grid_file):
+    expected = read_grid(grid_file)
+    with h5py.File(grid_file, "r+") as file:
+        for name in ("spectra", "labels"):
+            file.move(name, f"{name} train")
+        del file.attrs["medium"]  # vacuum unless it says otherwise
+    found = read_grid(grid_file)
+    assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+    with h5py.File(grid_file, "r+") as file:
+        del file["labels train"]
+    with pytest.raises(InputError, match="got no 'labels train'"):
+        read_grid(grid_file)
+
+
 def test_names_may_be_bytes(grid_file):
     attribute("label_names", np.array([b"age", b"mass", b"hue"]))(grid_file)
     assert read_grid(grid_file).label_names == ("age", "mass", "hue")
