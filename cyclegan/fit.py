@@ -363,16 +363,7 @@ def fit(config: DictConfig) -> dict:
         write_labels(results, names, unfinished / "labels.h5")
         truths = {split: true_labels(file, split, names) for split in splits}
         summary["splits"] = {
-            split: {
-                through: {
-                    "stars": len(found[split].labels),
-                    "converged": found[split].converged.double().mean().item(),
-                    "at_bound": found[split].at_bound.double().mean().item(),
-                    "chi2_per_pixel": (found[split].chi2 / found[split].pixels).median().item(),
-                    "labels": None if truths[split] is None else compare(found[split], truths[split], names),
-                }
-                for through, found in results.items()
-            }
+            split: {through: describe(found[split], truths[split], names) for through, found in results.items()}
             for split in splits
         }
         (unfinished / "fit.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -380,20 +371,34 @@ def fit(config: DictConfig) -> dict:
             ways = {through: found[split] for through, found in results.items()}
             for name, plot in (("fitted", plot_fitted), ("residuals", plot_residuals), ("pulls", plot_pulls)):
                 plot(ways, truths[split], names).savefig(unfinished / f"{name}_{split}.png", dpi=110)
-    for split, ways in summary["splits"].items():
-        for through, found in ways.items():
-            log.info("%s through the %s: %d stars, %.1f %% converged, %.0f a second", split, through, found["stars"],
-                     100 * found["converged"], summary["rate"][through])  # fmt: skip
-        rows = [
-            {"split": split, "label": name, "through": through, **found["labels"][name]}
-            for name in names
-            for through, found in ways.items()
-            if found["labels"] is not None
-        ]
-        if rows:
-            print(format_table(rows))
+    show(summary)
     log.info("labels in %s", output)
     return summary
+
+
+def describe(fitted: Fitted, truth: Tensor | None, names: Sequence[str]) -> dict:
+    """How the fits of a split went, and how far off they are where its true labels (N, L) are known."""
+    return {
+        "stars": len(fitted.labels),
+        "converged": fitted.converged.double().mean().item(),
+        "at_bound": fitted.at_bound.double().mean().item(),
+        "chi2_per_pixel": (fitted.chi2 / fitted.pixels).median().item(),
+        "labels": None if truth is None else compare(fitted, truth, names),
+    }
+
+
+def show(summary: dict) -> None:
+    """Print a summary of fits, as fit.json holds it."""
+    rows = []
+    for split, ways in summary["splits"].items():
+        for through, found in ways.items():
+            converged, rate = 100 * found["converged"], summary["rate"][through]
+            text = "%s through the %s: %d stars, %.1f %% converged, %.0f a second"
+            log.info(text, split, through, found["stars"], converged, rate)
+            for name, numbers in (found["labels"] or {}).items():
+                rows.append({"split": split, "label": name, "through": through, **numbers})
+    if rows:
+        print(format_table(rows))
 
 
 def write_table(found: dict[str, Fitted], file: FileSource, names: Sequence[str], path: Path) -> None:

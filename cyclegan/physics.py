@@ -67,8 +67,8 @@ def label_rows(model: Transfer) -> list[dict[str, str | float]]:
     if known:
         some = stars[:DIFFERENTIATED]
         truth = responses(emulator, some, columns)
-        correlations = torch.stack([correlation(responses(flux, some, columns), truth)
-                                    for flux in (model.observed, model.synthetic)])  # fmt: skip
+        maps = (model.observed, model.synthetic)
+        correlations = torch.stack([correlation(responses(flux, some, columns), truth) for flux in maps])
     theory = _fitted(Model(model, EMULATOR), model.synthetic(stars))
     translated = _fitted(Model(complete, EMULATOR) if known else Model(model, TRANSLATOR), model.observed(stars))
     off = translated - theory

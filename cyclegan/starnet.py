@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import hydra
 import torch
+from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import TQDMProgressBar
@@ -29,7 +30,7 @@ from cyclegan.fit_figures import plot_fitted, plot_residuals
 from cyclegan.separation import embed
 from cyclegan.spectra import Spectra
 from cyclegan.sweep import format_table
-from cyclegan.transfer import DEVICES, SYNTH_TO_OBS, Transfer
+from cyclegan.transfer import DEVICES, Transfer
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 
 log = logging.getLogger(__name__)
@@ -227,6 +228,19 @@ def shared_labels(synth: Domain, obs: Domain) -> list[str]:
     return names
 
 
+def plot_gap(obs: Spectra, synth: Spectra, translated: Spectra, seed: int) -> Figure:
+    """t-SNE maps of SHOWN observed stars, with as many synthetic and as many translated ones that were given noise."""
+    generator = torch.Generator().manual_seed(seed)
+    seen = torch.where(obs.mask, obs.flux, 1.0)[:SHOWN].numpy()
+    maps = {}
+    for title, kind, spectra in (("before", "synthetic", synth), ("after", "translated", translated)):
+        flux = spectra.flux[:SHOWN]
+        errors = obs.error[torch.randint(len(obs.error), (len(flux),), generator=generator)]
+        noisy = flux + errors * torch.randn(flux.shape, generator=generator)
+        maps[title] = dict(zip(("observed", kind), embed(seen, noisy.numpy()), strict=True))
+    return plot_embedding(maps, ["training spectra before translation", "and after"])
+
+
 def starnet(config: DictConfig) -> list[dict[str, str | float]]:
     """Train and test what `config` (validated) asks for; writes starnet.json and pictures, all or nothing.
 
@@ -244,9 +258,7 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
         raise InputError("observed domain: expected training spectra whose labels are all known, got none")
     model = Transfer(trained, str(checkpoint))
     split = model.draw_split(len(labels), config.seed)
-    pieces = [model.translate(SYNTH_TO_OBS, piece, part).flux for piece, part in
-              zip(theory.chunks(BATCH), split.split(BATCH), strict=True)]  # fmt: skip
-    translated = theory._replace(flux=torch.cat(pieces))
+    translated = theory._replace(flux=model.synth_to_obs(theory.flux, mask=theory.mask, split=split))
     errors = real.error
     lessons = {
         SYNTHETIC: Lesson(theory, labels),
@@ -269,17 +281,7 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
         ways = {name: Read(values, torch.ones(len(values), dtype=torch.bool)) for name, values in read.items()}
         plot_fitted(ways, truth, names).savefig(unfinished / "labels.png", dpi=110)
         plot_residuals(ways, truth, names).savefig(unfinished / "residuals.png", dpi=110)
-        generator = torch.Generator().manual_seed(config.seed)
-        noisy = [made + errors[torch.randint(len(errors), (len(made),), generator=generator)]
-                 * torch.randn(made.shape, generator=generator)
-                 for made in (theory.flux[:SHOWN], translated.flux[:SHOWN])]  # fmt: skip
-        seen = torch.where(real.mask, real.flux, 1.0)[:SHOWN]
-        maps = {
-            title: dict(zip(("observed", kind), embed(seen.numpy(), other.numpy()), strict=True))
-            for title, kind, other in zip(("before", "after"), ("synthetic", "translated"), noisy, strict=True)
-        }
-        titles = ["training spectra before translation", "and after"]
-        plot_embedding(maps, titles).savefig(unfinished / "gap.png", dpi=110)
+        plot_gap(real, theory, translated, config.seed).savefig(unfinished / "gap.png", dpi=110)
     print(format_table(rows))
     log.info("StarNet's table and pictures in %s", output)
     return rows
