@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cyclegan.data import Batch
 from cyclegan.domains import Domains, EmulatedDomain, HDF5Domain
-from cyclegan.tables import check_names, numbers, read_table
+from cyclegan.tables import check_names, read_labels, read_table
 from emulator.command import InputError
 
 
@@ -31,14 +31,7 @@ def read_anchors(path: str | Path, domains: Domains) -> Batch:
         if name in rows:
             spectra.append(domain.draw(0).rows(_indices(columns[name], len(domain.splits["train"].flux), name, path)))
         else:
-            names = domain.emulator.label_names
-            values = [numbers(columns[label], f"{path}: expected a number for '{label}'") for label in names]
-            labels = torch.tensor(values).T.to(domain.wavelength.device, torch.float32)
-            try:
-                domain.emulator.check_labels(labels)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from error
-            spectra.append(domain.of(labels))
+            spectra.append(domain.of(read_labels(columns, domain.emulator, path).to(domain.wavelength.device)))
     return Batch(*spectra)
 
 

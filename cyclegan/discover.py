@@ -28,7 +28,7 @@ from cyclegan.discovery_figures import plot_discovery, plot_element
 from cyclegan.domains import draw_stars
 from cyclegan.features import Feature, read_features, reference_labels
 from cyclegan.sweep import format_table
-from cyclegan.tables import check_names, numbers, read_table
+from cyclegan.tables import check_names, read_labels, read_table
 from cyclegan.transfer import Transfer, load
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 
@@ -229,19 +229,6 @@ def shifted(model: Transfer) -> Callable[[Tensor], Tensor]:
     return lambda labels: model.synthetic(labels) + shift
 
 
-def read_labels(path: str, model: Transfer) -> Tensor:
-    """Labels (N, L) of the stars in a table; InputError, naming the row, for what the emulator does not take."""
-    columns = read_table(path)
-    check_names([name for name in columns if name != "id"], model.label_names, path)
-    labels = [numbers(columns[name], f"{path}: expected a number for '{name}'") for name in model.label_names]
-    labels = torch.tensor(labels).T
-    try:
-        model.emulator.check_labels(labels)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return labels
-
-
 def known_truth(model: Transfer, folder: Path, labels: Tensor, reference: Tensor) -> Truth | None:
     """What was hidden from a run's theory; None where nothing was, or where the observed domain is no emulator's."""
     table = folder / "hidden_features_synth.csv"
@@ -268,7 +255,9 @@ def discover(config: DictConfig) -> list[Line]:
         reference = reference_labels(model.emulator)
         labels = draw_stars(model.emulator, config.stars, torch.Generator().manual_seed(config.seed))
     else:
-        labels = reference = read_labels(config.labels, model)
+        columns = read_table(config.labels)
+        check_names([name for name in columns if name != "id"], model.label_names, config.labels)
+        labels = reference = read_labels(columns, model.emulator, config.labels)
     maps = [(m.synthetic, shifted(m) if config.control == MEAN_SHIFT else m.observed) for m in models]
     elements, evidence = gather(maps, model.label_names, labels, reference)
     truth = known_truth(model, folder, labels, reference)

@@ -312,7 +312,10 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         separations, maps = tell_apart(synth, obs, made)
 
     log.info("telling physics from paint")
-    physics = examine_physics(Transfer(trained, str(folder)), synth)
+    model = Transfer(trained, str(folder))
+    if len(model.split_sample) == 0:  # not validated yet: nobody has looked at training stars
+        _, model.split_sample = model.encode_obs(obs.flux, mask=obs.mask)
+    physics = examine_physics(model, synth)
 
     log.info("drawing")
     columns = {"star": np.arange(count), **labels}

@@ -95,7 +95,7 @@ class Model:
         emulator, device, t = transfer.emulator, transfer.device, transfer.translator
         self.split_mean = self.split_scale = torch.empty(0, device=device)
         if through == TRANSLATOR and transfer.split_sample.shape[1]:
-            self.split_mean, self.split_scale = transfer.split_sample.mean(dim=0), transfer.split_sample.std(dim=0)
+            self.split_mean, self.split_scale = transfer.mean_split()[0], transfer.split_sample.std(dim=0)
         self.profile = LineProfile(transfer.wavelength, velocity=FASTEST / 6) if velocity else None
         self.polynomials = chip_polynomials(transfer.wavelength, continuum).to(device)
         self.sizes = [len(emulator.label_names), len(self.split_mean), int(velocity), len(self.polynomials)]

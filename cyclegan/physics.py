@@ -92,6 +92,5 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _fitted(model: Model, flux: Tensor) -> Tensor:
-    return Fitter(model, 1, 0)(
-        Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=bool))
-    ).labels
+    spectra = Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
+    return Fitter(model, starts=1, seed=0)(spectra).labels

@@ -207,12 +207,10 @@ def judge(read: dict[str, Tensor], truth: Tensor, names: Sequence[str]) -> list[
     return rows
 
 
-def known(domain: Domain, seed: int, names: Sequence[str], which: str) -> Tensor:
-    """Labels (N, L) of what the domain draws with a seed; InputError where it does not know them all, or no star's."""
-    labels = domain.drawn_labels(seed)
+def stacked(labels: dict[str, Tensor], names: Sequence[str], whose: str) -> Tensor:
+    """Labels by name, (N,) each, as (N, L); InputError where one is not known."""
     if not set(names) <= set(labels):
-        got = ", ".join(labels) or "none"
-        raise InputError(f"{which} domain: expected labels {', '.join(names)} of its training spectra, got {got}")
+        raise InputError(f"{whose}: expected labels {', '.join(names)}, got {', '.join(labels) or 'none'}")
     return torch.stack([labels[name] for name in names], dim=1).cpu()
 
 
@@ -252,7 +250,8 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
     names = shared_labels(synth, obs)
     seeds = config.seed, config.seed + 10  # of stars that are others in the two domains
     theory, real = synth.draw(seeds[0]), obs.draw(seeds[1])
-    labels, true = known(synth, seeds[0], names, "synthetic"), known(obs, seeds[1], names, "observed")
+    labels = stacked(synth.drawn_labels(seeds[0]), names, "training spectra of the synthetic domain")
+    true = stacked(obs.drawn_labels(seeds[1]), names, "training spectra of the observed domain")
     good = true.isfinite().all(dim=1)
     if not good.any():
         raise InputError("observed domain: expected training spectra whose labels are all known, got none")
@@ -267,8 +266,7 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
         OBSERVED: Lesson(real.rows(good), true[good]),
     }
     stars = obs.matched(config.split)
-    table = obs.known_labels(config.split)
-    truth = torch.stack([table[name] for name in names], dim=1).cpu()
+    truth = stacked(obs.known_labels(config.split), names, f"observed stars of '{config.split}'")
     output = checkpoint.parent / "starnet" if config.output is None else Path(config.output)
     with written_together(output) as unfinished:
         read = {}

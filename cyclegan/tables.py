@@ -4,7 +4,11 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from emulator.command import InputError
+from emulator.payne import Payne
 
 
 def read_table(path: str | Path) -> dict[str, tuple[str, ...]]:
@@ -49,3 +53,17 @@ def numbers(texts: Sequence[str], expected: str) -> list[float]:
         except ValueError as error:
             raise InputError(f"{expected} in row {row}, got {text!r}") from error
     return values
+
+
+def read_labels(columns: dict[str, tuple[str, ...]], emulator: Payne, where: str | Path) -> Tensor:
+    """Labels (N, L) from the columns of a table that are named as the emulator's labels are.
+
+    Raises InputError, naming the row (from 0), for what is no number and what the emulator does not take.
+    """
+    labels = [numbers(columns[name], f"{where}: expected a number for '{name}'") for name in emulator.label_names]
+    labels = torch.tensor(labels).T
+    try:
+        emulator.check_labels(labels)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return labels

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from cyclegan.checkpoint import Trained, load_trained
 from cyclegan.files import SpectraFile, written_spectra
 from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
-from cyclegan.tables import check_names, numbers, read_table
+from cyclegan.tables import check_names, read_labels, read_table
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate
 from emulator.payne import Payne
 
@@ -72,8 +72,7 @@ class Transfer:
     """A trained translator, from flux to flux; `load` makes one.
 
     wavelength (P,): vacuum Angstrom, of every spectrum that goes in or comes out; label_names (L,): what `from_labels`
-    takes,
-    none where the run has no emulator of its synthetic domain and `load` was given none; split_sample (n, Zp): of
+    takes, none where neither the run nor `load` has an emulator of the synthetic domain; split_sample (n, Zp): of
     training stars.
 
     Arrays and tensors go in. Float32 tensors come out, and lie where those that went in did. flux (B, P) is normalised
@@ -236,8 +235,7 @@ def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | No
     """The translator of a run's folder or of one checkpoint; device: auto, cpu or gpu.
 
     emulator: of the run's synthetic domain (a file that `Payne.save` wrote), where that came from a file of spectra.
-
-    Raises InputError where there is none, or no such device.
+    Raises InputError where there is no checkpoint, no such device, or an emulator already.
     """
     gpu = device != "cpu" and torch.cuda.is_available()
     if device not in DEVICES or (device == "gpu" and not gpu):
@@ -305,12 +303,7 @@ class LabelTable:
         columns = read_table(path)
         check_names([name for name in columns if name != "id"], names, path)
         self.identities = columns.get("id")
-        labels = [numbers(columns[name], f"{path}: expected a number for '{name}'") for name in names]
-        self.labels = torch.tensor(labels).T
-        try:
-            model.emulator.check_labels(self.labels)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+        self.labels = read_labels(columns, model.emulator, path)
         self.splits = {TABLE_SPLIT: len(self.labels)}
 
     @torch.inference_mode()  # not inherited by the thread that reads

@@ -55,6 +55,9 @@ def reports(start, payne_file, payne2payne_run, files_run, domain_files, tmp_pat
     trained = start(tmp_path_factory.mktemp("survey"), *survey).wait()
     assert trained.code == 0, trained.err
     (runs["unmatched"] / "scores.json").unlink()
+    checkpoint = torch.load(runs["unmatched"] / "last.ckpt", weights_only=True)
+    del checkpoint["record"]["split"]  # as before the first validation
+    torch.save(checkpoint, runs["unmatched"] / "last.ckpt")
 
     options = {
         "emulated": (f"checkpoint={runs['emulated']}", "logger.project=stars"),
