@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from cyclegan.checkpoint import Trained
-from cyclegan.fit import TRANSLATOR, Fitter, Model
+from cyclegan.fitter import TRANSLATOR, Fitter, Model
 from cyclegan.spectra import Components, Spectra
 from cyclegan.transfer import Transfer
 from cyclegan.translator import build_translator

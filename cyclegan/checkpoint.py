@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from cyclegan.domains import Domains, make_domains
 from cyclegan.spectra import Components, Pixels
 from cyclegan.translator import Translator, build_translator
 from emulator.command import InputError
@@ -92,3 +93,38 @@ def load_trained(path: str | Path, device: torch.device | str = "cpu") -> Traine
         config,
         checkpoint["global_step"],
     )
+
+
+def find_domains(trained: Trained, config: DictConfig) -> Domains:
+    """The domains of the run, with files where `config` says they are now.
+
+    Raises InputError for a file that is not there, or that does not fit the checkpoint.
+    """
+    domains = trained.config.domains
+    for name in ("synth", "obs"):
+        if config[name] is not None:
+            if domains[name].path is None:
+                raise InputError(f"config key '{name}': expected none, as the run emulates that domain, got a file")
+            domains[name].path = config[name]
+        path = domains[name].path
+        if path is not None and not Path(path).is_file():
+            raise InputError(
+                f"{path}: expected the file of spectra that the run was trained with, found none; {name}=FILE says"
+                " where it is now"
+            )
+    made = make_domains(domains, trained.emulator, trained.hidden)
+    expected = trained.wavelength.cpu()
+    for domain in (made.synth, made.obs):
+        found = domain.wavelength.cpu()
+        if len(found) != len(expected) or not torch.allclose(found, expected, rtol=1e-7, atol=0):
+            raise InputError(
+                f"{domain.path}: expected the {len(expected)} wavelengths of the checkpoint, {expected[0]:.2f} to"
+                f" {expected[-1]:.2f} A, got {len(found)}, {found[0]:.2f} to {found[-1]:.2f} A"
+            )
+    for split in ("val", "test") if made.matched else ():
+        synth, obs = (len(domain.matched(split).flux) for domain in (made.synth, made.obs))
+        if synth != obs:
+            raise InputError(
+                f"domains: expected the same stars in '{split}' of both, got {synth} in synth, {obs} in obs"
+            )
+    return made

@@ -20,10 +20,10 @@ import torch
 from omegaconf import DictConfig
 from scipy.signal import find_peaks, peak_widths
 from torch import Tensor
-from torch.func import jacfwd, vmap
 from tqdm import tqdm
 
 from cyclegan.checkpoint import find_checkpoint
+from cyclegan.derivatives import responses
 from cyclegan.discovery_figures import plot_discovery, plot_element
 from cyclegan.domains import draw_stars
 from cyclegan.features import Feature, read_features, reference_labels
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 MEAN_SHIFT, SHUFFLED = "mean_shift", "shuffled_labels"
 Map = Callable[[Tensor], Tensor]
-CHUNK = 16  # stars whose derivatives are taken at a time: each has labels times pixels of them
 APART = 3  # pixels between two lines, at least: APOGEE resolves no closer ones
 CORE = 2  # pixels on either side of a line's deepest one in which responses are averaged
 MASKED_DEPTH = 0.02  # of continuum: what is lacking counts as a line if a reference star would show it so deep
@@ -89,13 +88,6 @@ class Line:
     second_response: float
     second_significance: float
     cannot_exclude: bool
-
-
-def responses(flux: Callable[[Tensor], Tensor], labels: Tensor, columns: Sequence[int]) -> Tensor:
-    """d flux / d label, (N, P, E), of stars of labels (N, L), for E of the columns; flux maps (B, L) to (B, P)."""
-    derivative = vmap(jacfwd(lambda star: flux(star[None])[0]))
-    with torch.no_grad():
-        return torch.cat([derivative(chunk)[:, :, list(columns)] for chunk in labels.split(CHUNK)])
 
 
 def gather(

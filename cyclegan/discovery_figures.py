@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cyclegan.figures import AFTER, BEFORE, CYCLE, widest_gap
+from cyclegan.figures import AFTER, BEFORE, CYCLE, panel_grid, shared_legend, widest_gap
 from cyclegan.spectra import chip_starts, with_gaps
 
 WINDOW = 60.0  # Angstrom
@@ -110,12 +110,7 @@ def plot_element(
     lack (P,): missing flux; gain, truth (P,): d flux / d [X/H] that theory lacks, found and true.
     """
     shown = sorted(sorted(lines, key=lambda line: -line.depth)[:SHOWN_LINES], key=lambda line: line.wavelength)
-    columns = min(4, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.3 * rows + 0.6), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.ravel()[len(shown) :]:
-        axes.axis("off")
+    figure, grid = panel_grid(len(shown), 3.1, 2.3)
     for axes, line in zip(grid.ravel(), shown, strict=False):
         middle = (line.start + line.stop) // 2
         near = slice(max(middle - AROUND, 0), middle + AROUND + 1)
@@ -131,8 +126,7 @@ def plot_element(
         axes.set_xlabel("Å from the line", fontsize=8)
     for axes in grid[:, 0]:
         axes.set_ylabel("flux; per dex", fontsize=8)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9)
+    shared_legend(figure, grid[0, 0])
     return figure
 
 

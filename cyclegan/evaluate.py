@@ -18,23 +18,21 @@ from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from cyclegan.checkpoint import Trained, find_checkpoint, load_trained
+from cyclegan.checkpoint import Trained, find_checkpoint, find_domains, load_trained
 from cyclegan.config import LoggerConfig
-from cyclegan.domains import Domains, EmulatedDomain, HDF5Domain, make_domains, stars_to_score
+from cyclegan.domains import Domains, EmulatedDomain, HDF5Domain, stars_to_score
 from cyclegan.features import strong_features
 from cyclegan.figures import (
     DPI,
     Line,
-    label_edges,
-    plot_bins,
     plot_embedding,
     plot_history,
-    plot_physics,
     plot_residuals,
     plot_star,
     read_history,
     star_windows,
 )
+from cyclegan.label_figures import label_edges, plot_bins, plot_physics
 from cyclegan.logs import wandb_logger
 from cyclegan.physics import examine_physics
 from cyclegan.report import page
@@ -148,41 +146,6 @@ def compare(logged: dict[str, dict[str, float]], rescored: dict[str, float], exa
             identical = abs(found - scores[name]) <= tolerance * abs(scores[name])
             rows.append(Compared(name, file, scores[name], found, identical))
     return rows
-
-
-def find_domains(trained: Trained, config: DictConfig) -> Domains:
-    """The domains of the run, with files where `config` says they are now.
-
-    Raises InputError for a file that is not there, or that does not fit the checkpoint.
-    """
-    domains = trained.config.domains
-    for name in ("synth", "obs"):
-        if config[name] is not None:
-            if domains[name].path is None:
-                raise InputError(f"config key '{name}': expected none, as the run emulates that domain, got a file")
-            domains[name].path = config[name]
-        path = domains[name].path
-        if path is not None and not Path(path).is_file():
-            raise InputError(
-                f"{path}: expected the file of spectra that the run was trained with, found none; {name}=FILE says"
-                " where it is now"
-            )
-    made = make_domains(domains, trained.emulator, trained.hidden)
-    expected = trained.wavelength.cpu()
-    for domain in (made.synth, made.obs):
-        found = domain.wavelength.cpu()
-        if len(found) != len(expected) or not torch.allclose(found, expected, rtol=1e-7, atol=0):
-            raise InputError(
-                f"{domain.path}: expected the {len(expected)} wavelengths of the checkpoint, {expected[0]:.2f} to"
-                f" {expected[-1]:.2f} A, got {len(found)}, {found[0]:.2f} to {found[-1]:.2f} A"
-            )
-    for split in ("val", "test") if made.matched else ():
-        synth, obs = (len(domain.matched(split).flux) for domain in (made.synth, made.obs))
-        if synth != obs:
-            raise InputError(
-                f"domains: expected the same stars in '{split}' of both, got {synth} in synth, {obs} in obs"
-            )
-    return made
 
 
 def star_labels(domains: Domains, split: str) -> dict[str, np.ndarray]:

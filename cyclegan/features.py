@@ -8,15 +8,13 @@ import numpy as np
 import torch
 from scipy.signal import find_peaks, peak_widths
 from torch import Tensor
-from torch.func import jacfwd, vmap
 
+from cyclegan.derivatives import responses
 from emulator.command import written_whole
 from emulator.payne import Payne
 
 STRONG = 0.1  # flux per dex of the abundance, in the reference star where it is strongest: a line about 4 % deep
-WINDOW = (
-    25  # pixels, 100 km/s on APOGEE's grid: a line is judged against its surroundings, not against the whole forest
-)
+WINDOW = 25  # pixels, 100 km/s on APOGEE's grid: a line is judged by its surroundings, not by the whole forest
 REFERENCE_STARS = (  # a giant, a cool dwarf, a warm dwarf: teff, logg, vmic, vmacro; solar abundances
     (4700.0, 2.5, 1.6, 5.0),
     (4900.0, 4.6, 0.9, 3.0),
@@ -50,7 +48,7 @@ def strong_features(emulator: Payne) -> list[Feature]:
     """Each element's strong features in the spectra that the emulator makes of the reference stars."""
     labels = reference_labels(emulator)
     # Most negative response over the reference stars: (P, L).
-    response = vmap(jacfwd(emulator))(labels).detach().cpu().amin(dim=0).numpy()
+    response = responses(emulator, labels, range(labels.shape[1])).cpu().amin(dim=0).numpy()
     wavelength = emulator.wavelength.cpu().numpy()
     features = []
     for column, name in enumerate(emulator.label_names):

@@ -10,7 +10,6 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.scale import SymmetricalLogTransform
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-from matplotlib.transforms import nonsingular
 from torch import Tensor
 
 from cyclegan.scores import SCORES
@@ -19,13 +18,13 @@ from cyclegan.spectra import ERROR_FLOOR, Spectra, chip_starts, with_gaps
 WINDOW = 90.0  # Angstrom: wide enough for a dozen lines, narrow enough to see each
 CHIP_WINDOW = 45.0  # the same where the windows of all chips stand side by side
 PANELS = 3  # chips side by side, at most
+COLUMNS = 4  # panels of labels or lines side by side, at most
 ELEMENT_SPACING = 0.055  # of a window: elements' names closer than this would overlap
 PIXEL_GROUP = 8  # pixels whose residuals are counted together
 RESIDUAL_BINS = 120
 RESIDUAL_TICKS = (-0.3, -0.1, -0.03, -0.01, 0, 0.01, 0.03, 0.1, 0.3)
 LINEAR = 0.03  # flux: within it the axis of residuals is linear, beyond it logarithmic
 MARKED = 14  # lines in a window, the strongest
-ROUND = [1, 2, 2.5, 5, 10]  # steps between the edges of bins, times a power of ten
 DPI = 150  # twice what a page of 1000 pixels needs of figures 11 inches wide
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
@@ -38,13 +37,6 @@ COLOURS = {
     "translated": AFTER,
     "reconstructed": AFTER,
     "noiseless truth": "#009E73",
-}
-LABEL_AXES = {
-    "teff": r"$T_\mathrm{eff}$ [K]",
-    "logg": "log g [dex]",
-    "vmic": r"$v_\mathrm{mic}$ [km/s]",
-    "vmacro": r"$v_\mathrm{macro}$ [km/s]",
-    "alpha_fe": "[α/Fe] [dex]",
 }
 
 
@@ -99,7 +91,7 @@ def plot_history(history: dict[str, tuple[np.ndarray, np.ndarray]], controls: di
             axes.text(0.5, 0.5, "none in this run", ha="center", va="center", transform=axes.transAxes, color="grey")
     for axes in (translations, latents, fit):
         if axes.lines:
-            _log_scale(axes)
+            log_scale(axes)
             bottom, top = axes.get_ylim()
             axes.set_ylim(top=top * (top / bottom) ** 0.3)  # room for the legend
             axes.legend(fontsize=8, ncols=3 if axes is fit else 2, loc="upper center")
@@ -295,97 +287,6 @@ def plot_embedding(maps: dict[str, dict[str, np.ndarray]], titles: list[str]) ->
     return figure
 
 
-def label_axis(name: str) -> str:
-    """A label's name and unit as an axis shows them."""
-    element = name.removesuffix("_h")
-    return LABEL_AXES.get(name, name if element == name else f"[{element.capitalize()}/H] [dex]")
-
-
-def label_edges(values: np.ndarray) -> np.ndarray:
-    """Round edges of at most eight bins of equal width that hold all finite values (N,)."""
-    finite = values[np.isfinite(values)]
-    return MaxNLocator(8, steps=ROUND).tick_values(*nonsingular(finite.min(), finite.max(), expander=0.05))
-
-
-def plot_bins(bins: dict[str, dict[str, np.ndarray]]) -> Figure:
-    """Scores in bins of labels; bins: for each label its `edges` (B + 1,), `stars` (B,) and scores (B,) by name."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    panels = figure.subplots(2, len(bins), sharex="col", sharey="row", squeeze=False, height_ratios=[3, 1])
-    for (upper, lower), (label, columns) in zip(panels.T, bins.items(), strict=True):
-        edges, stars = columns["edges"], columns["stars"]
-        for name, scores in columns.items():
-            if name in COLOURS:
-                style = {"marker": "o", "ms": 4} if name != "noiseless truth" else {"ls": ":"}
-                upper.plot((edges[1:] + edges[:-1]) / 2, scores, color=COLOURS[name], lw=1.2, label=name, **style)
-        lower.bar(edges[:-1], stars, np.diff(edges), align="edge", color="lightgrey", edgecolor="white")
-        for left, right, count in zip(edges[:-1], edges[1:], stars, strict=True):
-            lower.text((left + right) / 2, 0.08 * stars.max(), f"{count}", ha="center", va="bottom", fontsize=8)
-        lower.set_xlabel(label_axis(label))
-        lower.xaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
-        upper.grid(alpha=0.3)
-    _log_scale(panels[0, 0])
-    panels[0, 0].set_ylabel("mean squared deviation [σ²]")
-    panels[1, 0].set_ylabel("stars")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=len(labels), loc="outside upper right", fontsize=9, frameon=False)
-    return figure
-
-
-def plot_physics(rows: list[dict[str, str | float]]) -> Figure:
-    """For each label, whose rows `physics.label_rows` gives: correlations of derivatives, and how well it survives."""
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    x = np.arange(len(rows))
-    columns = {
-        name: np.array([row[name] for row in rows]) for name in ("theory", "fidelity", "bias", "scatter", "spread")
-    }
-    for name, text, colour in (("theory", "synthetic", BEFORE), ("fidelity", "translated", AFTER)):
-        upper.plot(x, columns[name], "o", color=colour, label=f"{text} spectra")
-    if np.isfinite(columns["fidelity"]).any():
-        upper.legend(fontsize=9, ncols=2, loc="lower left")
-    else:
-        upper.text(0.5, 0.5, "not known: the observed domain is no emulator's", transform=upper.transAxes, ha="center")
-    upper.set_ylim(min(-0.05, np.nanmin(columns["fidelity"], initial=0) - 0.05), 1.05)
-    upper.set_ylabel("correlation of\nd flux / d label")
-    relative = columns["spread"]
-    lower.errorbar(x, columns["bias"] / relative, columns["scatter"] / relative, fmt="o", color=AFTER, capsize=3)
-    lower.axhline(0, color=OBSERVED, lw=0.8)
-    lower.set_ylabel("fitted to translated\n- to synthetic [spread]")
-    lower.set_xticks(x, [label_axis(row["label"]).split(" [")[0] for row in rows], rotation=45, ha="right")
-    for axes in (upper, lower):
-        axes.grid(alpha=0.3)
-    return figure
-
-
-def plot_label_distributions(
-    names: tuple[str, ...], everybody: np.ndarray, paired: np.ndarray, observed: np.ndarray | None
-) -> Figure:
-    """Histograms of each label of the synthetic stars, of those paired with observed ones, and of the observed ones.
-
-    everybody (n, L), paired (m, L), observed (k, L): labels; observed ones are None where they are not known.
-    """
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(2.75 * columns, 2.3 * rows + 0.5), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.ravel()[len(names) :]:
-        axes.axis("off")
-    for column, (axes, name) in enumerate(zip(grid.ravel(), names, strict=False)):
-        edges = np.linspace(*np.nanpercentile(everybody[:, column], [0.1, 99.9]), 31)
-        shown = {"all synthetic": (everybody, "#999999", "-"), "paired": (paired, AFTER, "-")}
-        if observed is not None:
-            shown["observed"] = observed, OBSERVED, "--"
-        for label, (stars, colour, line) in shown.items():
-            values = stars[np.isfinite(stars[:, column]), column]
-            axes.hist(values, edges, density=True, histtype="step", color=colour, ls=line, lw=1.3, label=label)
-        axes.set_xlabel(label_axis(name))
-        axes.set_yticks([])
-    grid[0, 0].set_ylabel("stars (each set's own scale)")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9)
-    return figure
-
-
 def plot_sweep(rows: list[dict[str, str | float]], keys: list[str]) -> Figure:
     """x_synth_obs of a sweep's jobs against each key that was varied, with the median of each value's jobs.
 
@@ -407,7 +308,7 @@ def plot_sweep(rows: list[dict[str, str | float]], keys: list[str]) -> Figure:
         axes.set_xlim(-0.6, len(values) - 0.4)
         axes.set_xlabel(key)
     panels[0].set_ylabel("x_synth_obs [σ²]")
-    _log_scale(panels[0])
+    log_scale(panels[0])
     return figure
 
 
@@ -418,7 +319,24 @@ def _number_first(text: str) -> tuple[float, str]:
         return np.inf, text
 
 
-def _log_scale(axes: Axes) -> None:
+def panel_grid(panels: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure of so many panels, COLUMNS in a row, each of a size in inches; and its grid (rows, columns) of axes."""
+    columns = min(COLUMNS, panels)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(width * columns, height * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel()[panels:]:
+        axes.axis("off")
+    return figure, grid
+
+
+def shared_legend(figure: Figure, axes: Axes) -> None:
+    """Above all panels, what stands in each of them as in these axes."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9, markerscale=3)
+
+
+def log_scale(axes: Axes) -> None:
     """A logarithmic y axis with plain numbers at 1, 2 and 5."""
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cyclegan.discover import responses
+from cyclegan.derivatives import responses
 from cyclegan.domains import draw_stars
-from cyclegan.fit import EMULATOR, TRANSLATOR, Fitter, Model
+from cyclegan.fitter import EMULATOR, TRANSLATOR, Fitter, Model
 from cyclegan.spectra import ERROR_FLOOR, Spectra
 from cyclegan.transfer import Transfer
 

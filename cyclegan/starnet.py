@@ -22,11 +22,10 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
-from cyclegan.checkpoint import find_checkpoint, load_trained
+from cyclegan.checkpoint import find_checkpoint, find_domains, load_trained
 from cyclegan.domains import Domain
-from cyclegan.evaluate import find_domains
 from cyclegan.figures import plot_embedding
-from cyclegan.fit_figures import plot_fitted, plot_residuals
+from cyclegan.label_figures import plot_fitted, plot_residuals
 from cyclegan.separation import embed
 from cyclegan.spectra import Spectra
 from cyclegan.sweep import format_table

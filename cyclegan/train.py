@@ -28,9 +28,10 @@ from cyclegan.config import TrainConfig, check_together
 from cyclegan.data import SpectraData
 from cyclegan.domains import make_domains
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
-from cyclegan.figures import plot_history, plot_label_distributions, plot_stars, read_history
+from cyclegan.figures import plot_history, plot_stars, read_history
 from cyclegan.files import SpectraFile
 from cyclegan.health import SIGNALS, Health, signals
+from cyclegan.label_figures import plot_label_distributions
 from cyclegan.logs import RunProgress, csv_logger, wandb_logger
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
 from cyclegan.scores import SCORE_BATCH, SCORES, control_scores, matched_scores

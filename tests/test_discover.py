@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import PIXELS, line_pixels, toy_wavelength
 
-from cyclegan.discover import Evidence, Line, Truth, find_lines, gather, judge, responses, weigh
+from cyclegan.derivatives import responses
+from cyclegan.discover import Evidence, Line, Truth, find_lines, gather, judge, weigh
 from cyclegan.features import Feature
 from emulator.command import InputError
 

@@ -10,11 +10,8 @@ from cyclegan.figures import (
     COLOURS,
     ELEMENT_SPACING,
     Line,
-    label_edges,
-    plot_bins,
     plot_embedding,
     plot_history,
-    plot_label_distributions,
     plot_residuals,
     plot_star,
     plot_stars,
@@ -23,6 +20,7 @@ from cyclegan.figures import (
     star_windows,
     widest_gap,
 )
+from cyclegan.label_figures import label_edges, plot_bins, plot_label_distributions
 from cyclegan.spectra import Spectra, chip_starts
 
 X = toy_wavelength().numpy()

@@ -1,4 +1,4 @@
-"""cyclegan/fit.py: labels of a toy sky, whose translation is known to be a shift and whose theory is linear."""
+"""cyclegan/fitter.py and fit.py: labels of a toy sky, whose translation is a known shift and whose theory is linear."""
 
 import csv
 import json
@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from cyclegan.checkpoint import Trained
 from cyclegan.files import written_spectra
-from cyclegan.fit import EMULATOR, TRANSLATOR, Fitted, Fitter, Model, compare, map_covariance, widened
+from cyclegan.fit import compare, map_covariance, widened
+from cyclegan.fitter import EMULATOR, TRANSLATOR, Fitted, Fitter, Model
 from cyclegan.spectra import Components, Spectra
 from cyclegan.transfer import Transfer
 from cyclegan.translator import build_translator

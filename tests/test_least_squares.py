@@ -1,11 +1,12 @@
-"""cyclegan/fitting.py: least squares for many stars at once, against scipy's for one at a time."""
+"""cyclegan/least_squares.py: least squares for many stars at once, against scipy's for one at a time."""
 
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
 
-from cyclegan.fitting import DECREASE, jacobian, least_squares
+from cyclegan.derivatives import jacobian
+from cyclegan.least_squares import DECREASE, least_squares
 
 X = torch.linspace(0, 1, 40, dtype=torch.float64)
 LOW, HIGH = torch.tensor([0.1, 0.2, -1.0]).double(), torch.tensor([3.0, 9.0, 1.0]).double()

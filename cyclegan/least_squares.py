@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
+
+from cyclegan.derivatives import jacobian
 
 Residuals = Callable[[Tensor, Tensor], Tensor]
 STEPS = 60  # at most, accepted or not
@@ -27,19 +28,6 @@ class Solution(NamedTuple):
     chi2: Tensor
     converged: Tensor
     at_bound: Tensor
-
-
-def jacobian(function: Callable[[Tensor], Tensor], parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """function (B, n) -> (B, M) at parameters (B, n), and its derivatives (n, B, M); no star moves another's values.
-
-    So one pass forward a parameter gives the derivatives of all stars.
-    """
-    directions = torch.eye(parameters.shape[1], dtype=parameters.dtype, device=parameters.device)
-
-    def along(direction: Tensor) -> tuple[Tensor, Tensor]:
-        return jvp(function, (parameters,), (direction.expand_as(parameters),))
-
-    return vmap(along, out_dims=(None, 0))(directions)
 
 
 def least_squares(residuals: Residuals, start: Tensor, low: Tensor, high: Tensor) -> Solution:
