@@ -147,7 +147,9 @@ def test_a_finished_run_that_is_resumed_is_left_as_it_was(start, finished, tmp_p
     again = start(tmp_path, "resume=run", tiny=()).wait()
     assert again.code == 0, again.err
     assert_same(
-        torch.load(tmp_path / "run" / "last.ckpt")["state_dict"], checkpoint(finished["files"])["state_dict"], ""
+        torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"],
+        checkpoint(finished["files"])["state_dict"],
+        "",
     )
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == before["metrics.csv"]
     scores, expected = json.loads((tmp_path / "run" / "scores.json").read_text()), json.loads(before["scores.json"])
