@@ -15,6 +15,8 @@ from torch import Tensor
 
 LENGTHS = (0.5, 2.0)  # of waves, in standard deviations: shorter ones see the sample, longer ones its covariance
 REACH = 5e-5  # dependence that a rotation by one radian must take away: chance leaves a fifth to 4000 stars
+OWN_COMPONENTS, LEADING = 20, 8  # principal components: those of which a star's own is a sum; of these, the first
+BENT = 2e-4  # dependence of a component that is what is sought, bent: ten times what others are left with
 
 
 class Pairs(NamedTuple):
@@ -114,38 +116,66 @@ def unmix(latents: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def independent(latents: Tensor, reference: Tensor, generator: torch.Generator) -> Tensor:
-    """What is like reference (N, r) in latents (N, Z) and independent of all else in them, (N, r).
+def independent(stars: Tensor, reference: Tensor, generator: torch.Generator) -> Tensor:
+    """What is like reference (N, r) in stars (N, K) and independent of all else: stars @ the (K, r) returned.
 
-    Gaussian variables could be rotated into one another unseen; others cannot. Whitened, the latents are rotated such
-    that r of them are as much like the reference as can be, and from there on such that these depend least on the
-    others (independent component analysis, Comon 1994), no further than that pays: a label may be as independent of the
-    others, and must not be taken for it. generator: of the waves.
+    Gaussian variables could be rotated into one another unseen; others cannot. Principal components are rotated such
+    that r of them are as much like the reference as can be, and from there on such that the others depend least on
+    these (independent component analysis, Comon 1994), no further than that pays: a label may be as independent of the
+    others, and must not be taken for it. Of the later components some are what is sought, but bent, and depend on it
+    whatever is done: at first only LEADING ones must not, then as many as come before the first that, alone, does.
+    generator: of the waves.
     """
     own = reference.shape[1]
-    *_, white, turn = _whitened(latents, reference)
-    white = white @ turn
-    rest = white.shape[1] - own
-    waves = draw_waves(rest, 512, generator).to(white), draw_waves(own, 64, generator).to(white)
+    values, vectors = torch.linalg.eigh(torch.cov(stars.T.double()))
+    sums = (vectors / values.clamp_min(1e-9 * values[-1]).sqrt()).flip(1)[:, :OWN_COMPONENTS].to(stars)
+    white = (stars - stars.mean(dim=0)) @ sums
+    turn = torch.linalg.qr(white.T @ (reference - reference.mean(dim=0)), mode="complete").Q.roll(-own, dims=1)
+    beside = LEADING
+    for _ in range(3):
+        turn = _turned(turn, own, white, beside, generator)
+        found = white @ turn[:, -own:]
+        waves = draw_waves(1, 64, generator).to(white), draw_waves(own, 64, generator).to(white)
+        for beside in range(LEADING, white.shape[1]):
+            if dependence(_beside(white[:, beside : beside + 1], found), found, *waves) > BENT:
+                break
+    return sums @ turn[:, -own:]
+
+
+def _turned(turn: Tensor, own: int, white: Tensor, beside: int, generator: torch.Generator) -> Tensor:
+    """turn (m, m), rotated such that the first `beside` of white (N, m) depend least on the last `own` variables of
+    white @ turn.
+    """
+    rest, others = len(turn) - own, white[:, :beside]
+    waves = [draw_waves(n, count, generator).to(white) for n, count in ((others.shape[1], 512), (own, 64))]
     angles = white.new_zeros(rest, own).requires_grad_()
 
     def turned() -> Tensor:
         above = torch.cat([angles.new_zeros(rest, rest), angles], dim=1)
         below = torch.cat([-angles.T, angles.new_zeros(own, own)], dim=1)
-        return white @ torch.linalg.matrix_exp(torch.cat([above, below]))
+        return turn @ torch.linalg.matrix_exp(torch.cat([above, below]))
 
-    optimizer = torch.optim.LBFGS([angles], max_iter=12, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([angles], max_iter=30, line_search_fn="strong_wolfe")
 
     @torch.enable_grad()
     def closure() -> Tensor:
         optimizer.zero_grad()
-        variables = turned()
-        loss = dependence(variables[:, :rest], variables[:, rest:], *waves) / REACH + angles.square().sum()
+        found = white @ turned()[:, rest:]
+        loss = dependence(_beside(others, found), found, *waves) / REACH + angles.square().sum()
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    return turned()[:, rest:]
+    return turned().detach()
+
+
+def _beside(white: Tensor, found: Tensor) -> Tensor:
+    """Whitened variables (N, n) without what found (N, r), whitened too, explains of them, whitened again."""
+    explained = white.T @ found / len(found)
+    left = torch.eye(len(explained)).to(white) - explained @ explained.T
+    left.diagonal().add_(1e-3)  # of a variable that is explained there is nothing left
+    rest = white - found @ explained.T
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(left), rest.T, upper=False).T
 
 
 def _whitened(latents: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

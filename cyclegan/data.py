@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor, nn
 
-from cyclegan.alignment import Pairs, gap_metric, only_observed, random_pairs, transport_pairs
+from cyclegan.alignment import Pairs, gap_metric, independent, only_observed, random_pairs, transport_pairs
 from cyclegan.domains import Domain, stars_to_score
 from cyclegan.scores import SCORE_BATCH
 from cyclegan.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
@@ -18,7 +18,7 @@ from emulator.command import InputError
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
-UNMIXED = 2  # epochs after the first in which the split latent is sought: trained ones are independent, however mixed
+SOUGHT = 1  # the epoch at whose start the stars' own is sought, in what the first pairs left over
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
 
 
@@ -251,8 +251,8 @@ class SpectraData(LightningDataModule):
             return transport_pairs(synth @ metric, observed @ metric, self.block, share, generator)
 
         if not first and self.likeness is None:
-            if epoch <= UNMIXED and self.own.shape[1]:
-                self.own = translator.seek_own(obs, self.own, generator)
+            if epoch == SOUGHT and self.own.shape[1]:
+                self.own = independent(obs, obs @ self.own, generator)
                 partners = assign(obs)
                 known = only_observed(obs[partners.obs] @ self.own, obs[partners.obs], synth[partners.synth])
                 self.own = self.own[:, known]

@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from cyclegan.alignment import independent, unmix
+from cyclegan.alignment import unmix
 from cyclegan.networks import (
     ConvDiscriminator,
     ConvEncoder,
@@ -96,15 +96,6 @@ class Translator(nn.Module):
                 if a.shape == b.shape:
                     a.add_(b).mul_(0.5)
                     b.copy_(a)
-
-    @torch.no_grad()
-    def seek_own(self, obs: Tensor, own: Tensor, generator: torch.Generator) -> Tensor:
-        """What only observed spectra vary in, better known: obs @ the (K, r) returned.
-
-        obs (n, K): coordinates; own (K, r): what is known of it already. See `independent`.
-        """
-        found = independent(torch.cat(self.encoder_o(obs), dim=1), obs @ own, generator)
-        return torch.linalg.pinv(obs - obs.mean(dim=0)) @ found
 
     @torch.no_grad()
     def at_rest(self, obs: Tensor, own: Tensor) -> Tensor:
