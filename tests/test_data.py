@@ -191,6 +191,37 @@ def test_pairs_are_of_like_stars_and_improve_the_metric_for_the_next(domains):
     assert data.metric.shape == (8, 8)
 
 
+@pytest.mark.parametrize("varies", [True, False])
+def test_what_only_observed_stars_vary_in_is_told_from_the_label_it_looks_like(varies):
+    random = torch.Generator().manual_seed(0)
+    lines, own_lines = torch.randn(3, 203, generator=random), torch.randn(203, generator=random)
+    lines = lines * torch.tensor([[0.05], [0.04], [0.03]])
+    own_lines = 0.02 * own_lines + 0.3 * lines[1]
+
+    def stars(own):
+        labels = 2 * torch.rand(len(own), 3, generator=random) - 1
+        flux = 0.9 + labels @ lines + own[:, None] * own_lines
+        flux = flux + 0.004 * torch.randn(flux.shape, generator=random)
+        return Spectra(flux, torch.full_like(flux, 0.004), torch.ones_like(flux, dtype=torch.bool))
+
+    own = varies * (-torch.rand(2000, generator=random).log() - 1)
+    synth, obs = stars(torch.zeros(2000)), stars(own)
+    data = make_data(*(SkyDomain(side, side.rows(slice(60)), toy_wavelength()) for side in (synth, obs)), block=1000)
+    translator, training = make_translator(data)
+    known = []
+    for epoch in range(3):
+        data.pair(translator, training, epoch)
+        known.append(training.obs.flux @ data.own)
+    if varies:
+        alike = [torch.corrcoef(torch.stack([found[:, 0], own]))[0, 1].abs().item() for found in known]
+        assert alike[0] < 0.95
+        assert alike[1] > 0.98
+    else:
+        assert known[0].shape[1] == 1
+        assert known[1].shape[1] == 0
+    assert torch.equal(known[1], known[2])  # held from then on
+
+
 def test_the_metric_is_kept_in_a_checkpoint(domains):
     data, resumed = make_data(*domains), make_data(*domains)
     translator, stars = make_translator(data)
