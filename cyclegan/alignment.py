@@ -196,8 +196,8 @@ def only_observed(own: Tensor, obs: Tensor, synth: Tensor) -> Tensor:
     """Which variables of own (n, r) the synthetic partners (n, K) of observed stars (n, K) know nothing of: (r,) bool.
 
     What a variable does to observed stars is its covariance with them. If it is a label after all, it does the same to
-    their partners; if it is not, no more than mistaken pairs let it: a sixth in theory2data, where labels taken for it
-    had a half and more.
+    their partners; if it is not, no more than mistaken pairs let it: up to a quarter in theory2data, where labels taken
+    for it had a half and more.
     """
     effect, partners = ((side - side.mean(dim=0)).T @ (own - own.mean(dim=0)) for side in (obs, synth))
     return (effect * partners).sum(dim=0) < 0.3 * effect.square().sum(dim=0)
