@@ -108,7 +108,14 @@ def dependence(a: Tensor, b: Tensor, waves_a: Tensor, waves_b: Tensor) -> Tensor
 @torch.no_grad()
 def unmix(latents: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Latents (N, Z) without what is most like reference (N, r) in them, set to its mean; and that part, (N, r)."""
-    mean, root, white, turn = _whitened(latents, reference)
+    mean = latents.mean(dim=0)
+    spread = torch.cov(latents.T.double())
+    spread.diagonal().add_(1e-9 * spread.diagonal().mean())  # a dead variable has no spread of its own
+    root = torch.linalg.cholesky(spread).to(latents)
+    white = torch.linalg.solve_triangular(root, (latents - mean).T, upper=False).T
+    known = torch.linalg.qr(reference - reference.mean(dim=0)).Q  # (N, r), orthonormal
+    # The rotation after which the last r variables are as much like the reference as can be.
+    turn = torch.linalg.qr(white.T @ known, mode="complete").Q.roll(-reference.shape[1], dims=1)
     turned = white @ turn
     own = turned[:, -reference.shape[1] :].clone()
     turned[:, -reference.shape[1] :] = 0.0
@@ -178,26 +185,12 @@ def _beside(white: Tensor, found: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(torch.linalg.cholesky(left), rest.T, upper=False).T
 
 
-def _whitened(latents: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The mean (Z,) of latents (N, Z), the root (Z, Z) of their covariance, they themselves whitened (N, Z), and the
-    rotation (Z, Z) after which the last r variables are as much like reference (N, r) as can be.
-    """
-    mean = latents.mean(dim=0)
-    spread = torch.cov(latents.T.double())
-    spread.diagonal().add_(1e-9 * spread.diagonal().mean())  # a dead variable has no spread of its own
-    root = torch.linalg.cholesky(spread).to(latents)
-    white = torch.linalg.solve_triangular(root, (latents - mean).T, upper=False).T
-    known = torch.linalg.qr(reference - reference.mean(dim=0)).Q  # (N, r), orthonormal
-    turn = torch.linalg.qr(white.T @ known, mode="complete").Q.roll(-reference.shape[1], dims=1)
-    return mean, root, white, turn
-
-
 def only_observed(own: Tensor, obs: Tensor, synth: Tensor) -> Tensor:
     """Which variables of own (n, r) the synthetic partners (n, K) of observed stars (n, K) know nothing of: (r,) bool.
 
     What a variable does to observed stars is its covariance with them. If it is a label after all, it does the same to
-    their partners; if it is not, no more than mistaken pairs let it: up to a quarter in theory2data, where labels taken
-    for it had a half and more.
+    their partners; if it is not, no more than mistaken pairs let it: up to a quarter in theory2data, and 0.47 or more
+    where a label was taken for it (docs/experiments.md).
     """
     effect, partners = ((side - side.mean(dim=0)).T @ (own - own.mean(dim=0)) for side in (obs, synth))
     return (effect * partners).sum(dim=0) < 0.3 * effect.square().sum(dim=0)

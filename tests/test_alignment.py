@@ -227,7 +227,7 @@ def test_latents_that_are_independent_already_are_left_nearly_as_they_are():
     latents = draw(4000, 5)
     found = sought(latents, latents[:, 3:])
     nearest = found @ torch.linalg.lstsq(found, latents[:, 3:]).solution
-    assert (nearest - latents[:, 3:]).square().mean() < 0.05
+    assert (nearest - latents[:, 3:]).square().mean() < 0.04  # a correlation of 0.98
     resting, _ = unmix(latents, found)
     assert (resting[:, :3] - latents[:, :3]).square().mean() < 0.03
 
