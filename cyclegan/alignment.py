@@ -16,6 +16,7 @@ from torch import Tensor
 LENGTHS = (0.5, 2.0)  # of waves, in standard deviations: shorter ones see the sample, longer ones its covariance
 REACH = 5e-5  # dependence that a rotation by one radian must take away: chance leaves a fifth to 4000 stars
 OWN_COMPONENTS, LEADING = 20, 8  # principal components: those of which a star's own is a sum; of these, the first
+SEARCHES = 9  # for it, each with other waves
 BENT = 2e-4  # dependence of a component that is what is sought, bent: ten times what others are left with
 
 
@@ -129,32 +130,42 @@ def independent(stars: Tensor, reference: Tensor, generator: torch.Generator) ->
     Gaussian variables could be rotated into one another unseen; others cannot. Principal components are rotated such
     that r of them are as much like the reference as can be, and from there on such that the others depend least on
     these (independent component analysis, Comon 1994), no further than that pays: a label may be as independent of the
-    others, and must not be taken for it. Of the later components some are what is sought, but bent, and depend on it
-    whatever is done: at first only LEADING ones must not, then as many as come before the first that, alone, does.
-    generator: of the waves.
+    others, and must not be taken for it. Where that leads depends on the waves that dependence is measured with, and
+    now and then astray: of SEARCHES, each with its own, the subspace nearest to all is taken, in which a stray one
+    counts for little. generator: of the waves.
     """
     own = reference.shape[1]
     values, vectors = torch.linalg.eigh(torch.cov(stars.T.double()))
     sums = (vectors / values.clamp_min(1e-9 * values[-1]).sqrt()).flip(1)[:, :OWN_COMPONENTS].to(stars)
     white = (stars - stars.mean(dim=0)) @ sums
-    turn = torch.linalg.qr(white.T @ (reference - reference.mean(dim=0)), mode="complete").Q.roll(-own, dims=1)
-    beside = LEADING
-    for _ in range(3):
-        turn = _turned(turn, own, white, beside, generator)
-        found = white @ turn[:, -own:]
-        waves = draw_waves(1, 64, generator).to(white), draw_waves(own, 64, generator).to(white)
-        for beside in range(LEADING, white.shape[1]):
-            if dependence(_beside(white[:, beside : beside + 1], found), found, *waves) > BENT:
-                break
-    return sums @ turn[:, -own:]
+    start = torch.linalg.qr(white.T @ (reference - reference.mean(dim=0)), mode="complete").Q.roll(-own, dims=1)
+    found = torch.cat([_search(start, own, white, generator) for _ in range(SEARCHES)], dim=1)
+    return sums @ torch.linalg.svd(found).U[:, :own]
 
 
-def _turned(turn: Tensor, own: int, white: Tensor, beside: int, generator: torch.Generator) -> Tensor:
-    """turn (m, m), rotated such that the first `beside` of white (N, m) depend least on the last `own` variables of
-    white @ turn.
+def _search(turn: Tensor, own: int, white: Tensor, generator: torch.Generator) -> Tensor:
+    """The (m, own) of which white (N, m) @ it is most independent, from the last columns of turn (m, m) on.
+
+    Of the later components some are what is sought, but bent, and depend on it whatever is done: at first only LEADING
+    ones must not, then as many as come before the first that, alone, does.
     """
-    rest, others = len(turn) - own, white[:, :beside]
-    waves = [draw_waves(n, count, generator).to(white) for n, count in ((others.shape[1], 512), (own, 64))]
+    turn = _turned(turn, own, white[:, :LEADING], white, 15, generator)
+    found = white @ turn[:, -own:]
+    waves = draw_waves(1, 64, generator).to(white), draw_waves(own, 64, generator).to(white)
+    beside = LEADING
+    while beside < white.shape[1]:
+        if dependence(_beside(white[:, beside : beside + 1], found), found, *waves) > BENT:
+            break
+        beside += 1
+    return _turned(turn, own, white[:, :beside], white, 8, generator)[:, -own:]
+
+
+def _turned(
+    turn: Tensor, own: int, others: Tensor, white: Tensor, iterations: int, generator: torch.Generator
+) -> Tensor:
+    """turn (m, m), rotated such that others (N, n) depend least on the last `own` variables of white (N, m) @ turn."""
+    rest = len(turn) - own
+    waves = [draw_waves(n, count, generator).to(white) for n, count in ((others.shape[1], 256), (own, 32))]
     angles = white.new_zeros(rest, own).requires_grad_()
 
     def turned() -> Tensor:
@@ -162,7 +173,7 @@ def _turned(turn: Tensor, own: int, white: Tensor, beside: int, generator: torch
         below = torch.cat([-angles.T, angles.new_zeros(own, own)], dim=1)
         return turn @ torch.linalg.matrix_exp(torch.cat([above, below]))
 
-    optimizer = torch.optim.LBFGS([angles], max_iter=30, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([angles], max_iter=iterations, line_search_fn="strong_wolfe")
 
     @torch.enable_grad()
     def closure() -> Tensor:

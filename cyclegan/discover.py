@@ -171,7 +171,9 @@ def judge(lines: Sequence[Line], elements: Sequence[str], truth: Truth) -> dict[
     masked: how many of its features are at least MASKED_DEPTH deep in a reference star; found, found_share: those with
     a line on them; first, either: of these the share whose maker is named right, first or among two; strongest: the
     share whose line's maker is the element that truly moves it most, which for the lines of a molecule may be another
-    atom of it. lines, precise: how many lines are said to be its, and the share of them that lie on something hidden.
+    atom of it; attainable: the share of which the element that it was hidden as moves it most, which is what `first`
+    would be with the truth for a translation. lines, precise: how many lines are said to be its, and the share of them
+    that lie on something hidden.
     """
     pixels = np.zeros(truth.missing.shape[1], dtype=bool)
     deep = []
@@ -188,17 +190,15 @@ def judge(lines: Sequence[Line], elements: Sequence[str], truth: Truth) -> dict[
         said = [line for line in lines if element in (line.element, "all")]
         right = [line.element == feature.element for feature, line in found]
         either = [feature.element in (line.element, line.second) for feature, line in found]
-        strongest = [
-            line.element == elements[truth.gain[feature.start : feature.stop].mean(axis=0).argmin()]
-            for feature, line in found
-        ]
+        movers = [elements[truth.gain[feature.start : feature.stop].mean(axis=0).argmin()] for feature, _ in found]
         rows[element] = {
             "masked": len(own),
             "found": len(found),
             "found_share": _share([named[feature] is not None for feature in own]),
             "first": _share(right),
             "either": _share(either),
-            "strongest": _share(strongest),
+            "strongest": _share([line.element == mover for (_, line), mover in zip(found, movers, strict=True)]),
+            "attainable": _share([mover == feature.element for (feature, _), mover in zip(found, movers, strict=True)]),
             "lines": len(said),
             "precise": _share([pixels[line.start : line.stop].any() for line in said]),
         }

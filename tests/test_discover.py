@@ -129,11 +129,12 @@ def test_lines_are_judged_by_what_was_hidden():
     truth = Truth(features, missing, gain)
     rows = judge([line(12, "Fe"), line(32, "C", "N"), line(70, "Fe")], ("Fe", "C", "N"), truth)
     assert rows["all"] == {
-        "masked": 2, "found": 2, "found_share": 1.0, "first": 0.5, "either": 1.0, "strongest": 1.0, "lines": 3,
-        "precise": pytest.approx(2 / 3),
+        "masked": 2, "found": 2, "found_share": 1.0, "first": 0.5, "either": 1.0, "strongest": 1.0,
+        "attainable": 0.5, "lines": 3, "precise": pytest.approx(2 / 3),
     }  # fmt: skip
     assert rows["N"]["first"] == 0.0
     assert rows["N"]["strongest"] == 1.0
+    assert rows["N"]["attainable"] == 0.0
     assert rows["Fe"]["precise"] == 0.5
     assert rows["C"]["masked"] == 0
     nothing = judge([], ("Fe", "C", "N"), truth)["all"]
