@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from cyclegan.continuum import Continuum
 from cyclegan.domains import Domains, make_domains
 from cyclegan.spectra import Components, Pixels
 from cyclegan.translator import Translator, build_translator
@@ -20,7 +21,8 @@ class Trained(NamedTuple):
     """What a checkpoint holds, ready to use, in evaluation mode.
 
     wavelength (P,): vacuum Angstrom; emulator: of the emulated domains, on those pixels; hidden: by domain, the pixels
-    (P,) whose lines it was made to lack; split (n, Zp): the split latents of training stars, none before the first
+    (P,) whose lines it was made to lack; continuum: how emulated synthetic spectra are normalised, if they are, as the
+    observed ones were; split (n, Zp): the split latents of training stars, none before the first
     validation; matched: whether the domains' stars to score on are the same; config: of the run; step: how many batches
     it was trained on.
     """
@@ -29,6 +31,7 @@ class Trained(NamedTuple):
     wavelength: Tensor
     emulator: Payne | None
     hidden: dict[str, Tensor]
+    continuum: Continuum | None
     split: Tensor
     matched: bool
     config: DictConfig
@@ -81,6 +84,8 @@ def load_trained(path: str | Path, device: torch.device | str = "cpu") -> Traine
         split = record.get("split", torch.empty(0, config.networks.split))
         hidden = {name: mask.to(device) for name, mask in record["hidden"].items()}
         matched, wavelength = record["matched"], record["wavelength"]
+        continuum = record.get("continuum")  # of older runs it is not known
+        continuum = continuum and Continuum.from_contents(continuum, wavelength.numpy())
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: expected a checkpoint of this version's networks, got another's") from error
     return Trained(
@@ -88,6 +93,7 @@ def load_trained(path: str | Path, device: torch.device | str = "cpu") -> Traine
         wavelength.to(device),
         emulator and emulator.requires_grad_(False),
         hidden,
+        continuum,
         split.to(device),
         matched,
         config,

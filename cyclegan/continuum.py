@@ -71,21 +71,27 @@ class Continuum:
         """
         flux, error = spectra.flux, spectra.error
         usable = spectra.mask & flux.isfinite() & error.isfinite() & (error > 0) & self.pixels.to(flux.device)
-        continuum = torch.full_like(flux, torch.nan)
+        continua = []
         for chip, basis in self.chips:
             basis = basis.to(flux)
             good = usable[:, chip]
-            median = torch.where(good, flux[:, chip], torch.nan).nanmedian(dim=1, keepdim=True).values
+            # The result does not depend on the median, nor, but in jumps, on which pixels it is fitted to.
+            median = torch.where(good, flux[:, chip], torch.nan).detach().nanmedian(dim=1, keepdim=True).values
             good = good & (error[:, chip] <= WORST_ERROR * median)
             ratio = torch.where(good, flux[:, chip] / median, 1.0)
             weight = torch.where(good, (error[:, chip] / median).clamp_min(ERROR_FLOOR) ** -2, 0.0)
-            near, among = good, _sums(good.to(flux)).clamp_min(1)
-            for _ in range(1 if self.given else ROUNDS):
-                fitted = self._solve(ratio, weight * near, basis)
-                smooth = _sums((ratio / fitted - 1) * good) / among
-                near = good & self._near(smooth, near)
-            continuum[:, chip] = torch.where(median > 0, fitted * median, torch.nan)
-        return continuum
+            near = good if self.given else self._found(ratio.detach(), weight, good, basis)
+            fitted = self._solve(ratio, weight * near, basis)
+            continua.append(torch.where(median > 0, fitted * median, torch.nan))
+        return torch.cat(continua, dim=1)
+
+    def _found(self, ratio: Tensor, weight: Tensor, good: Tensor, basis: Tensor) -> Tensor:
+        """Which good pixels (B, p) are continuum, by clipping in all ROUNDS but the last, the fit itself."""
+        near, among = good, _sums(good.to(ratio)).clamp_min(1)
+        for _ in range(ROUNDS - 1):
+            smooth = _sums((ratio / self._solve(ratio, weight * near, basis) - 1) * good) / among
+            near = good & self._near(smooth, near)
+        return near
 
     def _solve(self, ratio: Tensor, weight: Tensor, basis: Tensor) -> Tensor:
         """The weighted least-squares fit (B, p) by the normal equations; NaN where too few pixels have a weight."""
@@ -119,6 +125,22 @@ class Continuum:
         sound = flux.isfinite() & error.isfinite() & (error > 0)
         flux, error = torch.where(sound, flux, 1.0), torch.where(sound, error, WORST_ERROR)
         return Spectra(flux.to(spectra.flux), error.to(spectra.error), spectra.mask & sound)
+
+    def normalize_exact(self, flux: Tensor) -> Tensor:
+        """Flux (B, P) that has no errors with the continuum divided out; gradients flow."""
+        exact = Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
+        return self.normalize(exact).flux
+
+    def contents(self) -> dict:
+        """All that it is made of but wavelengths, as tensors and plain types; `from_contents` makes it again."""
+        pixels = self.pixels if self.given else None
+        return {"degree": self.degree, "pixels": pixels, "starts": torch.from_numpy(self.starts)}
+
+    @classmethod
+    def from_contents(cls, contents: dict, wavelength: np.ndarray) -> Self:
+        """What `contents` was of, on the same wavelengths (P,)."""
+        pixels = None if contents["pixels"] is None else contents["pixels"].numpy()
+        return cls(wavelength, contents["degree"], pixels, contents["starts"].numpy())
 
     def write(self, file: h5py.File) -> None:
         """Keep in a file how its spectra were normalised."""

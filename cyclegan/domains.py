@@ -11,7 +11,7 @@ from torch import Tensor
 from cyclegan.continuum import Continuum
 from cyclegan.effects import Exposure, Observation, make_observation
 from cyclegan.files import SPLITS, SpectraFile
-from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
+from cyclegan.spectra import WORST_ERROR, Spectra
 from emulator.command import InputError
 from emulator.labels import ABUNDANCES
 from emulator.payne import Payne
@@ -127,8 +127,7 @@ class EmulatedDomain:
         if self.hidden is not None:
             flux = flux.masked_fill(self.hidden.to(flux.device), 1.0)
         if self.continuum is not None:
-            exact = Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
-            flux = torch.cat([self.continuum.normalize(chunk).flux for chunk in exact.chunks(NORMALIZED)])
+            flux = torch.cat([self.continuum.normalize_exact(chunk) for chunk in flux.split(NORMALIZED)])
         return flux
 
     @torch.no_grad()

@@ -66,11 +66,14 @@ class Model:
         self.low = -self.high
         self.width = emulator.label_high - emulator.label_low
         self.middle = (emulator.label_high + emulator.label_low) / 2
-        # The emulator's last layer and the projection after it are linear maps: together they are a small one.
-        units = emulator.output.in_features
-        nothing, each = torch.zeros(1, units, device=device), torch.eye(units, device=device)
-        self.offset = t.space_s.coordinates(transfer.hide(emulator.output(nothing)))
-        self.layer = t.space_s.coordinates(transfer.hide(emulator.output(each))) - self.offset
+        # The emulator's last layer and the projection after it are linear maps: together they are a small one. A
+        # continuum between them is not linear.
+        self.layer = None
+        if transfer.continuum is None:
+            units = emulator.output.in_features
+            nothing, each = torch.zeros(1, units, device=device), torch.eye(units, device=device)
+            self.offset = t.space_s.coordinates(transfer.hide(emulator.output(nothing)))
+            self.layer = t.space_s.coordinates(transfer.hide(emulator.output(each))) - self.offset
         self.linear = through == TRANSLATOR and not velocity and continuum is None and isinstance(t.space_o, Components)
 
     def parts(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -83,6 +86,8 @@ class Model:
         """The coordinates (B, K) in the observed domain's space, through the translator."""
         labels, split, _, _ = self.parts(parameters)
         t, emulator = self.transfer.translator, self.transfer.emulator
+        if self.layer is None:
+            return t.generator_o(t.encode_synth(t.space_s.coordinates(self.transfer.synthetic(labels))), split)
         hidden = emulator.hidden(scale(labels, emulator.label_low, emulator.label_high))
         return t.generator_o(t.encode_synth(self.offset + hidden @ self.layer), split)
 

@@ -26,7 +26,7 @@ from cyclegan.anchors import read_anchors
 from cyclegan.checkpoint import BEST, LAST, read_checkpoint
 from cyclegan.config import TrainConfig, check_together
 from cyclegan.data import SpectraData
-from cyclegan.domains import make_domains
+from cyclegan.domains import EmulatedDomain, make_domains
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
 from cyclegan.figures import plot_history, plot_stars, read_history
 from cyclegan.files import SpectraFile
@@ -95,11 +95,13 @@ def build(config: DictConfig, data: SpectraData, record: dict) -> CycleGAN:
         )
     translator = build_translator(config.networks, spaces, scale)
     losses, trainer = config.losses, config.trainer
+    continuum = data.synth.continuum if isinstance(data.synth, EmulatedDomain) else None
     record |= {
         "config": OmegaConf.to_container(config),
         "wavelength": data.synth.wavelength.cpu(),
         "medium": "vacuum",
         "matched": data.matched,
+        "continuum": continuum and continuum.contents(),
     }
     return CycleGAN(
         translator,

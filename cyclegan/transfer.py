@@ -87,7 +87,7 @@ class Transfer:
         emulated = trained.config.domains.synth.path is None
         self.observed_emulated = trained.config.domains.obs.path is None
         self._emulator = trained.emulator if emulated else brought
-        self.hidden = trained.hidden.get("synth")
+        self.hidden, self.continuum = trained.hidden.get("synth"), trained.continuum
         self.label_names = self._emulator.label_names if self._emulator is not None else ()
         self.device = self.wavelength.device
 
@@ -149,7 +149,8 @@ class Transfer:
 
     def synthetic(self, labels: Tensor) -> Tensor:
         """`synthesize` without its checks: labels (B, L) on the translator's device -> (B, P), for torch.func."""
-        return self.hide(self.emulator(labels))
+        flux = self.hide(self.emulator(labels))
+        return flux if self.continuum is None else self.continuum.normalize_exact(flux)
 
     def hide(self, flux: Tensor) -> Tensor:
         """Flux (B, P) without the lines that the run's synthetic domain was made to lack."""

@@ -7,6 +7,7 @@ import torch
 from numpy.polynomial import chebyshev
 
 from cyclegan.continuum import Continuum, read_continuum_pixels
+from cyclegan.derivatives import jacobian
 from cyclegan.spectra import Spectra
 from emulator.command import InputError
 
@@ -154,6 +155,28 @@ def test_it_is_kept_in_a_file_and_does_the_same_again(tmp_path):
             kept.write(file)
         with h5py.File(tmp_path / f"{number}.h5") as file:
             assert torch.equal(Continuum.read(file, WAVELENGTH).fit(data), kept.fit(data))
+        torch.save(kept.contents(), tmp_path / "contents.pt")
+        contents = torch.load(tmp_path / "contents.pt", weights_only=True)
+        assert torch.equal(Continuum.from_contents(contents, WAVELENGTH).fit(data), kept.fit(data))
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_derivatives_pass_through_it(given):
+    """Against central differences; of lines (P,) that a parameter deepens on a continuum that another tilts."""
+    pixels = np.arange(len(WAVELENGTH)) % 3 == 0 if given else None
+    continuum, deepest = Continuum(WAVELENGTH, 2, pixels), 1 - lines()[:1]
+    slope = torch.linspace(-1, 1, len(WAVELENGTH), dtype=torch.float64)
+
+    def flux(parameters):
+        return continuum.normalize_exact((1 - parameters[:, :1] * deepest) * (1 + parameters[:, 1:] * slope))
+
+    at = torch.tensor([[0.8, 0.1], [1.0, -0.05]], dtype=torch.float64)
+    value, derivative = jacobian(flux, at)
+    assert torch.equal(value, flux(at))
+    for column, along in enumerate(1e-5 * torch.eye(2, dtype=torch.float64)):
+        expected = (flux(at + along) - flux(at - along)) / 2e-5
+        torch.testing.assert_close(derivative[column], expected, rtol=1e-3, atol=1e-4)
+    assert derivative[1].abs().max() < 0.05 * derivative[0].abs().max()  # a tilt is continuum, and gone
 
 
 @pytest.mark.parametrize("kind", ["bool.npy", "bool.npz", "wavelength.npy", "wavelength.txt"])

@@ -46,7 +46,7 @@ class Toy:
         networks = OmegaConf.create({"kind": "dense", "shared": K, "split": 0, "components": K, "width": 4})
         translator = build_translator(networks, spaces, torch.ones(K)).eval().requires_grad_(False)
         config = OmegaConf.create({"domains": {"synth": {"path": None}, "obs": {"path": None}}})
-        trained = Trained(translator, wavelength, payne, {}, torch.empty(9, 0), True, config, 1)
+        trained = Trained(translator, wavelength, payne, {}, None, torch.empty(9, 0), True, config, 1)
         self.transfer = Transfer(trained, "the toy")
         self.labels = payne.label_low + (payne.label_high - payne.label_low) * (
             0.15 + 0.7 * torch.rand(STARS, K, generator=random)

@@ -12,8 +12,10 @@ from cyclegan.config import TrainConfig
 from cyclegan.continuum import Continuum
 from cyclegan.domains import draw_stars, make_domains
 from cyclegan.files import written_spectra
+from cyclegan.fitter import TRANSLATOR, Model
 from cyclegan.scores import NEED_MATCHED
 from cyclegan.spectra import Spectra
+from cyclegan.transfer import load
 from emulator.command import InputError, config_folder, validate
 
 SOME = slice(20, 180)  # pixels of the emulator that the telescope has, in both chips
@@ -86,7 +88,11 @@ def test_labels_all_out_of_range_match_no_star(payne, tmp_path):
 
 @pytest.mark.parametrize(("names", "matched"), [(None, True), ([], False)])
 def test_a_survey_trains_and_is_scored_by_what_its_stars_allow(start, payne, payne_file, tmp_path, names, matched):
-    write_survey(tmp_path / "survey.h5", payne, names)
+    path, continuum = write_survey(tmp_path / "survey.h5", payne, names), None
+    if matched:
+        continuum = Continuum(toy_wavelength()[SOME][4:].numpy(), degree=1)
+        with h5py.File(path, "r+") as file:
+            Continuum(toy_wavelength()[SOME].numpy(), degree=1).write(file)
     command = start(
         tmp_path,
         "+experiment=payne2data",
@@ -104,6 +110,17 @@ def test_a_survey_trains_and_is_scored_by_what_its_stars_allow(start, payne, pay
     assert ("no star is known in both domains" in log) != matched
     assert (command.run / "stars.png").exists() == matched
     assert (command.run / "best.ckpt").exists()
+
+    # What is made of labels later is normalised as in training.
+    model, labels = load(command.run), draw_stars(payne, 5, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = payne(labels)[:, SOME][:, 4:]
+        if continuum is not None:
+            expected = continuum.normalize_exact(expected)
+        torch.testing.assert_close(model.synthesize(labels), expected, rtol=0, atol=1e-5)
+        fitted = Model(model, TRANSLATOR)
+        parameters = torch.nn.functional.pad((labels - fitted.middle) / fitted.width, (0, sum(fitted.sizes[1:])))
+        torch.testing.assert_close(fitted(parameters), model.from_labels(labels), rtol=0, atol=1e-4)
 
 
 def test_the_emulators_spectra_are_normalised_as_the_files_were(payne, tmp_path):

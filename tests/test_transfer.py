@@ -93,7 +93,15 @@ def toy_gap():
     translator = build_translator(networks, spaces, torch.ones(K)).eval().requires_grad_(False)
     config = OmegaConf.create({"domains": {"synth": {"path": "synth.h5"}, "obs": {"path": "obs.h5"}}})
     trained = Trained(
-        translator, torch.linspace(15000.0, 15010.0, pixels).double(), None, {}, torch.empty(9, 0), True, config, 1
+        translator,
+        torch.linspace(15000.0, 15010.0, pixels).double(),
+        None,
+        {},
+        None,
+        torch.empty(9, 0),
+        True,
+        config,
+        1,
     )
     deviation = torch.randn(700, K, generator=generator) @ basis.T / weight
     return Transfer(trained, "the toy"), mean_s + deviation, mean_o + deviation
