@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -228,6 +229,21 @@ class Started(NamedTuple):
         return Command(
             self.process.exitcode, *(self.folder.joinpath(n).read_text() for n in ("out", "err")), self.folder
         )
+
+
+def all_finished(begin: Callable[[str], Started], names: Iterable[str], at_once: int) -> dict[str, Command]:
+    """The finished commands that begin(name) starts, so many at a time.
+
+    All from one thread: multiprocessing looks after all processes whenever it starts one, and of two threads that ask
+    for the same exit code one gets 255.
+    """
+    running, done = {}, {}
+    for name in names:
+        if len(running) == at_once:
+            oldest = next(iter(running))
+            done[oldest] = running.pop(oldest).wait()
+        running[name] = begin(name)
+    return done | {name: started.wait() for name, started in running.items()}
 
 
 @pytest.fixture(scope="session")

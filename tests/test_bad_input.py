@@ -2,12 +2,12 @@
 
 import math
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import h5py
 import numpy as np
 import pytest
+from conftest import all_finished
 
 CONFIGURATIONS = {
     "a mistyped key": (["trainer.stepz=3"], ["trainer.stepz", "--cfg job"]),
@@ -115,7 +115,7 @@ def refused(start, payne, payne_file, domain_files, tmp_path_factory):
         hot = deepcopy(payne)
         hot.label_low[0], hot.label_high[0] = 9000.0, 12000.0
         hot.save(folder / "hot.pt")
-        return start(folder, f"domains.emulator={payne_file}", "logger.wandb=false", *CONFIGURATIONS[name][0]).wait()
+        return start(folder, f"domains.emulator={payne_file}", "logger.wandb=false", *CONFIGURATIONS[name][0])
 
     def read(name):
         folder = tmp_path_factory.mktemp("files")
@@ -123,11 +123,9 @@ def refused(start, payne, payne_file, domain_files, tmp_path_factory):
             shutil.copy(path, folder)
         FILES[name][0](folder / "obs.h5")
         paths = "domains=files", "domains.synth.path=synth.h5", "domains.obs.path=obs.h5", "domains.skip_pixels=0"
-        return start(folder, *paths, "logger.wandb=false").wait()
+        return start(folder, *paths, "logger.wandb=false")
 
-    with ThreadPoolExecutor(3) as pool:
-        results = dict(zip(CONFIGURATIONS, pool.map(configured, CONFIGURATIONS), strict=True))
-        return results | dict(zip(FILES, pool.map(read, FILES), strict=True))
+    return all_finished(configured, CONFIGURATIONS, 3) | all_finished(read, FILES, 3)
 
 
 CASES = {name: words for name, (_, words) in (CONFIGURATIONS | FILES).items()}

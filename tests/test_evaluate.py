@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import PIXELS
+from conftest import PIXELS, all_finished
 from hydra import compose, initialize_config_dir
 
 from cyclegan.checkpoint import load_trained
@@ -67,13 +66,13 @@ def reports(start, payne_file, payne2payne_run, files_run, domain_files, tmp_pat
     }
 
     def run(name):
-        command = start(tmp_path_factory.mktemp(name), *options[name], module=MODULE).wait()
+        return start(tmp_path_factory.mktemp(name), *options[name], module=MODULE)
+
+    commands = all_finished(run, options, 2)
+    for name, command in commands.items():
         assert command.code == (name == "rounded"), command.err
         assert {path.name for path in command.folder.iterdir()} == {"out", "err"}
-        return runs[name] / "evaluation", command
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(options, pool.map(run, options), strict=True))
+    return {name: (runs[name] / "evaluation", command) for name, command in commands.items()}
 
 
 def numbers_of(report):
