@@ -22,9 +22,8 @@ class Trained(NamedTuple):
 
     wavelength (P,): vacuum Angstrom; emulator: of the emulated domains, on those pixels; hidden: by domain, the pixels
     (P,) whose lines it was made to lack; continuum: how emulated synthetic spectra are normalised, if they are, as the
-    observed ones were; split (n, Zp): the split latents of training stars, none before the first
-    validation; matched: whether the domains' stars to score on are the same; config: of the run; step: how many batches
-    it was trained on.
+    observed ones were; split (n, Zp): the split latents of training stars, none before the first validation; matched:
+    whether the domains' stars to score on are the same; config: of the run; step: how many batches it was trained on.
     """
 
     translator: Translator

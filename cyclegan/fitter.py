@@ -87,9 +87,11 @@ class Model:
         labels, split, _, _ = self.parts(parameters)
         t, emulator = self.transfer.translator, self.transfer.emulator
         if self.layer is None:
-            return t.generator_o(t.encode_synth(t.space_s.coordinates(self.transfer.synthetic(labels))), split)
-        hidden = emulator.hidden(scale(labels, emulator.label_low, emulator.label_high))
-        return t.generator_o(t.encode_synth(self.offset + hidden @ self.layer), split)
+            synth = t.space_s.coordinates(self.transfer.synthetic(labels))
+        else:
+            hidden = emulator.hidden(scale(labels, emulator.label_low, emulator.label_high))
+            synth = self.offset + hidden @ self.layer
+        return t.generator_o(t.encode_synth(synth), split)
 
     def __call__(self, parameters: Tensor) -> Tensor:
         labels, _, velocity, terms = self.parts(parameters)
