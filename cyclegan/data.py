@@ -17,6 +17,7 @@ from emulator.command import InputError
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
+EQUAL_ANCHORS = 2  # tell the mean gap as well as the least gap that pairs can have; one star's own differs from it
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
 SOUGHT = 1  # the epoch at whose start the stars' own is sought, in what the first pairs left over
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
@@ -184,12 +185,23 @@ class SpectraData(LightningDataModule):
         """The synthetic spectra that partial transport pairs with observed ones, each as often.
 
         Where the two sets do not match, the difference of their means is that of their labels as much as the gap. So
-        spectra are compared as they are, and the gap comes out as the least that pairs can have.
+        spectra are compared as they are, and the gap comes out as the least that pairs can have. Anchors know better,
+        the more of them there are.
         """
         space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, len(synth.flux), len(synth.flux[0])))
-        sides = [projected_on(space, spectra).flux for spectra in (synth, obs)]
+        known = () if self.anchors is None else self.anchors
+        synth_flux, obs_flux, *known = (projected_on(space, spectra).flux for spectra in (synth, obs, *known))
         generator = torch.Generator().manual_seed(self.seed)
-        return synth.rows(transport_pairs(*sides, self.block, self._first_share(), generator).synth)
+
+        def like(observed: Tensor) -> Pairs:
+            return transport_pairs(synth_flux, observed, self.block, self._first_share(), generator)
+
+        pairs = like(obs_flux)
+        if known:
+            gap = [(b - a).mean(dim=0) for a, b in ((synth_flux[pairs.synth], obs_flux[pairs.obs]), known)]
+            trust = len(known[0]) / (len(known[0]) + EQUAL_ANCHORS)
+            pairs = like(obs_flux - torch.lerp(*gap, trust))
+        return synth.rows(pairs.synth)
 
     def _first_share(self) -> float:
         """Observed stars per synthetic one where these have not been chosen yet."""

@@ -263,20 +263,40 @@ def test_synthetic_stars_are_chosen_from_the_second_epoch_on(domains, choice):
     assert set(pairs.obs.tolist()) == set(range(len(stars.obs.flux)))
 
 
-def test_where_the_sets_do_not_match_the_gap_is_that_of_partners(sky):
-    """Synthetic labels reach beyond the observed ones, on one side: the means differ by more than the gap."""
+def widened(sky):
+    """A domain of synthetic stars that reach beyond the observed ones, on one side; and the (P,) along which."""
     random = torch.Generator().manual_seed(4)
-    wide = SkyDomain(sky.synth, sky.val_synth)
     flux = sky.synth.flux
     centre = flux.mean(dim=0)
     first = torch.linalg.svd(flux - centre, full_matrices=False).Vh[0]
     along = 3 * (flux - centre) @ first * torch.rand(len(flux), generator=random)
-    wide.train = sky.synth._replace(flux=flux + along.abs()[:, None] * first)
+    return SkyDomain(sky.synth._replace(flux=flux + along.abs()[:, None] * first), sky.val_synth), first
+
+
+def test_where_the_sets_do_not_match_the_gap_is_that_of_partners(sky):
+    """The means differ by more than the gap."""
+    wide, first = widened(sky)
     obs = SkyDomain(sky.obs, sky.val_obs)
-    gap = (sky.obs.flux.mean(dim=0) - flux.mean(dim=0)) @ first
+    gap = (sky.obs.flux.mean(dim=0) - sky.synth.flux.mean(dim=0)) @ first
 
     def found(share):
         space_s, space_o = make_data(wide, obs, share=share).make_spaces(8)
         return ((space_o.mean - space_s.mean) @ first - gap).abs()
 
     assert found(0.25) < 0.2 * found(1.0)
+
+
+def test_where_the_sets_do_not_match_anchors_tell_a_gap_that_looks_like_a_label(sky):
+    """Of all gaps that pairs can have the least is none along the label; the stars known in both domains know it."""
+    wide, first = widened(sky)
+    like_a_label = 0.5 * (sky.synth.flux @ first).std() * first
+    obs, val_obs = (spectra._replace(flux=spectra.flux + like_a_label) for spectra in (sky.obs, sky.val_obs))
+    gap = (obs.flux.mean(dim=0) - sky.synth.flux.mean(dim=0)) @ first
+
+    def found(anchors):
+        known = Batch(sky.val_synth, val_obs).rows(slice(anchors)) if anchors else None
+        data = make_data(wide, SkyDomain(obs, val_obs), share=0.25, anchors=known)
+        space_s, space_o = data.make_spaces(8)
+        return ((space_o.mean - space_s.mean) @ first - gap).abs()
+
+    assert found(20) < 0.5 * found(0)
