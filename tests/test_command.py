@@ -1,5 +1,6 @@
 """emulator/command.py: configuration checked at the door, files written whole, one line and exit code 2."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +89,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
         interrupted()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_signal_that_comes_as_soon_as_the_file_is_there_leaves_none(tmp_path, monkeypatch):
+    touch = Path.touch
+
+    def touched(path):
+        touch(path)
+        sys.exit(143)  # what the commands' handler of SIGTERM does
+
+    monkeypatch.setattr(Path, "touch", touched)
+    with pytest.raises(SystemExit), written_whole(tmp_path / "file.txt"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
