@@ -186,7 +186,7 @@ class SpectraData(LightningDataModule):
 
         Where the two sets do not match, the difference of their means is that of their labels as much as the gap. So
         spectra are compared as they are, and the gap comes out as the least that pairs can have. Anchors know better,
-        the more of them there are.
+        the more of them there are; of a single one nothing tells how far its own gap is from the mean.
         """
         space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, len(synth.flux), len(synth.flux[0])))
         known = () if self.anchors is None else self.anchors
@@ -197,7 +197,7 @@ class SpectraData(LightningDataModule):
             return transport_pairs(synth_flux, observed, self.block, self._first_share(), generator)
 
         pairs = like(obs_flux)
-        if known:
+        if known and len(known[0]) > 1:
             gap = [(b - a).mean(dim=0) for a, b in ((synth_flux[pairs.synth], obs_flux[pairs.obs]), known)]
             trust = len(known[0]) / (len(known[0]) + EQUAL_ANCHORS)
             pairs = like(obs_flux - torch.lerp(*gap, trust))
