@@ -189,18 +189,19 @@ class SpectraData(LightningDataModule):
         the more of them there are; of a single one nothing tells how far its own gap is from the mean.
         """
         space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, len(synth.flux), len(synth.flux[0])))
-        known = () if self.anchors is None else self.anchors
-        synth_flux, obs_flux, *known = (projected_on(space, spectra).flux for spectra in (synth, obs, *known))
+        synth_flux, obs_flux = (projected_on(space, spectra).flux for spectra in (synth, obs))
         generator = torch.Generator().manual_seed(self.seed)
 
         def like(observed: Tensor) -> Pairs:
             return transport_pairs(synth_flux, observed, self.block, self._first_share(), generator)
 
         pairs = like(obs_flux)
-        if known and len(known[0]) > 1:
-            gap = [(b - a).mean(dim=0) for a, b in ((synth_flux[pairs.synth], obs_flux[pairs.obs]), known)]
-            trust = len(known[0]) / (len(known[0]) + EQUAL_ANCHORS)
-            pairs = like(obs_flux - torch.lerp(*gap, trust))
+        stars = 0 if self.anchors is None else len(self.anchors.synth.flux)
+        if stars > 1:
+            least = (obs_flux[pairs.obs] - synth_flux[pairs.synth]).mean(dim=0)
+            known_synth, known_obs = (projected_on(space, spectra).flux for spectra in self.anchors)
+            known = (known_obs - known_synth).mean(dim=0)
+            pairs = like(obs_flux - torch.lerp(least, known, stars / (stars + EQUAL_ANCHORS)))
         return synth.rows(pairs.synth)
 
     def _first_share(self) -> float:

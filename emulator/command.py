@@ -93,7 +93,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     finally:
-        with suppress(OSError):
+        with suppress(OSError):  # where there is no place for a file there is none to delete
             temporary.unlink(missing_ok=True)
 
 
