@@ -78,7 +78,8 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: int, generator: torch.G
 
     Along a line the optimal transport of equal samples pairs them in order (Bonneel et al. 2015).
     """
-    lines = torch.randn(a.shape[1], directions, generator=generator).to(a)
+    device = None if generator is None else generator.device
+    lines = torch.randn(a.shape[1], directions, generator=generator, device=device).to(a)
     lines = lines / lines.norm(dim=0)
     return ((a @ lines).sort(dim=0).values - (b @ lines).sort(dim=0).values).square().mean()
 

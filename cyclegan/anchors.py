@@ -5,7 +5,6 @@ Unpaired sets do not identify the map between them; a few known pairs can.
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from cyclegan.data import Batch
@@ -29,17 +28,19 @@ def read_anchors(path: str | Path, domains: Domains) -> Batch:
     spectra = []
     for name, domain in sides.items():
         if name in rows:
-            spectra.append(domain.draw(0).rows(_indices(columns[name], len(domain.splits["train"].flux), name, path)))
+            spectra.append(domain.draw(0).rows(_indices(columns[name], domain.train_rows, name, path)))
         else:
             spectra.append(domain.of(read_labels(columns, domain.emulator, path).to(domain.wavelength.device)))
     return Batch(*spectra)
 
 
-def _indices(texts: tuple[str, ...], stars: int, name: str, path: str | Path) -> Tensor:
+def _indices(texts: tuple[str, ...], rows: Tensor, name: str, path: str | Path) -> Tensor:
     for row, text in enumerate(texts):
-        if not (text.strip().isdecimal() and int(text) < stars):
+        if not (text.strip().isdecimal() and int(text) < len(rows)):
             raise InputError(
-                f"{path}: expected in column '{name}' a row of the {stars} training spectra, from 0,"
+                f"{path}: expected in column '{name}' a row of the {len(rows)} training spectra, from 0,"
                 f" got {text!r} in row {row}"
             )
-    return torch.tensor([int(text) for text in texts])
+        if rows[int(text)] < 0:
+            raise InputError(f"{path}: expected usable pixels of the star in column '{name}', row {row}, got none")
+    return rows[[int(text) for text in texts]]

@@ -22,7 +22,7 @@ from cyclegan.continuum import Continuum, read_continuum_pixels
 from cyclegan.files import SPLITS, SpectraFile, SpectraWriter, written_spectra
 from cyclegan.resampling import Resampler
 from cyclegan.spectra import WORST_ERROR, Spectra, chip_starts
-from emulator.command import InputError, errors_in_one_line
+from emulator.command import InputError, errors_in_one_line, exit_when_terminated
 from emulator.labels import ABUNDANCES, LABELS
 from emulator.wavelength import read_wavelength
 
@@ -469,4 +469,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    exit_when_terminated()
     main()

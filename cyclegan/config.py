@@ -23,23 +23,29 @@ class EffectsConfig:
 
 
 @dataclass
-class DomainConfig:
+class SynthConfig:
     path: str | None
     hidden_share: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
     effects: EffectsConfig
 
 
 @dataclass
+class ObsConfig:
+    path: str | None
+    effects: EffectsConfig
+
+
+@dataclass
 class DomainsConfig:
-    synth: DomainConfig
-    obs: DomainConfig
+    synth: SynthConfig
+    obs: ObsConfig
     wavelength: str | None
     skip_pixels: int = field(metadata={"minimum": 0})
     hidden_seed: int | None = field(metadata={"minimum": 0})
     anchors: str | None
     emulator: str
     stars: int = field(metadata={"minimum": 2})
-    matched_stars: int = field(metadata={"minimum": 2})
+    matched_stars: int = field(metadata={"minimum": 4})
 
 
 @dataclass

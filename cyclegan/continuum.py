@@ -149,15 +149,17 @@ class Continuum:
             file["continuum_pixels"] = self.pixels.numpy()
 
     @classmethod
-    def read(cls, file: h5py.File, wavelength: np.ndarray, skip_pixels: int = 0) -> Self | None:
-        """What `write` kept in a file of spectra at `wavelength` (P,); None where it kept nothing.
+    def read(cls, file: h5py.File, wavelength: np.ndarray, places: np.ndarray | None = None) -> Self | None:
+        """What `write` kept in a file of spectra, for those of its pixels that have `wavelength` (P,).
 
-        skip_pixels: how many of the file's pixels at the blue end are not among them.
+        places (P,): where these are in the file; None: they are all of it. None where it kept nothing. Raises
+        InputError where these are too few for the degree.
         """
         if "continuum_degree" not in file.attrs:
             return None
-        pixels = file["continuum_pixels"][skip_pixels:].astype(bool) if "continuum_pixels" in file else None
-        starts = np.maximum(np.asarray(file.attrs["continuum_starts"]) - skip_pixels, 0)
+        places = np.arange(len(wavelength)) if places is None else places
+        pixels = file["continuum_pixels"][()].astype(bool)[places] if "continuum_pixels" in file else None
+        starts = np.searchsorted(places, file.attrs["continuum_starts"])
         return cls(wavelength, int(file.attrs["continuum_degree"]), pixels, starts)
 
 

@@ -20,6 +20,7 @@ LIKENESS_COMPONENTS = 64
 EQUAL_ANCHORS = 2  # tell the mean gap as well as the least gap that pairs can have; one star's own differs from it
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
 SOUGHT = 1  # the epoch at whose start the stars' own is sought, in what the first pairs left over
+FEWEST_TO_SCORE = 4  # stars: a classifier is trained on a half of them, and a set of components on half of that
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
 
 
@@ -150,6 +151,7 @@ class SpectraData(LightningDataModule):
         self.own: Tensor | None = None  # what the observed domain alone varies in: coordinates @ (K, r)
         self.likeness: tuple[Space, Space] | None = None  # where stars are compared, if not where networks see them
         self.density: tuple[Tensor, Tensor] | None = None  # places of synthetic stars, and of those that were paired
+        self.pairs: Pairs | None = None  # the last ones
         self._fixed: dict[Space, Spectra] = {}  # coordinates of domains that always draw the same
 
         a, b = synth.wavelength.cpu(), obs.wavelength.cpu()
@@ -167,6 +169,8 @@ class SpectraData(LightningDataModule):
                 raise InputError(
                     f"domains: expected the same stars in '{split}' of both, got {stars[0]} in synth, {stars[1]} in obs"
                 )
+        if (count := len(stars_to_score(synth, obs, "val")[0].flux)) < FEWEST_TO_SCORE:
+            raise InputError(f"domains: expected at least {FEWEST_TO_SCORE} stars in 'val', got {count}")
 
     def make_spaces(self, components: int | None) -> tuple[Space, Space]:
         """The spaces of both domains, from their training spectra: components of both, or pixels for None."""
@@ -226,13 +230,19 @@ class SpectraData(LightningDataModule):
             projected = self._fixed.get(space)
             if projected is None:
                 projected = projected_on(space, self._draw(domain, epoch))
-                if domain.fixed:
-                    self._fixed[space] = projected
+            projected = projected.to(space.mean.device)  # training moves the spaces after the first use
+            if domain.fixed:
+                self._fixed[space] = projected
             sides.append(projected)
         return Batch(*sides)
 
-    def choose(self, translator: Translator, discriminator: nn.Module, stars: Batch, epoch: int) -> Tensor:
-        """Rows of the synthetic stars to train on in an epoch: all of them until the networks have learnt something."""
+    def choose(
+        self, translator: Translator, discriminator: nn.Module, stars: Batch, alike: Batch, epoch: int
+    ) -> Tensor:
+        """Rows of the synthetic stars to train on in an epoch: all of them until the networks have learnt something.
+
+        stars: in the spaces of the networks; alike: the same where they are compared.
+        """
         synth, obs = stars.synth.flux, stars.obs.flux
         generator = torch.Generator().manual_seed(self.seed * 10**6 + epoch)
         if self.choice == "none" or epoch == 0:
@@ -240,7 +250,7 @@ class SpectraData(LightningDataModule):
         if self.choice == DISCRIMINATOR:
             return most_observed(translator, discriminator, stars.synth, stars.obs, len(synth) // self.pool, generator)
         everybody, paired = self.density
-        places = synth[:, : everybody.shape[1]]
+        places = alike.synth.flux[:, : everybody.shape[1]]
         return as_observed(places, everybody, paired, round(len(obs) / self.share), generator)
 
     @torch.no_grad()
@@ -254,10 +264,15 @@ class SpectraData(LightningDataModule):
         synth, obs = stars.synth.flux[chosen.to(stars.synth.flux.device)], stars.obs.flux
         if not self.paired:
             pairs = random_pairs(len(synth), len(obs), generator)
-            return Pairs(chosen[pairs.synth], pairs.obs)
+            self.pairs = Pairs(chosen[pairs.synth], pairs.obs)
+            return self.pairs
 
         first = self.metric is None
-        metric = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device) if first else self.metric
+        if first:
+            metric = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)
+        else:
+            metric = self.metric = self.metric.to(synth.device)  # a checkpoint gives it back on the CPU
+            self.own = self.own if self.own is None else self.own.to(synth.device)
         share = self._first_share() if first else self.share
 
         def assign(observed: Tensor) -> Pairs:
@@ -274,11 +289,11 @@ class SpectraData(LightningDataModule):
         self.metric = gap_metric(obs[pairs.obs] - synth[pairs.synth])
         if first and self.likeness is None:
             self.own = translator.start_split(synth[pairs.synth], obs[pairs.obs])
-        pairs = Pairs(chosen[pairs.synth], pairs.obs)
+        self.pairs = Pairs(chosen[pairs.synth], pairs.obs)
         if self.choice == DENSITY:
             places = stars.synth.flux[:, :DENSITY_COMPONENTS]
-            self.density = places, places[pairs.synth.to(places.device)]
-        return pairs
+            self.density = places, places[self.pairs.synth.to(places.device)]
+        return self.pairs
 
     def train_dataloader(self) -> PairedBatches:
         epoch, module = self.trainer.current_epoch, self.trainer.lightning_module
@@ -287,7 +302,7 @@ class SpectraData(LightningDataModule):
         alike = stars if self.likeness is None else self.coordinates(self.likeness, epoch)
 
         def pairing() -> Pairs:
-            chosen = self.choose(translator, module.discriminator_o, stars, epoch)
+            chosen = self.choose(translator, module.discriminator_o, stars, alike, epoch)
             return self.pair(translator, alike, epoch, chosen)
 
         anchors = None
@@ -299,12 +314,12 @@ class SpectraData(LightningDataModule):
         return MatchedBatches(*stars_to_score(self.synth, self.obs, "val"))
 
     def transfer_batch_to_device(self, batch: tuple, device: torch.device, dataloader_index: int) -> tuple:
-        if batch.synth.flux.device == device:
-            return batch
         return type(batch)(*(side and side.to(device) for side in batch))
 
     def state_dict(self) -> dict:
-        return {"metric": self.metric, "own": self.own, "density": self.density}
+        pairs = self.pairs and tuple(self.pairs)
+        return {"metric": self.metric, "own": self.own, "density": self.density, "pairs": pairs}
 
     def load_state_dict(self, state: dict) -> None:
         self.metric, self.own, self.density = state["metric"], state["own"], state["density"]
+        self.pairs = state["pairs"] and Pairs(*state["pairs"])

@@ -6,7 +6,6 @@ observed than in synthetic spectra is its maker.
 """
 
 import csv
-import json
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from cyclegan.derivatives import responses
 from cyclegan.discovery_figures import plot_discovery, plot_element
 from cyclegan.domains import draw_stars
 from cyclegan.features import Feature, read_features, reference_labels
-from cyclegan.sweep import format_table
+from cyclegan.results import format_table, write_json
 from cyclegan.tables import check_names, read_labels, read_table
 from cyclegan.transfer import Transfer, load
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
@@ -250,6 +249,8 @@ def discover(config: DictConfig) -> list[Line]:
         columns = read_table(config.labels)
         check_names([name for name in columns if name != "id"], model.label_names, config.labels)
         labels = reference = read_labels(columns, model.emulator, config.labels)
+        if len(labels) < 2:
+            raise InputError(f"{config.labels}: expected at least 2 stars, as their scatter is the error, got 1")
     maps = [(m.synthetic, shifted(m) if config.control == MEAN_SHIFT else m.observed) for m in models]
     elements, evidence = gather(maps, model.label_names, labels, reference)
     truth = known_truth(model, folder, labels, reference)
@@ -273,7 +274,7 @@ def discover(config: DictConfig) -> list[Line]:
         fluxes = [flux(reference[:1])[0].numpy() for flux in maps[0]]
     with written_together(output) as unfinished:
         write_lines(lines, unfinished / "lines.csv")
-        (unfinished / "discovery.json").write_text(json.dumps(found, indent=2) + "\n")
+        write_json(unfinished / "discovery.json", found)
         gain = None if truth is None else truth.gain
         summary = plot_discovery(wavelength, *fluxes, evidence.gain, elements, lines, gain, model.hidden)
         summary.savefig(unfinished / "summary.png", dpi=110)
@@ -290,7 +291,7 @@ def discover(config: DictConfig) -> list[Line]:
 
 def check_same_domains(model: Transfer, other: Transfer, path: str) -> None:
     """Raise InputError where two runs are not of the same theory, pixel by pixel and label by label."""
-    if other.label_names != model.label_names or other.wavelength.shape != model.wavelength.shape:
+    if other.label_names != model.label_names or not torch.equal(other.wavelength, model.wavelength):
         raise InputError(f"{path}: expected the labels and pixels of the first run, got others")
     hidden = [m.hidden if m.hidden is not None else torch.zeros(len(m.wavelength), dtype=bool) for m in (model, other)]
     if not torch.equal(*hidden):

@@ -62,7 +62,13 @@ class HDF5Domain:
             self.path, self.wavelength, self.label_names = file.path, file.wavelength, file.label_names
             self.splits = {split: self._read(file, split) for split in SPLITS}
             self.labels = {split: file.labels(split) for split in SPLITS}
-            self.continuum = Continuum.read(file.file, self.wavelength.numpy(), skip_pixels)
+            # A spectrum without usable pixels teaches nothing; rows of 'train' in the file -> rows here, -1 for none.
+            seen = self.splits["train"].mask.any(dim=1)
+            if blind := int((~seen).sum()):
+                log.warning("%s: left out %d stars in 'train' that have no usable pixel", self.path, blind)
+            self.train_rows = torch.where(seen, seen.cumsum(dim=0) - 1, -1)
+            self.keep("train", seen)
+            self.continuum = Continuum.read(file.file, self.wavelength.numpy(), file.places())
 
     def _read(self, file: SpectraFile, split: str) -> Spectra:
         spectra = file.read(split)
@@ -80,6 +86,14 @@ class HDF5Domain:
                 WORST_ERROR,
             )
         return spectra
+
+    def keep(self, split: str, wanted: Tensor) -> None:
+        """Hold only those spectra of a split that are wanted (N,) bool, with their labels."""
+        if wanted.all():
+            return
+        self.splits[split] = self.splits[split].rows(wanted)
+        if self.labels[split] is not None:
+            self.labels[split] = self.labels[split][wanted]
 
     def draw(self, seed: int) -> Spectra:
         return self.splits["train"]
@@ -179,7 +193,8 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
     stars in 'val' and 'test'; where one domain is emulated, its spectra are normalised as the other's file says, and it
     makes the stars of that file from the labels there.
     """
-    files, emulated = {}, {}
+    files: dict[str, HDF5Domain] = {}
+    emulated: dict[str, EmulatedDomain] = {}
     for name in ("synth", "obs"):
         domain = config[name]
         if domain.path is not None:
@@ -188,6 +203,7 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
             observation = make_observation(domain.effects, emulator.wavelength)
             stars = config.stars * (pool if name == "synth" else 1)
             emulated[name] = EmulatedDomain(emulator, stars, config.matched_stars, hidden.get(name), observation)
+    leave_out_blind(list(files.values()))
     matched = True
     if len(files) == len(emulated) == 1:
         (file,), (made,) = files.values(), emulated.values()
@@ -204,6 +220,20 @@ def stars_to_score(synth: Domain, obs: Domain, split: str) -> tuple[Spectra, Spe
     return tuple(spectra.rows(slice(count)) for spectra in stars)
 
 
+def leave_out_blind(files: list[HDF5Domain]) -> None:
+    """Leave matched stars out of all files, in rows, where one has no usable pixel of them."""
+    for split in ("val", "test"):
+        seen = [file.splits[split].mask.any(dim=1) for file in files]
+        if len({len(rows) for rows in seen}) != 1:
+            continue  # no files, or such as are refused elsewhere, as they cannot hold the same stars
+        wanted = torch.stack(seen).all(dim=0)
+        for file in files:
+            file.keep(split, wanted)
+        if blind := int((~wanted).sum()):
+            paths = " and ".join(str(file.path) for file in files)
+            log.warning("%s: left out %d stars in '%s' that have no usable pixel", paths, blind, split)
+
+
 def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
     """Make the matched stars of an emulated domain those of a file, from the labels that the file gives them.
 
@@ -216,16 +246,19 @@ def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
         return False
     columns = [file.label_names.index(name) for name in emulator.label_names]
     low, high = emulator.label_low.cpu(), emulator.label_high.cpu()
-    known, spectra = {}, {}
+    inside = {}
     for split in ("val", "test"):
-        labels = file.labels[split][:, columns]
-        inside = ((labels >= low) & (labels <= high)).all(dim=1)
-        log.info("%s: %d of %d stars in '%s' are matched by labels", file.path, inside.sum(), len(inside), split)
-        known[split], spectra[split] = labels[inside], file.splits[split].rows(inside)
-    if not all(len(labels) for labels in known.values()):
+        if (labels := file.labels[split]) is None:
+            log.warning("%s: no stars are matched, as it holds no 'labels %s'", file.path, split)
+            return False
+        inside[split] = ((labels[:, columns] >= low) & (labels[:, columns] <= high)).all(dim=1)
+        count = int(inside[split].sum())
+        log.info("%s: %d of %d stars in '%s' are matched by labels", file.path, count, len(labels), split)
+    if not all(rows.any() for rows in inside.values()):
         return False
-    emulated.known |= known
-    file.splits |= spectra
+    for split, rows in inside.items():
+        file.keep(split, rows)
+        emulated.known[split] = file.labels[split][:, columns]
     return True
 
 

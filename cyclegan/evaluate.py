@@ -36,10 +36,10 @@ from cyclegan.label_figures import label_edges, plot_bins, plot_physics
 from cyclegan.logs import wandb_logger
 from cyclegan.physics import examine_physics
 from cyclegan.report import page
+from cyclegan.results import format_table, without_nan, write_json
 from cyclegan.scores import SCORE_BATCH, control_scores, matched_scores, squared_deviation, star_scores
 from cyclegan.separation import FOLDS, embed, halves, separation
 from cyclegan.spectra import Spectra, masked_mean, typical_weight
-from cyclegan.sweep import format_table
 from cyclegan.transfer import Transfer
 from cyclegan.translator import Translator
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
@@ -335,26 +335,18 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         "matched": matched,
         "pixels": len(wavelength),
         "wavelength": [wavelength[0].item(), wavelength[-1].item()],
-        "scores": {name: None if math.isnan(value) else value for name, value in scores.items()},
+        "scores": scores,
         "controls": controls,
         "labels": list(labels),
         "gap_left": left,
         "signals": made.signals,
-        "physics": {
-            "cycle_under_noise": physics.cycle,
-            "labels": [{k: None if v != v else v for k, v in row.items()} for row in physics.labels],
-        },
+        "physics": {"cycle_under_noise": physics.cycle, "labels": physics.labels},
         "separation": separations,
-        "bins": {label: {name: nan_free(values) for name, values in found.items()} for label, found in bins.items()},
+        "bins": {label: {name: values.tolist() for name, values in found.items()} for label, found in bins.items()},
         "examples": examples,
         "versions": {package: version(package) for package in ("torch", "numpy", "scikit-learn")},
     }
-    return Examined(numbers, stars, figures)
-
-
-def nan_free(values: np.ndarray) -> list[float | None]:
-    """values (B,) as JSON can hold them: it knows no NaN."""
-    return [None if value != value else value for value in values.tolist()]
+    return Examined(without_nan(numbers), stars, figures)
 
 
 def write(examined: Examined, folder: Path) -> None:
@@ -365,7 +357,7 @@ def write(examined: Examined, folder: Path) -> None:
         path = folder / "figures" / f"{name}.png"
         figure.savefig(path, dpi=DPI)
         pictures[name] = path.read_bytes()
-    (folder / "scores.json").write_text(json.dumps(examined.numbers, indent=2) + "\n")
+    write_json(folder / "scores.json", examined.numbers)
     with (folder / "stars.csv").open("w", newline="") as file:
         rows = csv.DictWriter(file, examined.stars[0])
         rows.writeheader()
@@ -398,10 +390,10 @@ def evaluate(config: DictConfig) -> list[Compared]:
     output = folder / "evaluation" if config.output is None else Path(config.output)
     finished = folder / "scores.json"
     device = json.loads(finished.read_text())["device"] if finished.exists() else "unknown"
-    # Emulated stars get the noise that the device draws on which they were trained.
-    trained = load_trained(checkpoint, "cuda" if device.startswith("cuda") and torch.cuda.is_available() else "cpu")
-    domains = find_domains(trained, config)
-    trained.translator.cpu()
+    # Emulated stars get the noise that the device draws on which they were trained; all else is done on the CPU.
+    drawn_on = "cuda" if device.startswith("cuda") and torch.cuda.is_available() else "cpu"
+    domains = find_domains(load_trained(checkpoint, drawn_on), config)
+    trained = load_trained(checkpoint)
     with written_together(output) as unfinished:
         synth, obs = (stars.to("cpu") for stars in stars_to_score(domains.synth, domains.obs, "val"))
         found = matched_scores(trained.translator, synth, obs, domains.matched)

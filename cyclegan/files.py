@@ -173,6 +173,11 @@ class SpectraFile:
         self.picked = None if len(nearest) == last - first + 1 else nearest - first
         self.wavelength = found
 
+    def places(self) -> np.ndarray:
+        """Where in the file's own spectra the pixels are that are read, (P,)."""
+        first = self.pixels.start
+        return first + (np.arange(len(self.wavelength)) if self.picked is None else self.picked.numpy())
+
     def chunks(self, split: str, size: int, worst_error: float = WORST_ERROR) -> Iterator[Spectra]:
         """The split, at most `size` spectra (size, P) at a time."""
         for first in range(0, self.splits[split], size):

@@ -5,7 +5,6 @@ comparison, through the emulator alone, as if theory were right.
 """
 
 import csv
-import json
 import logging
 import math
 import time
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from cyclegan.checkpoint import find_checkpoint
 from cyclegan.fitter import EMULATOR, TEMPLATES, TRANSLATOR, Fitted, Fitter, Model
 from cyclegan.label_figures import plot_fitted, plot_pulls, plot_residuals
-from cyclegan.sweep import format_table
+from cyclegan.results import format_table, write_json
 from cyclegan.transfer import DEVICES, FileSource, load
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 
@@ -158,7 +157,7 @@ def fit(config: DictConfig) -> dict:
             split: {through: describe(found[split], truths[split], names) for through, found in results.items()}
             for split in splits
         }
-        (unfinished / "fit.json").write_text(json.dumps(summary, indent=2) + "\n")
+        write_json(unfinished / "fit.json", summary)
         for split in (split for split in splits if truths[split] is not None):
             ways = {through: found[split] for through, found in results.items()}
             for name, plot in (("fitted", plot_fitted), ("residuals", plot_residuals), ("pulls", plot_pulls)):

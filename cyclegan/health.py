@@ -173,22 +173,30 @@ def alignment_lost(record: Record) -> Iterator[Fault]:
         )
 
 
+def weight_of(term: str) -> str:
+    """The weight, by its key among `losses`, of a term of the loss."""
+    kind, _, side = term.rpartition("_")
+    if side not in ("synth", "obs"):
+        return term
+    return side if kind in ("reconstruction", "cycle") else kind
+
+
 def weights_unbalanced(record: Record) -> Iterator[Fault]:
     """A term whose weight drowns all others, or is drowned by them."""
     norms: dict[str, float] = {}
     for name, norm in record.epochs[-1].items():
         if name.startswith("gradient/"):
-            weight = name.removeprefix("gradient/").removesuffix("_synth").removesuffix("_obs")
+            weight = weight_of(name.removeprefix("gradient/"))
             norms[weight] = norms.get(weight, 0.0) + norm
     total = fsum(norms.values())
     large = [weight for weight, norm in norms.items() if norm > TOO_MUCH * total]
     small = [weight for weight, norm in norms.items() if norm < TOO_LITTLE * total and not large]
-    for which, weights, advice in (("large", large, "a tenth of its weight"), ("small", small, "ten times its weight")):
+    for which, weights, advice in (("large", large, "a tenth of it"), ("small", small, "ten times it, or 0")):
         for weight in weights:
             share = norms[weight] / total
             yield Fault(
                 f"weight_of_{weight}_too_{which}",
-                f"the term '{weight}' makes {share:.2g} of all that moves the networks: try {advice}",
+                f"losses.{weight} makes {share:.2g} of all that moves the networks: try {advice}",
             )
 
 

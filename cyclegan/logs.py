@@ -25,6 +25,7 @@ def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
     for row in rows:  # Lightning deletes what it finds
         step = int(row.pop("step"))
         logger.log_metrics({name: value for name, value in row.items() if value}, step)
+    logger.save()  # what is only in memory another kill would take
     return logger
 
 

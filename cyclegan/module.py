@@ -142,15 +142,18 @@ class CycleGAN(LightningModule):
             raise TrainingDivergedError(f"step {step}: the loss '{name.removeprefix('train/')}' became {term.item()}")
 
     def exhibits(self, batch: TrainingBatch, crossing: Crossing, step: int) -> Exhibits:
-        """What the discriminators are shown. Noise must not tell real from fake: either real spectra are shown as their
-        reconstructions, which have none, or translated ones get the noise that the observed spectra's errors state.
+        """What the discriminators are shown. Neither noise nor masks must tell real from fake: either real spectra are
+        shown as their reconstructions, which have none, or translated ones get the noise that the observed spectra's
+        errors state, and their masks.
         """
         c = crossing
         if self.real == "reconstruction":
             return Exhibits(c.ss, c.oo, c.os, c.so)
         generator = torch.Generator(c.so.device).manual_seed(step)  # nothing to remember when a run is resumed
         noise = torch.randn(c.so.shape, generator=generator, device=c.so.device)
-        return Exhibits(batch.synth.flux, batch.obs.flux, c.os, c.so + noise * self.translator.space_o.noise(batch.obs))
+        noisy = c.so + noise * self.translator.space_o.noise(batch.obs)
+        fakes = [torch.where(x.mask, fake, 0.0) for x, fake in ((batch.synth, c.os), (batch.obs, noisy))]
+        return Exhibits(batch.synth.flux, batch.obs.flux, *fakes)
 
     def judgements(self, exhibits: Exhibits, crossing: Crossing) -> dict[tuple[str, bool], Tensor]:
         """Logits (B, 1) by domain and whether what was judged is real.
@@ -232,7 +235,7 @@ class CycleGAN(LightningModule):
         return distance(so, x_o) + distance(os, x_s)
 
     def _wasserstein(self, exhibits: Exhibits, c: Crossing, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(step)
+        generator = torch.Generator(c.so.device).manual_seed(step)
         scale = self.translator.generator_o.scale
         real_s, real_o, fake_s, fake_o = (spectra / scale for spectra in exhibits)
         return (

@@ -30,7 +30,7 @@ def most_observed(
     """Rows (count,) of the synthetic stars whose translations the observed domain's discriminator finds most real.
 
     synth (n, K), obs (m, K): coordinates. A translation needs a split latent: that of an observed star at random; and
-    the noise of that star's errors, which the discriminator is used to.
+    that star's noise and mask, which the discriminator is used to.
     """
     device = synth.flux.device
     partners = torch.randint(len(obs.flux), (len(synth.flux),), generator=generator).to(device)
@@ -38,7 +38,8 @@ def most_observed(
     z, split = translator.encode_synth(synth.flux), split[partners]
     so = translator.generator_o(z, split)
     noise = torch.randn(so.shape, generator=generator).to(device) * translator.space_o.noise(obs)[partners]
-    judged = discriminator(so + noise, torch.cat([z, split], dim=1))[:, 0]
+    seen = torch.where(obs.mask[partners], so + noise, 0.0)
+    judged = discriminator(seen, torch.cat([z, split], dim=1))[:, 0]
     return judged.topk(count).indices.cpu()
 
 

@@ -5,7 +5,6 @@ is wrong by what theory lacks; trained on translated theory it should be as good
 spectra with their true labels.
 """
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -26,9 +25,9 @@ from cyclegan.checkpoint import find_checkpoint, find_domains, load_trained
 from cyclegan.domains import Domain
 from cyclegan.figures import plot_embedding
 from cyclegan.label_figures import plot_fitted, plot_residuals
+from cyclegan.results import format_table, write_json
 from cyclegan.separation import embed
 from cyclegan.spectra import Spectra
-from cyclegan.sweep import format_table
 from cyclegan.transfer import DEVICES, Transfer
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 
@@ -86,7 +85,8 @@ class StarNetModule(LightningModule):
         self, spectra: Spectra, labels: Tensor, noise: Tensor | None, steps: int, learning_rate: float
     ) -> None:
         super().__init__()
-        self.noise, self.steps, self.learning_rate = noise, steps, learning_rate
+        self.steps, self.learning_rate = steps, learning_rate
+        self.register_buffer("noise", noise)
         flux = torch.where(spectra.mask, spectra.flux, torch.nan)
         mean = flux.nanmean(dim=0).nan_to_num(1.0)
         self.register_buffer("mean", mean)
@@ -103,8 +103,8 @@ class StarNetModule(LightningModule):
     def training_step(self, batch: list[Tensor], batch_index: int) -> Tensor:
         flux, mask, labels = batch
         if self.noise is not None:
-            errors = self.noise[torch.randint(len(self.noise), (len(flux),), device=self.noise.device)]
-            flux = flux + errors.to(flux.device) * torch.randn_like(flux)
+            errors = self.noise[torch.randint(len(self.noise), (len(flux),), device=flux.device)]
+            flux = flux + errors * torch.randn_like(flux)
         found = self(Spectra(flux, flux, mask))
         loss = nn.functional.mse_loss(found / self.label_spread, labels / self.label_spread)
         self.log("loss", loss, prog_bar=True)
@@ -180,6 +180,11 @@ def without_outliers(obs: Spectra, synth: Spectra) -> Spectra:
     return obs._replace(flux=interpolate(obs.flux, good), mask=good.any(dim=1, keepdim=True).expand_as(good))
 
 
+def noise_of(spectra: Spectra) -> Tensor:
+    """The noise (B, P), 1 sigma, of spectra's usable pixels; none for others, whose errors may be any number."""
+    return torch.where(spectra.mask, spectra.error, 0.0)
+
+
 def judge(read: dict[str, Tensor], truth: Tensor, names: Sequence[str]) -> list[dict[str, str | float]]:
     """A row for each label and lesson: bias and scatter, mean and standard deviation of read minus true (N, L).
 
@@ -232,7 +237,7 @@ def plot_gap(obs: Spectra, synth: Spectra, translated: Spectra, seed: int) -> Fi
     maps = {}
     for title, kind, spectra in (("before", "synthetic", synth), ("after", "translated", translated)):
         flux = spectra.flux[:SHOWN]
-        errors = obs.error[torch.randint(len(obs.error), (len(flux),), generator=generator)]
+        errors = noise_of(obs)[torch.randint(len(obs.error), (len(flux),), generator=generator)]
         noisy = flux + errors * torch.randn(flux.shape, generator=generator)
         maps[title] = dict(zip(("observed", kind), embed(seen, noisy.numpy()), strict=True))
     return plot_embedding(maps, ["training spectra before translation", "and after"])
@@ -243,6 +248,8 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
 
     Raises InputError for input that cannot be used.
     """
+    if config.device == "gpu" and not torch.cuda.is_available():
+        raise InputError("config key 'device': expected cpu or auto, got gpu, and there is none here")
     checkpoint = find_checkpoint(config.checkpoint)
     trained = load_trained(checkpoint)
     synth, obs, _ = find_domains(trained, config)
@@ -251,13 +258,15 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
     theory, real = synth.draw(seeds[0]), obs.draw(seeds[1])
     labels = stacked(synth.drawn_labels(seeds[0]), names, "training spectra of the synthetic domain")
     true = stacked(obs.drawn_labels(seeds[1]), names, "training spectra of the observed domain")
-    good = true.isfinite().all(dim=1)
-    if not good.any():
-        raise InputError("observed domain: expected training spectra whose labels are all known, got none")
+    known, good = (values.isfinite().all(dim=1) for values in (labels, true))
+    for which, whole in (("synthetic", known), ("observed", good)):
+        if not whole.any():
+            raise InputError(f"{which} domain: expected training spectra whose labels are all known, got none")
+    theory, labels = theory.rows(known), labels[known]
     model = Transfer(trained, str(checkpoint))
     split = model.draw_split(len(labels), config.seed)
     translated = theory._replace(flux=model.synth_to_obs(theory.flux, mask=theory.mask, split=split))
-    errors = real.error
+    errors = noise_of(real)
     lessons = {
         SYNTHETIC: Lesson(theory, labels),
         REMEDY: Lesson(theory, labels, errors),
@@ -274,7 +283,7 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
             read[name] = module.predict(without_outliers(stars, theory) if name == REMEDY else stars)
         rows = judge(read, truth, names)
         found = {"run": str(config.checkpoint), "split": config.split, "stars": len(truth), "rows": rows}
-        (unfinished / "starnet.json").write_text(json.dumps(found, indent=2) + "\n")
+        write_json(unfinished / "starnet.json", found)
         ways = {name: Read(values, torch.ones(len(values), dtype=torch.bool)) for name, values in read.items()}
         plot_fitted(ways, truth, names).savefig(unfinished / "labels.png", dpi=110)
         plot_residuals(ways, truth, names).savefig(unfinished / "residuals.png", dpi=110)

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from cyclegan.figures import plot_sweep
 from cyclegan.health import SIGNALS
+from cyclegan.results import format_table
 from cyclegan.scores import SCORES
 from emulator.command import written_whole
 
@@ -54,13 +55,6 @@ def rank_correlations(rows: list[dict[str, str | float]]) -> list[dict[str, str 
             found[score] = float(spearmanr(*pairs.T).statistic) if varied else math.nan
         table.append({"signal": signal, **found})
     return table
-
-
-def format_table(rows: list[dict[str, str | float]]) -> str:
-    """Rows of the same keys as aligned text, a header first."""
-    cells = [list(rows[0])] + [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
 class SweepTable(Callback):

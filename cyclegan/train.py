@@ -1,8 +1,6 @@
 """python -m cyclegan.train +experiment=NAME: train a translator between two domains of spectra, and score it."""
 
-import json
 import logging
-import math
 import shutil
 import sys
 import time
@@ -34,6 +32,7 @@ from cyclegan.health import SIGNALS, Health, signals
 from cyclegan.label_figures import plot_label_distributions
 from cyclegan.logs import RunProgress, csv_logger, wandb_logger
 from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
+from cyclegan.results import without_nan, write_json
 from cyclegan.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
 from cyclegan.spectra import Spectra
 from cyclegan.translator import Translator, build_discriminators, build_translator
@@ -55,7 +54,7 @@ def find_or_train_emulator(path: Path, folder: Path) -> Payne:
 
 
 def prepare_emulator(config: DictConfig, folder: Path) -> tuple[Payne | None, dict[str, Tensor]]:
-    """The emulator of the domains without a file, on the pixels of the other's, and what is hidden from each domain.
+    """The emulator of the domains without a file, on the pixels of the other's, and what is hidden of it from which.
 
     Hidden features are listed in `folder`.
     """
@@ -69,13 +68,17 @@ def prepare_emulator(config: DictConfig, folder: Path) -> tuple[Payne | None, di
             wavelength = file.wavelength
     emulator = find_or_train_emulator(Path(domains.emulator), folder)
     emulator = emulator.on(emulator.wavelength[domains.skip_pixels :] if wavelength is None else wavelength)
-    for name, path in paths.items():
-        if path is None and domains[name].hidden_share > 0:
-            seed = config.seed if domains.hidden_seed is None else domains.hidden_seed
-            features = hide_features(emulator, domains[name].hidden_share, seed)
-            write_features(features, folder / f"hidden_features_{name}.csv")
-            hidden[name] = hidden_pixels(features, len(emulator.wavelength))
+    if paths["synth"] is None and domains.synth.hidden_share > 0:
+        seed = config.seed if domains.hidden_seed is None else domains.hidden_seed
+        features = hide_features(emulator, domains.synth.hidden_share, seed)
+        write_features(features, folder / "hidden_features_synth.csv")
+        hidden["synth"] = hidden_pixels(features, len(emulator.wavelength))
     return emulator, hidden
+
+
+def recorded_emulator(record: dict, where: Path) -> tuple[Payne | None, dict[str, Tensor]]:
+    """What `prepare_emulator` gave the run of a checkpoint's record, whatever has become of the emulator's file."""
+    return record["emulator"] and Payne.from_contents(record["emulator"], str(where)), record["hidden"]
 
 
 def hide_features(emulator: Payne, share: float, seed: int) -> list[Feature]:
@@ -133,7 +136,10 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     checkpoint = read_checkpoint(last) if last.exists() else None
     resumed_step = checkpoint["global_step"] if checkpoint else 0
 
-    emulator, hidden = prepare_emulator(config, folder)
+    if checkpoint:
+        emulator, hidden = recorded_emulator(checkpoint["record"], last)
+    else:
+        emulator, hidden = prepare_emulator(config, folder)
     record = {"emulator": emulator and emulator.contents(), "hidden": hidden}
     pool = 1 if config.selection.by == "none" else config.selection.pool
     domains = make_domains(config.domains, emulator and emulator.to(device), hidden, pool)
@@ -196,8 +202,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     truth = obs.truth("val")
     shift = module.translator.space_o.mean - module.translator.space_s.mean
     controls = control_scores(val_synth, val_obs, shift, None if truth is None else truth.cpu()) if matched else {}
-    scores = {name: None if math.isnan(value) else value for name, value in (scores | controls).items()}
-    scores |= signals(module.translator, val_synth, val_obs)
+    scores = without_nan(scores | controls | signals(module.translator, val_synth, val_obs))
     scores |= {
         "faults": health.faults,
         "steps": trainer.global_step,
@@ -209,10 +214,10 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         "versions": {package: version(package) for package in ("torch", "pytorch-lightning", "numpy", "hydra-core")},
     }
     with written_whole(folder / "scores.json") as unfinished:
-        unfinished.write_text(json.dumps(scores, indent=2) + "\n")
+        write_json(unfinished, scores)
     draw_history(folder, controls)
     if config.selection.by != "none" or pairs.share < 1:
-        draw_label_distributions(folder, *data.drawn_labels(settings.epochs - 1), trainer.train_dataloader.pairs)
+        draw_label_distributions(folder, *data.drawn_labels(settings.epochs - 1), data.pairs)
     if matched:
         draw_stars(folder, module.translator, synth.wavelength, val_synth, val_obs, hidden.get("synth"))
     if config.logger.wandb:
@@ -271,10 +276,14 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         if trainer.global_step % self.every == 0 and not trainer.is_last_batch:
-            trainer.save_checkpoint(self.path, False)  # not the weights alone
+            self._write(trainer)
 
     def on_validation_end(self, trainer: Trainer, *_: object) -> None:
-        trainer.save_checkpoint(self.path, False)  # not the weights alone
+        self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        with written_whole(self.path) as unfinished:  # Lightning's own way copies where /tmp is another disk
+            trainer.save_checkpoint(unfinished, False)  # not the weights alone
 
 
 def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig, Path]:
@@ -284,6 +293,9 @@ def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig
     if not saved.is_file() or not (folder / f"{LAST}.ckpt").is_file():
         raise InputError(f"config key 'resume': expected a run's folder with config.yaml and {LAST}.ckpt, got {folder}")
     changes = OmegaConf.from_dotlist([o for o in overrides if not o.startswith(("resume=", "+experiment=", "hydra."))])
+    for key in ("domains.emulator", "domains.hidden_seed", "domains.synth.hidden_share"):
+        if OmegaConf.select(changes, key) is not None:
+            raise InputError(f"config key '{key}': expected none beside resume, as a run keeps its theory, got one")
     return OmegaConf.merge(OmegaConf.load(saved), changes), folder
 
 

@@ -9,8 +9,6 @@ In Python:
 
 import logging
 import math
-import signal
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cyclegan.checkpoint import Trained, load_trained
+from cyclegan.continuum import Continuum
 from cyclegan.files import SpectraFile, written_spectra
 from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from cyclegan.tables import check_names, read_labels, read_table
@@ -116,7 +115,8 @@ class Transfer:
 
     def encode_synth(self, flux: Values, error: Values | None = None, mask: Values | None = None) -> Tensor:
         """The shared latents (B, Zs) of synthetic spectra (B, P)."""
-        return self._in_batches(SYNTH_TO_OBS, self._spectra(flux, error, mask)).shared
+        unused = self.split_sample.new_zeros(1, self.split_sample.shape[1])
+        return self._in_batches(SYNTH_TO_OBS, self._spectra(flux, error, mask), unused).shared
 
     def encode_obs(
         self, flux: Values, error: Values | None = None, mask: Values | None = None
@@ -287,8 +287,11 @@ class FileSource(SpectraFile):
 
     def carry(self, output: h5py.File) -> None:
         for name, value in self.file.attrs.items():
-            if name != "medium":  # wavelengths are written as vacuum ones
+            # Wavelengths are written as vacuum ones, and the pixels of the continuum are counted from another one.
+            if name != "medium" and not name.startswith("continuum_"):
                 output.attrs[name] = value
+        if (continuum := Continuum.read(self.file, self.wavelength.numpy(), self.places())) is not None:
+            continuum.write(output)
         for name in self.columns:
             output.copy(self.file[name], output, name)
 
@@ -399,8 +402,8 @@ def transfer(config: DictConfig) -> None:
 
             def write(name: str, spectra: Spectra, translated: Translated) -> None:
                 flux, shared, split = (tensor.cpu() for tensor in translated)
-                if (lost := flux[:, 0].isnan()).any():
-                    spectra.mask[lost] = False
+                if (lost := flux[:, :1].isnan()).any():
+                    spectra = spectra._replace(mask=spectra.mask & ~lost)
                 writer.append(name, spectra._replace(flux=flux), latent_shared=shared, latent_split=split)
 
             writer.file.attrs.update(checkpoint=str(config.checkpoint), direction=config.direction)
@@ -423,7 +426,6 @@ def transfer(config: DictConfig) -> None:
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="transfer")
 def main(config: DictConfig) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit deletes unfinished files, a plain death does not
     with errors_in_one_line():
         transfer(validate(config, TransferConfig))
 

@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 
 from cyclegan.files import SPLITS, SpectraFile
+from cyclegan.results import format_table
 from cyclegan.spectra import WORST_ERROR, chip_starts
 from emulator.command import InputError, errors_in_one_line
 
@@ -63,15 +65,6 @@ def describe_labels(file: SpectraFile) -> list[dict[str, str]]:
     return rows
 
 
-def table(rows: Sequence[dict[str, str]]) -> str:
-    """Rows of named cells as lines of text, columns aligned."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [names, *([row.get(name, "") for name in names] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
-    return "\n".join(f"  {line}".rstrip() for line in lines)
-
-
 def describe(file: SpectraFile) -> list[str]:
     """Print what a file holds, and return what keeps it from being trained on."""
     wavelength = file.wavelength.numpy()
@@ -82,9 +75,9 @@ def describe(file: SpectraFile) -> list[str]:
         f" {wavelength[-1]:.2f} A; medium: {medium}{' (read as vacuum)' if medium == 'air' else ''}"
     )
     described = [describe_split(file, split) for split in file.splits]
-    print(table([row for row, _ in described]))
+    print(indent(format_table([row for row, _ in described]), "  "))
     if labels := describe_labels(file):
-        print(table(labels))
+        print(indent(format_table(labels), "  "))
     problems = [problem for _, own in described for problem in own]
     missing = [split for split in SPLITS if split not in file.splits]
     return problems + [f"expected a dataset 'spectra {split}', got none" for split in missing]

@@ -171,7 +171,7 @@ def read_grid(path: str | Path) -> Grid:
 
 
 class RandomBatches:
-    """`steps` batches of `size` rows of each tensor, in an order drawn anew whenever all rows have been seen.
+    """`steps` batches of `size` rows of each tensor, in an order drawn anew when fewer than a batch of it are left.
 
     The rows are indexed on the tensors' own device: no copies, no Python for each star.
     """
@@ -184,11 +184,12 @@ class RandomBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.empty(0, dtype=torch.long)
+        device = self.tensors[0].device
+        order = torch.empty(0, dtype=torch.long, device=device)
         for _ in range(self.steps):
             if len(order) < self.size:
-                order = torch.randperm(len(self.tensors[0]), generator=generator)
-            batch, order = order[: self.size].to(self.tensors[0].device), order[self.size :]
+                order = torch.randperm(len(self.tensors[0]), generator=generator).to(device)
+            batch, order = order[: self.size], order[self.size :]
             yield tuple(tensor[batch] for tensor in self.tensors)
 
 

@@ -19,11 +19,6 @@ def scale(labels: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (labels - low) / (high - low) - 0.5
 
 
-def unscale(scaled: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """The inverse of `scale`: (..., L) in [-0.5, 0.5] to labels in their own units."""
-    return (scaled + 0.5) * (high - low) + low
-
-
 def draw_grid_stars(n: int, rng: np.random.Generator) -> np.ndarray:
     """Labels (n, len(LABELS)) that cover where FGK stars live, for the built-in grid.
 

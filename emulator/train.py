@@ -4,8 +4,6 @@ import json
 import logging
 import math
 import platform
-import signal
-import sys
 import textwrap
 import time
 from collections.abc import Sequence
@@ -179,7 +177,6 @@ def plot_worst(payne: Payne, labels: Tensor, flux: Tensor, truth: Tensor, stars:
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="emulator")
 def main(config: DictConfig) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit deletes unfinished files, a plain death does not
     with errors_in_one_line():
         train_payne(validate(config, EmulatorConfig), HydraConfig.get().runtime.output_dir)
 

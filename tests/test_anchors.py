@@ -1,5 +1,7 @@
 """cyclegan/anchors.py: stars known in both domains, from rows of files and from labels."""
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -59,6 +61,19 @@ def test_labels_make_the_synthetic_spectra_of_observed_stars(payne, files, table
 def test_rows_that_are_not_there_are_told(files, table, text, words):
     with pytest.raises(InputError, match=words):
         read_anchors(table(text), Domains(*files, True))
+
+
+def test_rows_are_those_of_the_file_though_a_spectrum_of_it_is_left_out(domain_files, table, tmp_path):
+    synth, path = HDF5Domain(domain_files[0]), tmp_path / "obs.h5"
+    path.write_bytes(domain_files[1].read_bytes())
+    with h5py.File(path, "r+") as file:
+        flux = file["spectra train"][()]
+        file["spectra train"][5] = np.nan
+    domains = Domains(synth, HDF5Domain(path), True)
+    _, obs = read_anchors(table("synth,obs\n0,4\n0,6\n"), domains)
+    assert np.array_equal(obs.flux.numpy(), flux[[4, 6]])
+    with pytest.raises(InputError, match="usable pixels of the star in column 'obs', row 1, got none"):
+        read_anchors(table("synth,obs\n0,4\n0,5\n"), domains)
 
 
 def test_labels_that_the_emulator_does_not_take_are_told(payne, files, table):

@@ -1,5 +1,8 @@
 """emulator/command.py: configuration checked at the door, files written whole, one line and exit code 2."""
 
+import multiprocessing
+import os
+import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +104,23 @@ def test_a_signal_that_comes_as_soon_as_the_file_is_there_leaves_none(tmp_path, 
     monkeypatch.setattr(Path, "touch", touched)
     with pytest.raises(SystemExit), written_whole(tmp_path / "file.txt"):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def terminate_while_writing(folder):
+    def main():
+        with written_whole(folder / "file.txt") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run(main)
+
+
+def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=terminate_while_writing, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 143
     assert list(tmp_path.iterdir()) == []
 
 

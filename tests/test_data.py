@@ -8,7 +8,7 @@ from conftest import SkyDomain, toy_wavelength
 from omegaconf import OmegaConf
 
 from cyclegan.alignment import Pairs
-from cyclegan.data import Batch, MatchedBatches, PairedBatches, SpectraData
+from cyclegan.data import Batch, MatchedBatches, PairedBatches, SpectraData, TrainingBatch
 from cyclegan.networks import DenseDiscriminator
 from cyclegan.spectra import Components, Pixels, Spectra
 from cyclegan.translator import build_translator
@@ -253,14 +253,56 @@ def test_synthetic_stars_are_chosen_from_the_second_epoch_on(domains, choice):
     data = make_data(*domains, choice=choice, pool=4)
     translator, stars = make_translator(data)
     discriminator = DenseDiscriminator(translator.encoder_s.scale, 4, 16)
-    everybody = data.choose(translator, discriminator, stars, 0)
+    everybody = data.choose(translator, discriminator, stars, stars, 0)
     assert torch.equal(everybody, torch.arange(len(stars.synth.flux)))
     assert len(data.pair(translator, stars, 0, everybody).synth) >= len(stars.obs.flux)
-    chosen = data.choose(translator, discriminator, stars, 1)
-    assert torch.equal(data.choose(translator, discriminator, stars, 1), chosen)
+    chosen = data.choose(translator, discriminator, stars, stars, 1)
+    assert torch.equal(data.choose(translator, discriminator, stars, stars, 1), chosen)
     pairs = data.pair(translator, stars, 1, chosen)
     assert set(pairs.synth.tolist()) == set(chosen.tolist())
     assert set(pairs.obs.tolist()) == set(range(len(stars.obs.flux)))
+
+
+def test_stars_are_drawn_as_those_paired_are_distributed_where_they_are_compared(domains):
+    """What the networks see has no say: conv networks see pixels, and pairs are made of components."""
+    data = make_data(*domains, choice="density", pool=4)
+    translator, alike = make_translator(data)
+    data.pair(translator, alike, 0)
+    pixels = Batch(*(spectra._replace(flux=torch.randn(len(spectra.flux), 20)) for spectra in alike))
+    chosen, expected = (data.choose(translator, None, stars, alike, 1) for stars in (pixels, alike))
+    assert torch.equal(chosen, expected)
+
+
+def test_fixed_stars_follow_the_networks_to_another_device(domains):
+    """'meta' stands for an accelerator: its tensors have shapes and a device."""
+    for domain in domains:
+        domain.fixed = True  # as a file is
+    data = make_data(*domains)
+    translator, _ = make_translator(data)
+    spaces = translator.space_s, translator.space_o
+    data.coordinates(spaces, 0)
+    translator.to("meta")
+    stars = data.coordinates(spaces, 1)
+    assert {tensor.device.type for side in stars for tensor in side} == {"meta"}
+
+
+def test_both_sides_of_a_batch_are_moved_wherever_each_is(domains):
+    data = make_data(*domains)
+    there, here = numbered(3).to("meta"), numbered(3)
+    for batch in (Batch(there, here), TrainingBatch(here, there, None), TrainingBatch(there, here, Batch(here, here))):
+        moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+        assert moved.synth.flux.device.type == moved.obs.flux.device.type == "meta"
+        assert (moved[2:] == (None,)) == (batch[2:] == (None,))
+    assert moved.anchors.obs.flux.device.type == "meta"
+
+
+def test_too_few_stars_to_score_are_told(sky):
+    few = [
+        SkyDomain(side, matched.rows(slice(3)))
+        for side, matched in ((sky.synth, sky.val_synth), (sky.obs, sky.val_obs))
+    ]
+    with pytest.raises(InputError, match="expected at least 4 stars in 'val', got 3"):
+        make_data(*few)
 
 
 def widened(sky):

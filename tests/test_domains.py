@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import PIXELS, linear_payne, toy_wavelength
 
-from cyclegan.domains import EmulatedDomain, HDF5Domain, draw_stars, draw_survey_stars
+from cyclegan.domains import EmulatedDomain, HDF5Domain, draw_stars, draw_survey_stars, leave_out_blind
 from cyclegan.effects import Observation, PhotonNoise
 from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR
 from emulator.command import InputError
@@ -222,6 +222,32 @@ def test_a_bad_file_is_told_in_one_line(good, spoil, words):
     message = str(caught.value)
     assert "\n" not in message
     assert all(word in message for word in ["expected", str(good), *words]), message
+
+
+def test_training_stars_without_a_usable_pixel_are_left_out_with_their_labels(good, caplog):
+    with h5py.File(good, "r+") as file:
+        file["spectra train"][2] = np.nan
+        file.attrs["label_names"] = ["teff"]
+        for split, n in (("train", 6), ("val", 4), ("test", 4)):
+            file[f"labels {split}"] = np.arange(float(n))[:, None]
+    domain = HDF5Domain(good)
+    assert "left out 1 stars in 'train' that have no usable pixel" in caplog.text
+    assert domain.draw(0).mask.any(dim=1).all()
+    assert domain.drawn_labels(0)["teff"].tolist() == [0, 1, 3, 4, 5]
+    assert domain.train_rows.tolist() == [0, 1, -1, 2, 3, 4]
+
+
+def test_matched_stars_that_one_domain_does_not_see_are_left_out_of_both(good, tmp_path):
+    blind = tmp_path / "blind.h5"
+    blind.write_bytes(good.read_bytes())
+    with h5py.File(blind, "r+") as file:
+        file["spectra val"][1] = np.nan
+    synth, obs = HDF5Domain(good), HDF5Domain(blind)
+    whole = HDF5Domain(good)
+    leave_out_blind([synth, obs])
+    for domain in (synth, obs):
+        assert torch.equal(domain.matched("val").flux, whole.matched("val").flux[[0, 2, 3]])
+        assert torch.equal(domain.matched("test").flux, whole.matched("test").flux)
 
 
 def test_an_empty_domain_is_told(good):

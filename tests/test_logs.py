@@ -130,7 +130,6 @@ def test_rows_before_the_step_of_the_checkpoint_are_kept(tmp_path):
     logger.save()
     before = list(csv.DictReader((tmp_path / "metrics.csv").open()))
 
-    resumed = csv_logger(tmp_path, 4)
-    resumed.save()
+    csv_logger(tmp_path, 4)  # another kill may come before the next row
     after = list(csv.DictReader((tmp_path / "metrics.csv").open()))
     assert after == [{name: row[name] for name in ("epoch", "loss", "step")} for row in before[:4]]

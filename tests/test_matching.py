@@ -75,6 +75,14 @@ def test_stars_are_matched_by_their_labels_where_these_are_whole_and_in_range(pa
     assert len(synth.matched("test").flux) == len(obs.matched("test").flux) == 10
 
 
+def test_without_labels_of_the_stars_to_score_no_star_is_matched(payne, tmp_path, caplog):
+    path = write_survey(tmp_path / "survey.h5", payne)
+    with h5py.File(path, "r+") as file:
+        del file["labels test"]
+    assert not domains(path, payne).matched
+    assert "no 'labels test'" in caplog.text
+
+
 @pytest.mark.parametrize("names", [[], ["teff", "logg"]])
 def test_without_the_emulators_labels_no_star_is_matched(payne, tmp_path, names, caplog):
     assert not domains(write_survey(tmp_path / "survey.h5", payne, names), payne).matched

@@ -179,6 +179,19 @@ def test_a_translation_is_shown_beside_spectra_with_their_noise(domains, sky):
     assert torch.equal(deviations[3], (shown(module, batch, 3)[1].fake_o - crossing.so).detach())
 
 
+def test_masks_do_not_tell_a_translation_from_a_spectrum(domains):
+    """In pixels a masked one is at the mean, in a real spectrum as in a translation that is shown beside it."""
+    module, data = make(domains, real="spectrum")
+    stir(module)
+    batch = batch_of(module, data)
+    some = torch.rand(batch.obs.flux.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    batch = batch._replace(obs=batch.obs._replace(mask=some), synth=batch.synth._replace(mask=~some))
+    _, exhibits = shown(module, batch)
+    for fake, mask in ((exhibits.fake_o, some), (exhibits.fake_s, ~some)):
+        assert (fake[~mask] == 0).all()
+        assert (fake[mask] != 0).all()
+
+
 def test_every_term_is_what_its_name_says(domains):
     module, data = make(domains)
     stir(module)

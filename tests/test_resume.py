@@ -67,12 +67,16 @@ def finished(start, payne_file, domain_files, tmp_path_factory):
     interrupted = {}
     for name, (hook, step, number, resumed_at) in INTERRUPTIONS.items():
         every = "trainer.checkpoint_every=5" if resumed_at == 5 else "trainer.checkpoint_every=4"
-        before = partial(signal_at, hook, step, number)
-        interrupted[name] = start(folders[name], *RUN, *overrides[DOMAINS[name]], every, before=before)
+        before, own = partial(signal_at, hook, step, number), list(overrides[DOMAINS[name]])
+        if DOMAINS[name] == "emulated":
+            shutil.copy(payne_file, folders[name] / "own.pt")
+            own = ["domains.emulator=own.pt"]
+        interrupted[name] = start(folders[name], *RUN, *own, every, before=before)
     for name, started in interrupted.items():
         code = started.wait().code
         assert code == (-signal.SIGKILL if INTERRUPTIONS[name][2] == signal.SIGKILL else 1), name
         assert not (folders[name] / "run" / "scores.json").exists(), name
+        (folders[name] / "own.pt").unlink(missing_ok=True)  # the run holds its emulator
     resumed = {name: start(folders[name], "resume=run", tiny=()) for name in interrupted}
     return {name: started.wait() for name, started in (whole | resumed).items()}
 
@@ -154,6 +158,13 @@ def test_a_finished_run_that_is_resumed_is_left_as_it_was(start, finished, tmp_p
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == before["metrics.csv"]
     scores, expected = json.loads((tmp_path / "run" / "scores.json").read_text()), json.loads(before["scores.json"])
     assert {name: scores[name] for name in SCORES} == {name: expected[name] for name in SCORES}
+
+
+def test_another_theory_is_refused(start, finished, tmp_path):
+    shutil.copytree(finished["emulated"].folder / "run", tmp_path / "run")
+    bad = start(tmp_path, "resume=run", "domains.hidden_seed=7", tiny=()).wait()
+    assert bad.code == 2
+    assert "error: config key 'domains.hidden_seed': expected none beside resume" in bad.err
 
 
 def test_other_networks_than_the_checkpoints_are_told_and_nothing_is_touched(start, finished, tmp_path):

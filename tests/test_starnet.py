@@ -17,6 +17,7 @@ from cyclegan.starnet import (
     StarNetConfig,
     interpolate,
     judge,
+    noise_of,
     teach,
     without_outliers,
 )
@@ -55,6 +56,12 @@ def validate_config(values):
     return validate(
         OmegaConf.create(values | {"synth": None, "obs": None, "device": "cpu", "output": None}), StarNetConfig
     )
+
+
+def test_the_error_of_a_masked_pixel_is_no_noise():
+    error = torch.tensor([[0.01, 1e10, 0.02]])
+    stars = Spectra(torch.ones(1, 3), error, torch.tensor([[True, False, True]]))
+    assert torch.equal(noise_of(stars), torch.tensor([[0.01, 0.0, 0.02]]))
 
 
 def test_gaps_are_bridged_by_straight_lines():

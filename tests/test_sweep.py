@@ -12,7 +12,7 @@ from conftest import TINY
 
 from cyclegan.health import SIGNALS
 from cyclegan.scores import SCORES
-from cyclegan.sweep import format_table, rank_correlations, read_jobs
+from cyclegan.sweep import rank_correlations, read_jobs
 
 # Two by two jobs that end, two that diverge, three whose latents do not fit into twelve components.
 SWEEP = ("networks.shared=3,4,40", "trainer.learning_rate=0.001,0.01,1e20", "hydra.sweep.dir=sweep")
@@ -108,11 +108,6 @@ def test_jobs_are_read_best_first(tmp_path):
     assert [job["ended"] for job in jobs[2:]] == ["step 3: the loss 'cycle_obs' became nan", "unfinished"]
     assert "seed" not in jobs[0]
     assert [job["networks.shared"] for job in jobs] == ["16", "4", "8", ""]
-
-
-def test_a_table_is_aligned():
-    lines = format_table([{"job": "0", "score": 1.0}, {"job": "long", "score": 10.25}]).splitlines()
-    assert lines == ["job   score", "0     1.0000", "long  10.2500"]
 
 
 def test_signals_are_ranked_against_scores():

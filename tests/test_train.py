@@ -219,7 +219,12 @@ def test_where_sets_do_not_match_the_labels_of_paired_stars_are_drawn(start, pay
     overrides = ("+experiment=payne2payne", f"domains.emulator={payne_file}", "logger.wandb=false")
     command = start(tmp_path, *overrides, f"selection.by={by}", f"pairs.share={share}").wait()
     assert command.code == 0, command.err
-    assert (command.run / "labels.png").read_bytes().startswith(b"\x89PNG")
+    picture = (command.run / "labels.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    (command.run / "labels.png").unlink()  # as if it had been killed just before
+    again = start(tmp_path, f"resume={command.run}", tiny=()).wait()
+    assert again.code == 0, again.err
+    assert (command.run / "labels.png").read_bytes() == picture
 
 
 def test_runs_of_other_seeds_may_lack_the_same_lines(start, payne_file, tmp_path):

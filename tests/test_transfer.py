@@ -13,6 +13,7 @@ import torch
 from omegaconf import OmegaConf
 
 from cyclegan.checkpoint import Trained, load_trained
+from cyclegan.continuum import Continuum
 from cyclegan.files import SpectraFile, written_spectra
 from cyclegan.spectra import Components, Spectra
 from cyclegan.transfer import Transfer, TransferConfig, load, transfer
@@ -291,6 +292,26 @@ def test_more_pixels_than_the_checkpoints_are_cut(synth_file, payne2payne_run, m
     assert "bits test" not in cut
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_the_continuum_is_told_of_the_pixels_that_are_left(given, synth_file, payne2payne_run, tmp_path):
+    """Three pixels at the blue end are cut: chips begin, and given pixels lie, three earlier."""
+    old = contents(synth_file)
+    grid = np.r_[old["wavelength"][0] - np.array([0.6, 0.4, 0.2]), old["wavelength"]]
+    pixels = np.arange(len(grid)) % 3 == 0 if given else None
+    with h5py.File(tmp_path / "wide.h5", "w") as file:
+        file["wavelength"] = grid
+        for name in ("spectra test", "spectra_err test"):
+            file[name] = np.pad(old[name], ((0, 0), (3, 0)), constant_values=0.04)
+        Continuum(grid, 2, pixels).write(file)
+    transfer(configured(checkpoint=payne2payne_run, input=tmp_path / "wide.h5", output=tmp_path / "out.h5"))
+    with h5py.File(tmp_path / "out.h5") as file:
+        found = Continuum.read(file, file["wavelength"][()])
+    assert found.degree == 2
+    assert found.starts.tolist() == [0, 100]
+    assert found.given == given
+    assert torch.equal(found.pixels, torch.from_numpy(pixels[3:]) if given else torch.ones(203, dtype=torch.bool))
+
+
 def test_split_latents_are_drawn_from_training_stars(payne2payne_run, synth_file, model, tmp_path):
     def drawn(seed):
         path = tmp_path / f"{seed}.h5"
@@ -332,6 +353,18 @@ def test_a_star_whose_partner_cannot_be_seen_is_masked(payne2payne_run, synth_fi
     found = contents(tmp_path / "out.h5")
     assert np.array_equal(np.flatnonzero(~found["mask test"].any(axis=1)), [6])
     assert np.array_equal(np.flatnonzero(np.isnan(found["spectra test"]).all(axis=1)), [6])
+
+
+def test_so_is_a_star_of_a_table(payne2payne_run, obs_file, model, tmp_path):
+    path = tmp_path / "obs.h5"
+    path.write_bytes(obs_file.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["mask test"][6] = False
+    stars = table(model, tmp_path / "labels.csv", rows=40, teff=["5000"] * 40)
+    transfer(configured(checkpoint=payne2payne_run, labels=stars, output=tmp_path / "out.h5", split=path))
+    found = contents(tmp_path / "out.h5")
+    (name,) = [name for name in found if name.startswith("mask")]
+    assert np.array_equal(np.flatnonzero(~found[name].any(axis=1)), [6])
 
 
 def table(model, path, rows=5, **changes):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import PIXELS, toy_wavelength
 
-from cyclegan.validate import main, table, validate
+from cyclegan.validate import main, validate
 
 
 @pytest.fixture
@@ -111,10 +111,6 @@ def test_the_ancestors_files_need_their_wavelengths(files, tmp_path, capsys):
     np.savez(tmp_path / "wave.npz", wavelength=toy_wavelength().numpy())
     assert main([*map(str, files), f"wavelength={tmp_path / 'wave.npz'}"]) == 0
     assert "can be trained" in capsys.readouterr().out
-
-
-def test_columns_are_aligned():
-    assert table([{"a": "1", "b": "2"}, {"a": "long", "c": "3"}]) == "  a     b  c\n  1     2\n  long     3"
 
 
 @pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--what", "x.h5"], 2), (["nowhere.h5"], 2)])
