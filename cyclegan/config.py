@@ -67,6 +67,7 @@ class LossesConfig:
     pair_latents: float = field(metadata={"minimum": 0.0})
     sliced_wasserstein: float = field(metadata={"minimum": 0.0})
     independence: float = field(metadata={"minimum": 0.0})
+    latent_cycle: float = field(metadata={"minimum": 0.0})
     anchors: float = field(metadata={"minimum": 0.0})
     gan: str = field(metadata={"choices": ("bce", "least_squares", "hinge")})
     real: str = field(metadata={"choices": ("reconstruction", "spectrum")})

@@ -6,6 +6,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from cyclegan.spectra import Spectra
 
+DEAD_SPREAD = 1e-2  # of a latent variable, which starts with one of 1: a smaller one is no unit to measure by
+
 
 def distance(prediction: Tensor, target: Spectra) -> Tensor:
     """Mean over usable coordinates of ((prediction - target) / error)^2, a scalar; prediction is (B, K)."""
@@ -13,13 +15,31 @@ def distance(prediction: Tensor, target: Spectra) -> Tensor:
     return squared.sum() / target.mask.sum().clamp_min(1)
 
 
-def covariance(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared correlation of the columns of a (B, m) with those of b (B, n), a scalar: 0 where n is 0."""
+def spread_root(latents: Tensor) -> Tensor:
+    """The Cholesky factor (Z, Z) of the covariance of latents (B, Z), of which none spreads less than DEAD_SPREAD."""
+    covariance = torch.cov(latents.T).view(2 * latents.shape[1:])
+    floor = DEAD_SPREAD**2 * torch.eye(len(covariance), device=latents.device)
+    return torch.linalg.cholesky_ex(covariance + floor).L
+
+
+def explained(a: Tensor, b: Tensor) -> Tensor:
+    """The share of the variance of b (B, n) that linear combinations of a (B, m) explain, a scalar from 0 to 1.
+
+    That is the mean over the n principal axes of b, in units of b's spread along each: the mean squared canonical
+    correlation (Hotelling 1936), which no mixing of either's variables changes. 0 where n is 0.
+    """
     if b.shape[1] == 0:
         return a.new_zeros(())
-    a, b = (x - x.mean(dim=0) for x in (a, b))
-    correlation = a.T @ b / (a.norm(dim=0)[:, None] * b.norm(dim=0) + 1e-6)
-    return correlation.square().mean()
+    a, b = (torch.linalg.solve_triangular(spread_root(x), (x - x.mean(dim=0)).T, upper=False) for x in (a, b))
+    return (a @ b.T / (a.shape[1] - 1)).square().sum() / len(b)
+
+
+def latent_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of latents a (B, Z) from b (B, Z), in units of b's spread in each direction, a scalar.
+
+    The square of Mahalanobis' distance over Z: no scaling or mixing of the variables of both changes it.
+    """
+    return torch.linalg.solve_triangular(spread_root(b), (a - b).T, upper=False).square().mean()
 
 
 def judge_bce(logits: Tensor, real: bool) -> Tensor:

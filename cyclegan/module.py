@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cyclegan.alignment import sliced_wasserstein
 from cyclegan.data import Batch, TrainingBatch
-from cyclegan.losses import GAN_LOSSES, UNDECIDED, covariance, distance
+from cyclegan.losses import GAN_LOSSES, UNDECIDED, distance, explained, latent_distance
 from cyclegan.scores import SCORES, MatchedScores
 from cyclegan.translator import Crossing, Translator
 
@@ -29,8 +29,9 @@ class LossWeights(NamedTuple):
 
     synth, obs: reconstruction and cycle of each domain; adversarial; pairs: translations towards their partners;
     pair_latents: shared latents of partners towards each other; sliced_wasserstein: translated batches towards the
-    other domain's; independence: split latents uncorrelated with shared ones; anchors: translations of stars known in
-    both domains towards what is known of them.
+    other domain's; independence: split latents that shared ones cannot tell; latent_cycle: shared latents of
+    translations towards those that they were made of; anchors: translations of stars known in both domains towards what
+    is known of them.
     """
 
     synth: float
@@ -40,6 +41,7 @@ class LossWeights(NamedTuple):
     pair_latents: float
     sliced_wasserstein: float
     independence: float
+    latent_cycle: float
     anchors: float
 
 
@@ -221,7 +223,13 @@ class CycleGAN(LightningModule):
         if w.sliced_wasserstein:
             losses["sliced_wasserstein"] = w.sliced_wasserstein, self._wasserstein(exhibits, c, step)
         if w.independence and c.split_o.shape[1]:
-            losses["independence"] = w.independence, covariance(c.z_o, c.split_o)
+            losses["independence"] = w.independence, explained(c.z_o, c.split_o)
+        if w.latent_cycle:
+            # For the encoders alone. Generators would learn to write for them; and split latents read again from what
+            # they wrote would come to hold what is shared.
+            z_so, _ = self.translator.encoder_o(c.so.detach())
+            z_os = self.translator.encode_synth(c.os.detach())
+            losses["latent_cycle"] = w.latent_cycle, latent_distance(z_so, c.z_s) + latent_distance(z_os, c.z_o)
         if w.anchors and anchors is not None:
             stars = len(anchors.synth.flux)
             losses["anchors"] = w.anchors * stars / (stars + FEW_ANCHORS), self._anchored(anchors)

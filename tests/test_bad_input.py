@@ -29,7 +29,7 @@ CONFIGURATIONS = {
     "a share above one": (["pairs.share=1.5"], ["'pairs.share'", "at most 1", "1.5"]),
     "an unknown loss": (["losses.gan=wgan"], ["'losses.gan'", "bce, least_squares, hinge", "wgan"]),
     "no loss at all": (
-        [f"losses.{name}=0" for name in ("synth", "obs", "adversarial", "pairs", "independence")],
+        [f"losses.{name}=0" for name in ("synth", "obs", "adversarial", "pairs", "independence", "latent_cycle")],
         ["'losses'", "above 0"],
     ),
     "a choice by judges without judges": (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cyclegan.losses import GAN_LOSSES, covariance, distance
+from cyclegan.losses import GAN_LOSSES, distance, explained, latent_distance
 from cyclegan.spectra import Spectra
 
 
@@ -49,25 +49,52 @@ def test_a_star_without_usable_coordinates_costs_nothing():
     assert distance(draw(3, 4, seed=1), spectra).item() == 0
 
 
-def test_covariance_is_the_mean_squared_correlation():
-    a, b = draw(50, 3), draw(50, 2, seed=1) + 0.7 * draw(50, 2)
-    expected = (np.corrcoef(a.numpy().T, b.numpy().T)[:3, 3:] ** 2).mean()
-    assert covariance(a, b).item() == pytest.approx(expected, rel=1e-4)
+def test_what_is_explained_is_the_share_of_a_regression():
+    a, b = draw(50, 3), draw(50, 1, seed=1) + 0.7 * draw(50, 3)[:, :1]
+    design = np.c_[a.numpy(), np.ones(50)]
+    residual = b.numpy() - design @ np.linalg.lstsq(design, b.numpy(), rcond=None)[0]
+    assert explained(a, b).item() == pytest.approx(1 - residual.var() / b.numpy().var(), rel=1e-3)
 
 
-def test_covariance_forgets_scale_and_offset():
-    a, b = draw(50, 3), draw(50, 2, seed=1)
-    assert covariance(a, 100 * b - 3).item() == pytest.approx(covariance(a, b).item(), rel=1e-4)
+def test_what_is_explained_is_the_mean_over_canonical_correlations():
+    a, b = draw(50, 3), draw(50, 2, seed=1) + 0.7 * draw(50, 3)[:, :2]
+    q_a, q_b = (np.linalg.qr((x - x.mean(dim=0)).numpy())[0] for x in (a, b))
+    expected = (np.linalg.svd(q_a.T @ q_b)[1] ** 2).mean()
+    assert explained(a, b).item() == pytest.approx(expected, rel=1e-3)
 
 
-def test_covariance_with_no_split_latent_is_zero():
-    assert covariance(draw(5, 3), torch.zeros(5, 0)).item() == 0
+def test_all_is_explained_of_a_mixture_and_mixing_changes_nothing():
+    a, b, mixed = draw(50, 3), draw(50, 2, seed=1), draw(3, 3, seed=2)
+    assert explained(a, a @ mixed[:, :2]).item() == pytest.approx(1, abs=1e-3)
+    assert explained(a @ mixed - 3, 100 * b).item() == pytest.approx(explained(a, b).item(), rel=1e-3)
 
 
-def test_covariance_of_a_constant_has_a_finite_gradient():
-    constant = torch.zeros(5, 1, requires_grad=True)
-    covariance(draw(5, 3), constant).backward()
+def test_of_no_split_latent_nothing_is_explained():
+    assert explained(draw(5, 3), torch.zeros(5, 0)).item() == 0
+
+
+@pytest.mark.parametrize("stars", [5, 3])
+def test_what_is_explained_of_a_constant_has_a_finite_gradient(stars):
+    """Of few stars too, whose latents have no more directions than stars."""
+    constant = torch.zeros(stars, 1, requires_grad=True)
+    explained(draw(stars, 4), constant).backward()
     assert constant.grad.isfinite().all()
+
+
+def test_the_distance_of_latents_is_mahalanobis():
+    a, b = draw(50, 3), draw(50, 3, seed=1) @ draw(3, 3, seed=2)
+    inverse = np.linalg.inv(np.cov(b.numpy().T))
+    difference = (a - b).numpy()
+    expected = np.einsum("bi,ij,bj->b", difference, inverse, difference).mean() / 3
+    assert latent_distance(a, b).item() == pytest.approx(expected, rel=1e-2)
+    assert latent_distance(b, b).item() == 0
+
+
+def test_latents_that_shrink_or_mix_come_no_nearer():
+    a, b, mixed = draw(50, 3), draw(50, 3, seed=1), draw(3, 3, seed=2)
+    assert latent_distance(a @ mixed, b @ mixed).item() == pytest.approx(latent_distance(a, b).item(), rel=0.02)
+    one = latent_distance(a[:, :1], b[:, :1]).item()
+    assert latent_distance(0.3 * a[:, :1], 0.3 * b[:, :1]).item() == pytest.approx(one, rel=1e-2)
 
 
 FORMULAS = {
