@@ -30,6 +30,7 @@ ALWAYS, NEVER = 0.95, 0.52  # of a discriminator's judgements are right: nearly 
 TOLD_APART = 0.7  # a classifier's AUC: translated and real spectra differ plainly
 STUCK, VANISHED = 3.0, 0.1  # times the adversarial loss of an undecided discriminator
 DEAD = 0.02  # of the median variable's spread
+TOLD = 0.02  # of the noise: sound runs have up to 0.005, one that was a tenth worse with other split latents 0.04
 WORSE = 1.1  # times the best score so far
 TOO_MUCH, TOO_LITTLE = 0.95, 1e-5  # of the summed norms of the gradients of all terms
 SLICES = 256  # random directions of the sliced Wasserstein distance
@@ -48,7 +49,10 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
     synthetic spectra from what is left of them when they are translated, given the noise of an observed star, and
     translated back, in units of that noise; wasserstein: the squared sliced distance of translated from observed
     spectra, likewise; agreement: of synthetic stars, the share that is again the nearest to what their nearest observed
-    star is translated to. weakest_latent: the smallest spread of a shared variable beside the median one's.
+    star is translated to. weakest_latent: the smallest spread of a shared variable beside the median one's. split_told:
+    mean squared difference that it makes to translations, in units of the noise, whether the split latents are the mean
+    one or what shared latents tell of them by linear regression. Its square is the product of two halves' of the
+    observed stars, so that what chance tells has a mean of zero.
     """
     generator = torch.Generator().manual_seed(SIGNAL_SEED)
     obs = projected_on(translator.space_o, obs)
@@ -61,7 +65,10 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
     so = translator.generator_o(z_s, split.roll(1, dims=0)) + noise
     os = translator.generate_synth(z_o)
     again = translator.generate_synth(translator.encoder_o(so)[0])
-    plain = translator.generator_o(z_s, split.mean(dim=0, keepdim=True).expand_as(split))
+    mean, centre = split.mean(dim=0), z_o.mean(dim=0)
+    plain = translator.generator_o(z_s, mean.expand_as(split))
+    halves = [torch.linalg.pinv((z_o - centre)[i::2]) @ (split - mean)[i::2] for i in (0, 1)]  # (Zs, Zp) each
+    told = [(translator.generator_o(z_s, mean + (z_s - centre) @ half) - plain) / obs.error for half in halves]
     nearest = torch.cdist(plain, x_o).argmin(dim=1)
     found = torch.cdist(os[nearest], x_s).argmin(dim=1)
     spread = z_s.std(dim=0)
@@ -73,6 +80,7 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
         "cycle_noise": (distance(again, exact) / unit).item(),
         "wasserstein": (sliced_wasserstein(so, x_o, SLICES, generator) / unit).item(),
         "agreement": (found == torch.arange(len(found), device=found.device)).double().mean().item(),
+        "split_told": (told[0] * told[1])[obs.mask].mean().item(),
         "weakest_latent": (spread.min() / spread.median().clamp_min(1e-12)).item(),
     }
 
@@ -154,6 +162,17 @@ def latent_dead(record: Record) -> Iterator[Fault]:
         )
 
 
+def split_told(record: Record) -> Iterator[Fault]:
+    """A split latent that says again what the shared ones say."""
+    told = record.lately("split_told")
+    if told and min(told) > TOLD and told[-1] > 0.9 * told[0]:
+        yield Fault(
+            "split_told",
+            "split latents repeat shared ones: translations with the mean split latent, or another star's, are worse"
+            f" by {told[-1]:.2g} of the noise, or more; try a smaller networks.split, or a higher losses.independence",
+        )
+
+
 def alignment_lost(record: Record) -> Iterator[Fault]:
     """Matched stars that are translated ever worse while the losses that are blind to it fall."""
 
@@ -200,7 +219,7 @@ def weights_unbalanced(record: Record) -> Iterator[Fault]:
             )
 
 
-RULES = (discriminator_decided, adversary_silent, latent_dead, alignment_lost, weights_unbalanced)
+RULES = (discriminator_decided, adversary_silent, latent_dead, split_told, alignment_lost, weights_unbalanced)
 
 
 def find_faults(record: Record) -> list[Fault]:
