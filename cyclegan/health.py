@@ -30,7 +30,8 @@ ALWAYS, NEVER = 0.95, 0.52  # of a discriminator's judgements are right: nearly 
 TOLD_APART = 0.7  # a classifier's AUC: translated and real spectra differ plainly
 STUCK, VANISHED = 3.0, 0.1  # times the adversarial loss of an undecided discriminator
 DEAD = 0.02  # of the median variable's spread
-TOLD = 0.02  # of the noise: sound runs have up to 0.005, one that was a tenth worse with other split latents 0.04
+TOLD = 0.02  # of the noise: sound runs have up to 0.003, one that was a tenth worse with other split latents 0.04
+TOLD_SHARE = 0.25  # of all that split latents do: of a strong effect of their own, chance tells more than TOLD
 WORSE = 1.1  # times the best score so far
 TOO_MUCH, TOO_LITTLE = 0.95, 1e-5  # of the summed norms of the gradients of all terms
 SLICES = 256  # random directions of the sliced Wasserstein distance
@@ -52,7 +53,8 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
     star is translated to. weakest_latent: the smallest spread of a shared variable beside the median one's. split_told:
     mean squared difference that it makes to translations, in units of the noise, whether the split latents are the mean
     one or what shared latents tell of them by linear regression. Its square is the product of two halves' of the
-    observed stars, so that what chance tells has a mean of zero.
+    observed stars, so that what chance tells has a mean of zero. split_effect: the same for those of the observed stars
+    themselves.
     """
     generator = torch.Generator().manual_seed(SIGNAL_SEED)
     obs = projected_on(translator.space_o, obs)
@@ -69,6 +71,7 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
     plain = translator.generator_o(z_s, mean.expand_as(split))
     halves = [torch.linalg.pinv((z_o - centre)[i::2]) @ (split - mean)[i::2] for i in (0, 1)]  # (Zs, Zp) each
     told = [(translator.generator_o(z_s, mean + (z_s - centre) @ half) - plain) / obs.error for half in halves]
+    effect = (translator.generator_o(z_s, split.roll(1, dims=0)) - plain) / obs.error
     nearest = torch.cdist(plain, x_o).argmin(dim=1)
     found = torch.cdist(os[nearest], x_s).argmin(dim=1)
     spread = z_s.std(dim=0)
@@ -81,6 +84,7 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
         "wasserstein": (sliced_wasserstein(so, x_o, SLICES, generator) / unit).item(),
         "agreement": (found == torch.arange(len(found), device=found.device)).double().mean().item(),
         "split_told": (told[0] * told[1])[obs.mask].mean().item(),
+        "split_effect": effect[obs.mask].square().mean().item(),
         "weakest_latent": (spread.min() / spread.median().clamp_min(1e-12)).item(),
     }
 
@@ -165,7 +169,8 @@ def latent_dead(record: Record) -> Iterator[Fault]:
 def split_told(record: Record) -> Iterator[Fault]:
     """A split latent that says again what the shared ones say."""
     told = record.lately("split_told")
-    if told and min(told) > TOLD and told[-1] > 0.9 * told[0]:
+    least = max(TOLD, TOLD_SHARE * record.now("split_effect", 0.0))
+    if told and min(told) > least and told[-1] > 0.9 * told[0]:
         yield Fault(
             "split_told",
             "split latents repeat shared ones: translations with the mean split latent, or another star's, are worse"

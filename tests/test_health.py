@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from conftest import SkyDomain, make_sky
+from conftest import SkyDomain
 from pytorch_lightning import Callback
 from test_module import ALL_WEIGHTS, NO_WEIGHTS, fit, make
 
@@ -73,10 +73,7 @@ def unlike(sky):
     return SkyDomain(sky.synth, sky.val_synth), SkyDomain(obs, obs.rows(slice(len(sky.val_obs.flux))))
 
 
-def test_a_sound_run_has_no_fault():
-    """Of few stars chance would tell more of the split latents than a fault does."""
-    sky = make_sky(400, matched=400)
-    domains = SkyDomain(sky.synth, sky.val_synth), SkyDomain(sky.obs, sky.val_obs)
+def test_a_sound_run_has_no_fault(domains):
     health, _ = run(domains, WEIGHTS._replace(adversarial=0.1))
     assert health.faults == {}
     assert len(health.history) == EPOCHS

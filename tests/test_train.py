@@ -56,7 +56,7 @@ def test_a_run_folder_holds_all_that_belongs_to_it(run):
 def test_the_scores_have_every_key(scores):
     keys = {*SCORES, "x_synth_obs_mse", "x_obs_synth_mse", "dead_latents"}
     keys |= {f"{control}_{way}" for control in ("gap", "shift") for way in ("synth_obs", "obs_synth")}
-    keys |= {*SIGNALS, "weakest_latent", "split_told", "faults"}
+    keys |= {*SIGNALS, "weakest_latent", "split_told", "split_effect", "faults"}
     keys |= {"floor_synth_obs", "steps", "seconds", "cpu_seconds", "resumed_at_step", "seed", "device", "versions"}
     assert set(scores) == keys
     assert scores["steps"] == 16
