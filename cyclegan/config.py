@@ -46,6 +46,7 @@ class DomainsConfig:
     emulator: str
     stars: int = field(metadata={"minimum": 2})
     matched_stars: int = field(metadata={"minimum": 4})
+    matched: bool
 
 
 @dataclass

@@ -60,6 +60,8 @@ class HDF5Domain:
     def __init__(self, path: str | Path, skip_pixels: int = 0, wavelength_file: str | Path | None = None) -> None:
         with SpectraFile(path, skip_pixels, wavelength_file) as file:
             self.path, self.wavelength, self.label_names = file.path, file.wavelength, file.label_names
+            if skip_pixels:
+                log.info("%s: left out %d pixels at the blue end (domains.skip_pixels)", path, skip_pixels)
             self.splits = {split: self._read(file, split) for split in SPLITS}
             self.labels = {split: file.labels(split) for split in SPLITS}
             # A spectrum without usable pixels teaches nothing; rows of 'train' in the file -> rows here, -1 for none.
@@ -75,7 +77,10 @@ class HDF5Domain:
         if len(spectra.flux) == 0:
             raise InputError(f"{self.path}: expected spectra in '{split}', got an empty domain")
         if not spectra.mask.any():
-            raise InputError(f"{self.path}: expected usable pixels in 'spectra {split}', got none")
+            raise InputError(
+                f"{self.path}: expected usable pixels in 'spectra {split}', got none: NaN, masked, or of an error above"
+                f" {WORST_ERROR:g} of the continuum, which is to be 1"
+            )
         if masked := int((~spectra.mask).sum()):
             log.warning(
                 "%s: masked %d of %d pixels in '%s' (NaN, infinite, error above %g, or by the file's own mask)",
@@ -189,9 +194,9 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
     """The domains that a configuration's `domains` describes.
 
     emulator: for the domains without a file, on the pixels of the other's; hidden: by domain, the pixels (P,) whose
-    lines it lacks; pool: how many synthetic stars to make for each that is wanted. Two files are taken to hold the same
-    stars in 'val' and 'test'; where one domain is emulated, its spectra are normalised as the other's file says, and it
-    makes the stars of that file from the labels there.
+    lines it lacks; pool: how many synthetic stars to make for each that is wanted. Two files hold the same stars in
+    'val' and 'test' if config.matched says so; where one domain is emulated, its spectra are normalised as the other's
+    file says, and it makes the stars of that file from the labels there.
     """
     files: dict[str, HDF5Domain] = {}
     emulated: dict[str, EmulatedDomain] = {}
@@ -203,8 +208,8 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
             observation = make_observation(domain.effects, emulator.wavelength)
             stars = config.stars * (pool if name == "synth" else 1)
             emulated[name] = EmulatedDomain(emulator, stars, config.matched_stars, hidden.get(name), observation)
-    leave_out_blind(list(files.values()))
-    matched = True
+    matched = config.get("matched", True)  # checkpoints of older runs do not say
+    leave_out_blind(list(files.values()), matched)
     if len(files) == len(emulated) == 1:
         (file,), (made,) = files.values(), emulated.values()
         made.continuum = file.continuum
@@ -220,18 +225,16 @@ def stars_to_score(synth: Domain, obs: Domain, split: str) -> tuple[Spectra, Spe
     return tuple(spectra.rows(slice(count)) for spectra in stars)
 
 
-def leave_out_blind(files: list[HDF5Domain]) -> None:
-    """Leave matched stars out of all files, in rows, where one has no usable pixel of them."""
+def leave_out_blind(files: list[HDF5Domain], matched: bool) -> None:
+    """Leave stars without a usable pixel out of 'val' and 'test'; where rows are matched, out of all files."""
     for split in ("val", "test"):
         seen = [file.splits[split].mask.any(dim=1) for file in files]
-        if len({len(rows) for rows in seen}) != 1:
-            continue  # no files, or such as are refused elsewhere, as they cannot hold the same stars
-        wanted = torch.stack(seen).all(dim=0)
-        for file in files:
+        if matched and len({len(rows) for rows in seen}) == 1:  # others are refused, as they cannot be matched
+            seen = [torch.stack(seen).all(dim=0)] * len(files)
+        for file, wanted in zip(files, seen, strict=True):
             file.keep(split, wanted)
-        if blind := int((~wanted).sum()):
-            paths = " and ".join(str(file.path) for file in files)
-            log.warning("%s: left out %d stars in '%s' that have no usable pixel", paths, blind, split)
+            if blind := int((~wanted).sum()):
+                log.warning("%s: left out %d stars in '%s' that have no usable pixel", file.path, blind, split)
 
 
 def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:

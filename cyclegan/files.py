@@ -95,13 +95,20 @@ class SpectraFile:
             raise InputError(
                 f"{self.path}: expected at least 2 wavelengths from pixel {self.pixels.start} on, got {wavelength.size}"
             )
-        if not (np.diff(wavelength) > 0).all():
-            raise InputError(f"{self.path}: expected finite, ascending wavelengths, got others")
+        if (wrong := ~(np.diff(wavelength) > 0)).any():
+            pixel = int(wrong.argmax())
+            pair = " and ".join(f"{value:.3f}" for value in wavelength[pixel : pixel + 2])
+            raise InputError(f"{self.path}: expected ascending wavelengths, got {pair} from pixel {pixel} on")
         return wavelength
 
     def _check_split(self, split: str) -> int:
         flux = self._dataset(f"spectra {split}")
-        expected = (len(flux), len(self.wavelength) + self.pixels.start)
+        pixels = len(self.wavelength) + self.pixels.start
+        if flux.shape[1:] != (pixels,):
+            raise InputError(
+                f"{self.path}: expected 'spectra {split}' of shape (n, {pixels}) (spectra, pixels), got {flux.shape}"
+            )
+        expected = (len(flux), pixels)
         names = ["spectra", "spectra_err", *(["mask"] if f"mask {split}" in self.file else [])]
         for name in names:
             if (found := self._dataset(f"{name} {split}").shape) != expected:

@@ -43,6 +43,8 @@ from emulator.train import load_config, train_payne
 log = logging.getLogger(__name__)
 
 EXAMPLES = 3  # stars to draw
+UNNAMED = "train"  # a configuration of no experiment
+CHANGEABLE = ("trainer", "losses", "logger", "domains.synth.path", "domains.obs.path")  # when a run is resumed
 
 
 def find_or_train_emulator(path: Path, folder: Path) -> Payne:
@@ -174,7 +176,8 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         loggers.append(wandb_logger(folder, config.logger.project, name, group, OmegaConf.to_container(config)))
     monitor = "x_synth_obs" if matched else None  # without matched stars nothing says which epoch is best: the last is
     health = Health()
-    best = ModelCheckpoint(folder, BEST, monitor=monitor, enable_version_counter=False)
+    # Before the last checkpoint is written, which has to know of it, and not, as Lightning would, after the epoch.
+    best = ModelCheckpoint(folder, BEST, monitor=monitor, save_on_train_epoch_end=False, enable_version_counter=False)
     trainer = Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
@@ -193,7 +196,12 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         warnings.filterwarnings(
             "ignore", ".*does not have many workers.*|.*Experiment logs directory.*|.*exists and is not empty.*"
         )
-        trainer.fit(module, data, ckpt_path=last if checkpoint else None, weights_only=True)
+        try:
+            trainer.fit(module, data, ckpt_path=last if checkpoint else None, weights_only=True)
+        except SystemExit:  # Lightning's, when it is interrupted
+            if last.exists():
+                print(f"interrupted; go on with: python -m cyclegan.train resume={folder}", file=sys.stderr)
+            raise
 
     module.cpu()
     stars = data.val_dataloader()
@@ -293,10 +301,18 @@ def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig
     if not saved.is_file() or not (folder / f"{LAST}.ckpt").is_file():
         raise InputError(f"config key 'resume': expected a run's folder with config.yaml and {LAST}.ckpt, got {folder}")
     changes = OmegaConf.from_dotlist([o for o in overrides if not o.startswith(("resume=", "+experiment=", "hydra."))])
-    for key in ("domains.emulator", "domains.hidden_seed", "domains.synth.hidden_share"):
-        if OmegaConf.select(changes, key) is not None:
-            raise InputError(f"config key '{key}': expected none beside resume, as a run keeps its theory, got one")
+    for key in (override.split("=")[0].lstrip("+~") for override in overrides):
+        if key not in ("resume", "experiment") and not key.startswith(CHANGEABLE):
+            raise InputError(
+                f"config key '{key}': expected only {', '.join(CHANGEABLE)} beside resume, as a run keeps its theory,"
+                " its networks and its seed"
+            )
     return OmegaConf.merge(OmegaConf.load(saved), changes), folder
+
+
+def experiments() -> list[str]:
+    """The names that `+experiment=` takes."""
+    return sorted(path.stem for path in Path(config_folder(), "experiment").glob("*.yaml"))
 
 
 def discard(folder: Path) -> None:
@@ -320,6 +336,8 @@ def main(config: DictConfig) -> None:
                 config, resumed = resumed_config(config, list(job.overrides.task))
                 discard(folder)  # the run goes on in its own
                 folder = resumed
+            elif config.name == UNNAMED:
+                raise InputError(f"expected +experiment=NAME, one of {', '.join(experiments())}, got none")
             train(validate(config, TrainConfig), folder, group)
         except (InputError, TrainingDivergedError) as error:
             wandb.finish(exit_code=1)

@@ -404,8 +404,10 @@ def transfer(config: DictConfig) -> None:
                 flux, shared, split = (tensor.cpu() for tensor in translated)
                 if (lost := flux[:, :1].isnan()).any():
                     spectra = spectra._replace(mask=spectra.mask & ~lost)
+                    blind.append(int(lost.sum()))
                 writer.append(name, spectra._replace(flux=flux), latent_shared=shared, latent_split=split)
 
+            blind: list[int] = []
             writer.file.attrs.update(checkpoint=str(config.checkpoint), direction=config.direction)
             source.carry(writer.file)
             reading, writing = thread.submit(source.read, *pieces[0]), None
@@ -421,7 +423,15 @@ def transfer(config: DictConfig) -> None:
                 writing = thread.submit(write, name, spectra, translated)
                 bar.update(rows.stop - rows.start)
             writing.result()
-    log.info("%d spectra in %s", sum(counts.values()), config.output)
+            total, lost = sum(counts.values()), sum(blind)
+            if lost == total:
+                raise InputError(
+                    f"{config.input or config.labels}: expected usable pixels, got none in any of {total} spectra: NaN,"
+                    f" masked, or of an error above {WORST_ERROR:g} of the continuum, which is to be 1"
+                )
+    log.info("%d spectra in %s", total, config.output)
+    if lost:
+        log.warning("%d of them had no usable pixel, and are NaN", lost)
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="transfer")

@@ -261,6 +261,8 @@ def start():
 
     def start(folder, *overrides, module="cyclegan.train", environment=None, before=None, tiny=TINY) -> Started:
         sizes = tiny if module == "cyclegan.train" else ()
+        if sizes and not any(override.startswith("+experiment=") for override in overrides):
+            sizes = (*sizes, "name=tiny")
         arguments = (module, [*sizes, *overrides], str(folder), environment or {}, before)
         process = context.Process(target=_process, args=arguments)
         process.start()

@@ -201,14 +201,17 @@ def set_pixel(name, value):
         (set_pixel("spectra_err train", 0.0), ["errors above 0", "'spectra_err train'", "got 0", "row 2, pixel 7"]),
         (set_pixel("spectra_err val", -0.01), ["errors above 0", "'spectra_err val'", "got -0.01"]),
         (replace("spectra train", np.ones((0, 20))), ["'spectra_err train'", "(0, 20)", "(6, 20)"]),
-        (replace("spectra train", np.ones((6, 19))), ["'spectra train'", "(6, 20)", "(6, 19)"]),
+        (replace("spectra train", np.ones((6, 19))), ["'spectra train'", "(n, 20)", "(6, 19)"]),
         (replace("spectra_err train", np.ones((5, 20))), ["'spectra_err train'", "(6, 20)", "(5, 20)"]),
         (replace("spectra train", np.ones(20)), ["'spectra train'", "(20,)"]),
         (replace("spectra train", np.full((6, 20), math.nan)), ["usable pixels", "'spectra train'", "none"]),
         (replace("spectra_err train", np.ones((6, 20))), ["usable pixels", "'spectra train'", "none"]),
-        (replace("wavelength", np.linspace(15019.0, 15000.0, 20)), ["ascending wavelengths"]),
+        (
+            replace("wavelength", np.linspace(15019.0, 15000.0, 20)),
+            ["ascending wavelengths", "15019.000 and 15018.000 from pixel 0"],
+        ),
         (replace("wavelength", np.full(20, math.nan)), ["ascending wavelengths"]),
-        (replace("wavelength", np.linspace(15000.0, 15018.0, 19)), ["'spectra train'", "(6, 19)", "(6, 20)"]),
+        (replace("wavelength", np.linspace(15000.0, 15018.0, 19)), ["'spectra train'", "(n, 19)", "(6, 20)"]),
         (replace("wavelength", np.ones((4, 5))), ["wavelength"]),
         (replace("spectra train", np.full((6, 20), b"?")), ["numbers in 'spectra train'"]),
         (replace("spectra_err val", 0.01), ["array of numbers in 'spectra_err val'"]),
@@ -244,7 +247,10 @@ def test_matched_stars_that_one_domain_does_not_see_are_left_out_of_both(good, t
         file["spectra val"][1] = np.nan
     synth, obs = HDF5Domain(good), HDF5Domain(blind)
     whole = HDF5Domain(good)
-    leave_out_blind([synth, obs])
+    leave_out_blind([synth, obs], matched=False)
+    assert [len(domain.matched("val").flux) for domain in (synth, obs)] == [4, 3]
+    synth, obs = HDF5Domain(good), HDF5Domain(blind)
+    leave_out_blind([synth, obs], matched=True)
     for domain in (synth, obs):
         assert torch.equal(domain.matched("val").flux, whole.matched("val").flux[[0, 2, 3]])
         assert torch.equal(domain.matched("test").flux, whole.matched("test").flux)

@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from cyclegan.config import TrainConfig
-from emulator.command import config_folder, validate
+from emulator.command import InputError, config_folder, validate
 
 FILES = sorted(Path(config_folder(), "experiment").glob("*.yaml"))
 TWO_STEPS = (
@@ -38,13 +38,19 @@ def inputs(name, payne_file, domain_files):
     synth, obs = (f"domains.{side}.path={path}" for side, path in zip(("synth", "obs"), domain_files, strict=True))
     if "override /domains: files" in text:
         return [synth, obs]
-    return [f"domains.emulator={payne_file}", *([obs] if "path: ???" in text else [])]
+    return [f"domains.emulator={payne_file}", *([obs] if "override /domains: observed" in text else [])]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_an_experiment_composes_under_a_name_of_its_own(file, payne_file, domain_files):
     config = composed(file.stem, *inputs(file.stem, payne_file, domain_files))
     assert config.name == file.stem
+
+
+@pytest.mark.parametrize(("name", "missing"), [("payne2data", "obs"), ("theory2data", "synth"), ("classic", "synth")])
+def test_a_file_that_an_experiment_needs_is_asked_for(name, missing):
+    with pytest.raises(InputError, match=f"config key 'domains.{missing}.path': expected a value, got none"):
+        composed(name, *(["domains.obs.path=obs.h5"] if missing == "synth" else []))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

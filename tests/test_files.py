@@ -123,7 +123,7 @@ def test_wavelengths_may_lie_in_a_file_of_their_own(path, tmp_path):
     with SpectraFile(path, wavelength_file=tmp_path / "wave.npy") as file:
         assert torch.equal(file.wavelength, WAVELENGTH)
     np.save(tmp_path / "short.npy", WAVELENGTH.numpy()[:-1])
-    with pytest.raises(InputError, match=r"shape \(75, 29\) \(spectra, pixels\), got \(75, 30\)"):
+    with pytest.raises(InputError, match=r"shape \(n, 29\) \(spectra, pixels\), got \(75, 30\)"):
         SpectraFile(path, wavelength_file=tmp_path / "short.npy")
 
 

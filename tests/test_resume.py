@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from cyclegan.scores import SCORES
 
@@ -162,15 +163,22 @@ def test_a_finished_run_that_is_resumed_is_left_as_it_was(start, finished, tmp_p
 
 def test_another_theory_is_refused(start, finished, tmp_path):
     shutil.copytree(finished["emulated"].folder / "run", tmp_path / "run")
-    bad = start(tmp_path, "resume=run", "domains.hidden_seed=7", tiny=()).wait()
-    assert bad.code == 2
-    assert "error: config key 'domains.hidden_seed': expected none beside resume" in bad.err
+    before = (tmp_path / "run" / "scores.json").read_bytes()
+    for override in ("domains.hidden_seed=7", "seed=3"):
+        bad = start(tmp_path, "resume=run", override, tiny=()).wait()
+        assert bad.code == 2
+        assert f"error: config key '{override.split('=')[0]}': expected only trainer, losses, logger" in bad.err
+    assert (tmp_path / "run" / "scores.json").read_bytes() == before
 
 
 def test_other_networks_than_the_checkpoints_are_told_and_nothing_is_touched(start, finished, tmp_path):
     shutil.copytree(finished["files"].folder / "run", tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
-    bad = start(tmp_path, "resume=run", "networks.shared=5", "trainer.epochs=4", tiny=()).wait()
+    config = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    config.networks.shared = 5
+    OmegaConf.save(config, tmp_path / "run" / "config.yaml")
+    before["config.yaml"] = (tmp_path / "run" / "config.yaml").read_bytes()
+    bad = start(tmp_path, "resume=run", "trainer.epochs=4", tiny=()).wait()
     assert bad.code == 2
     (line,) = [line for line in bad.err.splitlines() if line.startswith("error: ")]
     assert "last.ckpt: expected a checkpoint of the networks configured" in line
