@@ -130,6 +130,8 @@ def validate(paths: Sequence[str | Path], wavelength_file: str | None) -> list[s
         files.append(file)
         try:
             problems += [f"{path}: {problem}" for problem in describe(file)]
+        except BrokenPipeError:
+            raise
         except OSError:
             problems.append(f"{path}: expected an HDF5 file of spectra, got a damaged one")
     if len(files) == len(paths) == 2:
@@ -144,10 +146,14 @@ def validate(paths: Sequence[str | Path], wavelength_file: str | None) -> list[s
 def main(arguments: list[str]) -> int:
     wavelengths = [a.removeprefix("wavelength=") for a in arguments if a.startswith("wavelength=")]
     paths = [a for a in arguments if not a.startswith("wavelength=")]
+    if {"--help", "-h"} & set(arguments):
+        print(__doc__)
+        return 0
     with errors_in_one_line():
         if not paths or len(wavelengths) > 1 or any(path.startswith("-") for path in paths):
             raise InputError(f"expected {USAGE}, got {' '.join(arguments) or 'nothing'}")
         problems = validate(paths, *wavelengths or [None])
+        sys.stdout.flush()
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return 2 if problems else 0

@@ -124,6 +124,9 @@ def errors_in_one_line() -> Iterator[None]:
     """InputError and errors of the configuration become one line on stderr and exit code 2."""
     try:
         yield
+    except BrokenPipeError:  # nobody reads on, as `head` does not
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer has to go somewhere
+        raise SystemExit(0) from None
     except (InputError, HydraException, OmegaConfBaseException) as error:
         message = " ".join(str(error).split())
         # Hydra's advice to force a mistyped key in would only be refused in turn.
@@ -137,16 +140,33 @@ def exit_when_terminated() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a Hydra command: errors of composition are told in one line.
+def show_help(config_name: str) -> None:
+    """Print what the command that runs is for, and its configuration, whose comments say what each key is."""
+    groups = ""
+    if config_name == "train":
+        folders = sorted(path for path in Path(config_folder()).iterdir() if path.is_dir() and path.name != "effects")
+        groups = "".join(f"  {f.name}: {', '.join(sorted(path.stem for path in f.glob('*.yaml')))}\n" for f in folders)
+        groups = f"\nGroups of keys, one file each in conf/:\n{groups}"
+    print(sys.modules["__main__"].__doc__)
+    print("Write KEY=VALUE for a key of these; one with ??? has to be given. --cfg job prints them all as composed.\n")
+    print((Path(config_folder()) / f"{config_name}.yaml").read_text() + groups, end="")
+
+
+def run(main: Callable[[], None], config_name: str) -> None:
+    """Run a Hydra command: errors of composition are told in one line; config_name: of its file in conf/, for --help.
 
     The command's own need `errors_in_one_line` inside it: Hydra adds lines to whatever leaves the function it calls.
     """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        return show_help(config_name)
     exit_when_terminated()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
     with errors_in_one_line():
         try:
             main()
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(130) from None
         except OSError as error:  # Hydra makes the run's folder before the command can look at it
             if error.errno not in UNWRITABLE:
                 raise

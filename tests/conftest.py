@@ -216,7 +216,7 @@ def _process(module: str, arguments: list[str], folder: str, environment: dict[s
         before()
     from emulator.command import run
 
-    run(importlib.import_module(module).main)
+    run(importlib.import_module(module).main, "")
 
 
 class Started(NamedTuple):

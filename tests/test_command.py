@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +114,7 @@ def terminate_while_writing(folder):
             temporary.write_text("half")
             os.kill(os.getpid(), signal.SIGTERM)
 
-    run(main)
+    run(main, "")
 
 
 def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path):
@@ -136,7 +137,7 @@ def test_input_errors_become_one_line_and_exit_code_2(capsys):
         raise InputError("grid.h5: expected spectra,\n  got none")
 
     with pytest.raises(SystemExit) as caught:
-        run(main)
+        run(main, "")
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: grid.h5: expected spectra, got none\n"
 
@@ -146,7 +147,7 @@ def test_other_errors_keep_their_traceback():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(main)
+        run(main, "")
 
 
 def write_half(folder):
@@ -170,3 +171,30 @@ def test_files_come_together_or_not_at_all(tmp_path):
         assert (folder / "report.html").read_text() == "old"
     assert {path.name for path in folder.iterdir()} == {"notes.txt", "report.html", "figures"}
     assert (folder / "report.html").read_text() == "whole"
+
+
+def test_help_is_the_configuration_with_its_comments(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["cyclegan.train", "--help"])
+    run(lambda: pytest.fail("help was asked for"), "train")
+    text = capsys.readouterr().out
+    for words in ("KEY=VALUE", "seed: 1", "# a weight of 0 skips the computation", "experiment: classic, payne2data"):
+        assert words in text
+
+
+def test_a_command_that_is_interrupted_says_no_more_than_that(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        run(main, "transfer")
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(domain_files):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "cyclegan.validate", str(domain_files[0])]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

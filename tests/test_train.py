@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -237,3 +238,33 @@ def test_runs_of_other_seeds_may_lack_the_same_lines(start, payne_file, tmp_path
         assert command.code == 0, command.err
         tables[seed, hidden] = (command.run / "hidden_features_synth.csv").read_text()
     assert tables[1, 5] == tables[2, 5] != tables[2, "null"]
+
+
+def test_two_files_of_other_stars_train_without_matched_scores(start, domain_files, tmp_path):
+    paths = [f"domains.{side}.path={path}" for side, path in zip(("synth", "obs"), domain_files, strict=True)]
+    few = tmp_path / "few.h5"
+    few.write_bytes(domain_files[1].read_bytes())
+    with h5py.File(few, "r+") as file:
+        for name in ("spectra val", "spectra_err val", "mask val"):
+            if name in file:
+                values = file[name][:20]
+                del file[name]
+                file[name] = values
+        for name in [name for name in file if name.endswith(" val") and len(file[name]) > 20]:
+            del file[name]
+    common = ("+experiment=theory2data", paths[0], f"domains.obs.path={few}", "domains.skip_pixels=0")
+    (tmp_path / "refused").mkdir()
+    (tmp_path / "trained").mkdir()
+    refused = start(tmp_path / "refused", *common, "logger.wandb=false")
+    trained = start(tmp_path / "trained", *common, "domains.matched=false", "logger.wandb=false").wait()
+    assert "expected the same stars in 'val' of both" in refused.wait().err
+    assert trained.code == 0, trained.err
+    scores = json.loads((trained.run / "scores.json").read_text())
+    assert "x_synth_obs" not in scores
+    assert scores["agreement"] >= 0
+
+
+def test_without_an_experiment_nothing_begins(start, payne_file, tmp_path):
+    bad = start(tmp_path, f"domains.emulator={payne_file}", "trainer.epochs=1", tiny=()).wait()
+    assert bad.code == 2
+    assert "error: expected +experiment=NAME, one of classic, payne2data" in bad.err

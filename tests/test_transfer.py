@@ -541,7 +541,7 @@ def test_the_command(start, payne2payne_run, synth_file, tmp_path):
     assert codes == dict.fromkeys(("mistyped", "unknown", "nowhere", "full"), 2) | {
         "good": 0,
         "terminated": 143,
-        "interrupted": 1,
+        "interrupted": 130,
     }, {name: command.err for name, command in commands.items()}
     left = {name: sorted(path.name for path in command.folder.iterdir()) for name, command in commands.items()}
     assert left.pop("good") == ["deep", "err", "out"]
@@ -562,3 +562,17 @@ def test_the_command(start, payne2payne_run, synth_file, tmp_path):
         if name != "full":  # HDF5 may add to stderr that it cannot close a file either that hits such a limit
             assert "Traceback" not in commands[name].err
     assert "40/40" in commands["good"].err
+
+
+def test_spectra_that_are_not_normalised_are_told_and_nothing_is_written(synth_file, payne2payne_run, tmp_path):
+    """In counts every error is above what a pixel may have."""
+    path, output = tmp_path / "counts.h5", tmp_path / "out.h5"
+    path.write_bytes(synth_file.read_bytes())
+    with h5py.File(path, "r+") as file:
+        for name in ("spectra test", "spectra_err test"):
+            values = 5000 * file[name][()]
+            del file[name]
+            file[name] = values
+    with pytest.raises(InputError, match=r"counts.h5: expected usable pixels, got none in any of 40 spectra"):
+        transfer(configured(checkpoint=payne2payne_run, input=path, output=output))
+    assert not output.exists()
