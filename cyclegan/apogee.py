@@ -21,20 +21,20 @@ from tqdm import tqdm
 from cyclegan.continuum import Continuum, read_continuum_pixels
 from cyclegan.files import SPLITS, SpectraFile, SpectraWriter, written_spectra
 from cyclegan.resampling import Resampler
-from cyclegan.spectra import WORST_ERROR, Spectra, chip_starts
+from cyclegan.spectra import WORST_ERROR, Spectra
 from emulator.command import InputError, errors_in_one_line, exit_when_terminated
 from emulator.labels import ABUNDANCES, LABELS
-from emulator.wavelength import read_wavelength
+from emulator.wavelength import (
+    APOGEE_CUTS,
+    APOGEE_WAVELENGTH,
+    LOG_START,
+    LOG_STEP,
+    PIXELS,
+    chip_starts,
+    read_wavelength,
+)
 
-# The grid of all apStar and aspcapStar files: vacuum, rest frame (Nidever et al. 2015, AJ 150, 173).
-LOG_START, LOG_STEP, PIXELS = 4.179, 6e-6, 8575
-WAVELENGTH = 10 ** (LOG_START + LOG_STEP * np.arange(PIXELS))
-CUTS = {
-    "7214": np.r_[322:3242, 3648:6048, 6412:8306],  # The Payne, Cycle-StarNet, and ASPCAP up to DR12
-    "7514": np.r_[246:3274, 3585:6080, 6344:8335],  # ASPCAP from DR13 on
-    "8575": np.arange(PIXELS),
-}
-CHIP_BOUNDS = WAVELENGTH[[3430, 6212]]  # in the middle of the two gaps between the chips
+CHIP_BOUNDS = APOGEE_WAVELENGTH[[3430, 6212]]  # in the middle of the two gaps between the chips
 
 # https://www.sdss.org/dr17/algorithms/bitmasks (APOGEE_PIXMASK)
 BIT_NAMES = (
@@ -63,7 +63,7 @@ class Star(NamedTuple):
 
 
 def read_star(path: str | Path, rows: str = "combined") -> Star:
-    """The combined spectrum of an apStar or aspcapStar file of DR12 to DR17, or its `visits`, on WAVELENGTH.
+    """The combined spectrum of an apStar or aspcapStar file of DR12 to DR17, or its `visits`, on APOGEE_WAVELENGTH.
 
     apStar: HDU 1 flux, 2 error, 3 bit mask; of several visits, row 0 is the coadd with a weight for each pixel, row 1
     with one for each visit, and the visits follow; of one visit there is just that. aspcapStar: HDU 1 flux, 2 error,
@@ -384,7 +384,7 @@ def convert(options: argparse.Namespace) -> Report:
     wavelength, continuum = _target(options, None)
     labels = StarLabels(options.labels) if options.labels else None
     report.missing = labels and labels.missing
-    batches = fits_batches(paths, options, Resampler(WAVELENGTH, wavelength), labels, report)
+    batches = fits_batches(paths, options, Resampler(APOGEE_WAVELENGTH, wavelength), labels, report)
     with written_spectra(output, torch.from_numpy(wavelength), LABELS if labels else ()) as writer:
         writer.file.attrs.update(apogee_rows=options.rows, apogee_bits=options.bits)
         store_all(batches, continuum, writer, report)
@@ -426,7 +426,8 @@ def _target(options: argparse.Namespace, own: np.ndarray | None) -> tuple[np.nda
     if options.wavelength:
         wavelength = read_wavelength(options.wavelength)
     else:
-        wavelength = own if own is not None and not options.pixels else WAVELENGTH[CUTS[options.pixels or "7214"]]
+        cut = APOGEE_WAVELENGTH[APOGEE_CUTS[options.pixels or "7214"]]
+        wavelength = own if own is not None and not options.pixels else cut
     pixels = read_continuum_pixels(options.continuum, wavelength) if options.continuum else None
     starts = np.union1d(chip_starts(wavelength), np.searchsorted(wavelength, CHIP_BOUNDS))
     return wavelength, Continuum(wavelength, 3 if options.degree is None else options.degree, pixels, starts)
@@ -449,7 +450,7 @@ def parser() -> argparse.ArgumentParser:
     add("inputs", metavar="IN", nargs="+", help="apStar and aspcapStar files, folders of them, or one HDF5 file")
     add("output", metavar="OUT.h5", help="the file to write")
     add("--rows", choices=("combined", "visits"), default="combined", help="of apStar files (default: combined)")
-    add("--pixels", choices=CUTS, help="of the survey's 8575 pixels, which chips keep (default: 7214)")
+    add("--pixels", choices=APOGEE_CUTS, help="of the survey's 8575 pixels, which chips keep (default: 7214)")
     add("--wavelength", metavar="FILE", help="resample to these vacuum wavelengths instead, conserving flux")
     add("--bits", type=bit_mask, default=BAD_BITS, help="that mask a pixel (default: %(default)s)")
     add("--degree", type=int, help="of the continuum's Chebyshev polynomials (default: 3)")

@@ -10,9 +10,9 @@ from numpy.polynomial import chebyshev
 from torch import Tensor
 from torch.nn import functional
 
-from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra, chip_starts
+from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from emulator.command import InputError
-from emulator.wavelength import read_wavelength
+from emulator.wavelength import chip_starts, read_wavelength
 
 ROUNDS = 12  # of clipping
 BELOW, ABOVE = 1.5, 3.0  # clipped on either side of the fit, in units of the scatter about it

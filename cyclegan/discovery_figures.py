@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cyclegan.figures import AFTER, BEFORE, CYCLE, panel_grid, shared_legend, widest_gap
-from cyclegan.spectra import chip_starts, with_gaps
+from emulator.wavelength import chip_starts, with_gaps
 
 WINDOW = 60.0  # Angstrom
 SHOWN_ELEMENTS = 4  # rows of responses, of the elements with most lines

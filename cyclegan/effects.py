@@ -14,9 +14,10 @@ from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
 from cyclegan.files import SpectraFile
-from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra, chip_starts
+from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from emulator.command import InputError
 from emulator.synthesis import RESOLUTION
+from emulator.wavelength import chip_starts
 
 SNR_LOW, SNR_HIGH = 60.0, 300.0  # per pixel: the range of APOGEE's combined spectra
 LIGHT_SPEED = speed_of_light / 1e3  # km/s

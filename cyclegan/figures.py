@@ -13,7 +13,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from torch import Tensor
 
 from cyclegan.scores import SCORES
-from cyclegan.spectra import ERROR_FLOOR, Spectra, chip_starts, with_gaps
+from cyclegan.spectra import ERROR_FLOOR, Spectra
+from emulator.wavelength import chip_starts, with_gaps
 
 WINDOW = 90.0  # Angstrom: wide enough for a dozen lines, narrow enough to see each
 CHIP_WINDOW = 45.0  # the same where the windows of all chips stand side by side

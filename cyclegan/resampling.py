@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from cyclegan.spectra import Spectra, chip_starts
+from cyclegan.spectra import Spectra
 from emulator.command import InputError
+from emulator.wavelength import chip_starts
 
 SAME = 1e-8  # wavelengths that differ by less of themselves are the same: 3 m/s
 

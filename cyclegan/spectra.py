@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,17 +30,6 @@ class Spectra(NamedTuple):
 
     def to(self, device: torch.device | str) -> "Spectra":
         return Spectra(*(tensor.to(device) for tensor in self))
-
-
-def chip_starts(wavelength: np.ndarray) -> np.ndarray:
-    """Pixels (chips - 1,) at which a new detector chip begins: where wavelength (P,) jumps by more than 3 steps."""
-    steps = np.diff(wavelength)
-    return np.flatnonzero(steps > 3 * np.median(steps)) + 1
-
-
-def with_gaps(values: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
-    """values (P,) with a NaN before each chip, so that a line drawn through them does not cross the gaps."""
-    return np.insert(values.astype(float), chip_starts(wavelength), np.nan)
 
 
 class Components(nn.Module):

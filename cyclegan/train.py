@@ -191,11 +191,10 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    log.info("%s: %d steps, into %s", config.name, settings.epochs * settings.steps, folder)
     with warnings.catch_warnings():
         # The batches lie on the device already: there is nothing for worker processes to do.
-        warnings.filterwarnings(
-            "ignore", ".*does not have many workers.*|.*Experiment logs directory.*|.*exists and is not empty.*"
-        )
+        warnings.filterwarnings("ignore", ".*does not have many workers.*|.*exists and is not empty.*")
         try:
             trainer.fit(module, data, ckpt_path=last if checkpoint else None, weights_only=True)
         except SystemExit:  # Lightning's, when it is interrupted

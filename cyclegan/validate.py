@@ -9,8 +9,9 @@ import numpy as np
 
 from cyclegan.files import SPLITS, SpectraFile
 from cyclegan.results import format_table
-from cyclegan.spectra import WORST_ERROR, chip_starts
+from cyclegan.spectra import WORST_ERROR
 from emulator.command import InputError, errors_in_one_line
+from emulator.wavelength import chip_starts
 
 USAGE = "python -m cyclegan.validate FILE... [wavelength=FILE]"
 CHUNK = 500  # spectra in memory at a time

@@ -1,12 +1,14 @@
 """What every command shares: where its configuration lies, and how bad input is told: one line, exit code 2."""
 
 import errno
+import logging
 import os
 import re
 import shutil
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -160,6 +162,9 @@ def run(main: Callable[[], None], config_name: str) -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         return show_help(config_name)
     exit_when_terminated()
+    # Lightning tells what devices there are not, and recommends its services.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)|.*Experiment logs directory")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
     with errors_in_one_line():
         try:

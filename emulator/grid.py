@@ -32,12 +32,6 @@ HELD_OUT = 0.05  # of the spectra, once for validation and once for the test
 FEWEST_SPECTRA = 20  # so that there is one of each
 
 
-def apogee_wavelength() -> np.ndarray:
-    """The (7214,) vacuum wavelengths in Angstrom of the three APOGEE chips, as The Payne and Cycle-StarNet cut them."""
-    pixels = np.concatenate([np.arange(322, 3242), np.arange(3648, 6048), np.arange(6412, 8306)])
-    return 10.0 ** (4.179 + 6e-6 * pixels)
-
-
 BUILT_IN = "built-in"  # what a grid says of its line list if it is the synthesiser's own
 
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from emulator.command import InputError
-from emulator.grid import apogee_wavelength
 from emulator.payne import Payne
+from emulator.wavelength import apogee_wavelength
 
 log = logging.getLogger(__name__)
 

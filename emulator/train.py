@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import hydra
-import numpy as np
 import pytorch_lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -24,10 +23,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
-from emulator.grid import GridData, apogee_wavelength, find_or_make_grid
+from emulator.grid import GridData, find_or_make_grid
 from emulator.payne import Payne, PayneModule, absolute_error_percentiles
 from emulator.synthesis import own_lines
-from emulator.wavelength import MEDIA
+from emulator.wavelength import MEDIA, apogee_wavelength, with_gaps
 
 log = logging.getLogger(__name__)
 
@@ -153,14 +152,11 @@ def plot_worst(payne: Payne, labels: Tensor, flux: Tensor, truth: Tensor, stars:
     error = (flux - truth).abs().mean(dim=1)
     worst = error.topk(min(stars, len(error))).indices.tolist()
     wavelength = payne.wavelength.numpy()
-    # Between chips there is nothing: a NaN keeps the line from crossing.
-    steps = np.diff(wavelength)
-    gaps = np.flatnonzero(steps[1:] > 3 * steps[:-1]) + 2
-    x = np.insert(wavelength, gaps, np.nan)
+    x = with_gaps(wavelength, wavelength)
     figure = Figure(figsize=(18, 4 * len(worst)), layout="constrained")
     panels = figure.subplots(2 * len(worst), 1, sharex=True, height_ratios=[3, 1] * len(worst), squeeze=False)[:, 0]
     for row, spectrum, residual in zip(worst, panels[::2], panels[1::2], strict=True):
-        true, emulated = (np.insert(values[row].numpy(), gaps, np.nan) for values in (truth, flux))
+        true, emulated = (with_gaps(values[row].numpy(), wavelength) for values in (truth, flux))
         spectrum.plot(x, true, color="black", lw=0.7, label="grid")
         spectrum.plot(x, emulated, color="tab:red", lw=0.7, label="emulated (residual: emulated - grid)")
         residual.plot(x, emulated - true, color="tab:red", lw=0.7)

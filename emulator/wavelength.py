@@ -11,6 +11,31 @@ from emulator.command import InputError
 
 MEDIA = ("vacuum", "air")
 
+# The grid of all apStar and aspcapStar files: vacuum, rest frame (Nidever et al. 2015, AJ 150, 173).
+LOG_START, LOG_STEP, PIXELS = 4.179, 6e-6, 8575
+APOGEE_WAVELENGTH = 10 ** (LOG_START + LOG_STEP * np.arange(PIXELS))
+APOGEE_CUTS = {
+    "7214": np.r_[322:3242, 3648:6048, 6412:8306],  # The Payne, Cycle-StarNet, and ASPCAP up to DR12
+    "7514": np.r_[246:3274, 3585:6080, 6344:8335],  # ASPCAP from DR13 on
+    "8575": np.arange(PIXELS),
+}
+
+
+def apogee_wavelength() -> np.ndarray:
+    """The (7214,) vacuum wavelengths in Angstrom of the three APOGEE chips, as The Payne and Cycle-StarNet cut them."""
+    return APOGEE_WAVELENGTH[APOGEE_CUTS["7214"]]
+
+
+def chip_starts(wavelength: np.ndarray) -> np.ndarray:
+    """Pixels (chips - 1,) at which a new detector chip begins: where wavelength (P,) jumps by more than 3 steps."""
+    steps = np.diff(wavelength)
+    return np.flatnonzero(steps > 3 * np.median(steps)) + 1
+
+
+def with_gaps(values: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
+    """values (P,) with a NaN before each chip, so that a line drawn through them does not cross the gaps."""
+    return np.insert(values.astype(float), chip_starts(wavelength), np.nan)
+
 
 def air_to_vacuum(wavelength: np.ndarray) -> np.ndarray:
     """Vacuum wavelengths for air wavelengths, both in Angstrom, 2000 A and above.

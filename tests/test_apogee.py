@@ -13,17 +13,18 @@ from astropy.table import Table
 from conftest import write_apstar
 from scipy.optimize import least_squares
 
-from cyclegan.apogee import BAD_BITS, CUTS, WAVELENGTH, StarLabels, convert, main, parser, read_star, split_of
+from cyclegan.apogee import BAD_BITS, StarLabels, convert, main, parser, read_star, split_of
 from cyclegan.continuum import Continuum
 from cyclegan.files import SPLITS, SpectraFile
 from cyclegan.resampling import Resampler
 from cyclegan.spectra import WORST_ERROR, Spectra
 from emulator.command import InputError
 from emulator.labels import LABELS
+from emulator.wavelength import APOGEE_CUTS, APOGEE_WAVELENGTH
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
-PIXELS = len(WAVELENGTH)
-GAPS = np.setdiff1d(np.arange(PIXELS), CUTS["7514"])
+PIXELS = len(APOGEE_WAVELENGTH)
+GAPS = np.setdiff1d(np.arange(PIXELS), APOGEE_CUTS["7514"])
 LINE = 0.5 * np.exp(-0.5 * (np.arange(-8, 9) / 1.6) ** 2)
 SLOPE = 1 + 0.2 * np.linspace(-1, 1, PIXELS)
 
@@ -66,7 +67,7 @@ def test_spectra_of_a_folder_come_out_normalised_with_all_that_belongs_to_them(f
     report = run(folder, tmp_path / "obs.h5")
     assert sum(report.spectra.values()) == 30
     with SpectraFile(tmp_path / "obs.h5") as file:
-        np.testing.assert_allclose(file.wavelength, WAVELENGTH[CUTS["7214"]], rtol=1e-14)
+        np.testing.assert_allclose(file.wavelength, APOGEE_WAVELENGTH[APOGEE_CUTS["7214"]], rtol=1e-14)
         assert sum(file.splits.values()) == 30
         for split in SPLITS:
             spectra = file.read(split)
@@ -79,20 +80,20 @@ def test_spectra_of_a_folder_come_out_normalised_with_all_that_belongs_to_them(f
     assert (whole(tmp_path / "obs.h5", "visit") == 0).all()
 
 
-@pytest.mark.parametrize("pixels", CUTS)
+@pytest.mark.parametrize("pixels", APOGEE_CUTS)
 def test_the_pixels_kept_are_those_asked_for(tmp_path, pixels):
     flux, error, bits = star(0)
-    given = np.ones(len(CUTS[pixels]), bool)  # found ones would hang on rounding
+    given = np.ones(len(APOGEE_CUTS[pixels]), bool)  # found ones would hang on rounding
     np.save(tmp_path / "given.npy", given)
     run(write_apstar(tmp_path / "a.fits", flux, error, bits), tmp_path / "o.h5", "--pixels", pixels,
         "--continuum", tmp_path / "given.npy", "--val", 0, "--test", 0)  # fmt: skip
-    starts = np.searchsorted(WAVELENGTH[CUTS[pixels]], [15860, 16440])
-    expected = Continuum(WAVELENGTH[CUTS[pixels]], pixels=given, starts=starts)
-    flux, error = (torch.from_numpy(values[CUTS[pixels]]).float()[None] for values in (flux, error))
+    starts = np.searchsorted(APOGEE_WAVELENGTH[APOGEE_CUTS[pixels]], [15860, 16440])
+    expected = Continuum(APOGEE_WAVELENGTH[APOGEE_CUTS[pixels]], pixels=given, starts=starts)
+    flux, error = (torch.from_numpy(values[APOGEE_CUTS[pixels]]).float()[None] for values in (flux, error))
     one = Spectra(flux, error, error < 1e9)
     with h5py.File(tmp_path / "o.h5") as file:
         assert file["spectra train"].shape == (1, int(pixels))
-        assert (file["mask train"][0] == ~np.isin(CUTS[pixels], GAPS)).all()
+        assert (file["mask train"][0] == ~np.isin(APOGEE_CUTS[pixels], GAPS)).all()
         usable = file["mask train"][0]
         np.testing.assert_allclose(file["spectra train"][0][usable], expected.normalize(one).flux[0][usable], rtol=1e-5)
 
@@ -140,7 +141,7 @@ def test_aspcapstar_has_no_bits_and_names_its_star_in_a_table_or_its_file(tmp_pa
 
 def test_what_masks_a_pixel(tmp_path):
     flux, error, bits = star(3)
-    kept = CUTS["7214"]
+    kept = APOGEE_CUTS["7214"]
     for bit in range(16):
         bits[kept[100 + 3 * bit]] = 1 << bit if bit < 15 else -(1 << 15)
     flux[kept[200]], error[kept[201]], error[kept[202]], error[kept[203]] = np.nan, 0, np.nan, -1
@@ -166,7 +167,7 @@ def test_resampling_conserves_flux_and_masks(tmp_path):
     run(write_apstar(tmp_path / "a.fits", flux, error, bits), tmp_path / "o.h5", "--wavelength", tmp_path / "grid.npy",
         "--val", 0, "--test", 0, "--degree", 1)  # fmt: skip
     raw = Spectra(*(torch.from_numpy(a)[None] for a in (flux, error, bits == 0)))
-    expected = Continuum(target, 1).normalize(Resampler(WAVELENGTH, target)(raw))
+    expected = Continuum(target, 1).normalize(Resampler(APOGEE_WAVELENGTH, target)(raw))
     with SpectraFile(tmp_path / "o.h5") as file:
         torch.testing.assert_close(file.read("train").flux, expected.flux.float(), rtol=1e-5, atol=1e-5)
         assert torch.equal(file.read("train").mask, expected.mask)
@@ -315,7 +316,8 @@ def write_theory(path, wavelength, n=8):
         file["wavelength"] = wavelength
         file.attrs["label_names"] = ["teff", "logg"]
         for number, split in enumerate(SPLITS):
-            flux = np.interp(wavelength, WAVELENGTH, 1.0 + 0 * WAVELENGTH) * spectra[split][:, : len(wavelength)] + 50
+            ones = np.interp(wavelength, APOGEE_WAVELENGTH, np.ones(PIXELS))
+            flux = ones * spectra[split][:, : len(wavelength)] + 50
             file[f"spectra {split}"], file[f"spectra_err {split}"] = flux, np.full(flux.shape, 4.0)
             file[f"labels {split}"] = number + np.arange(2.0 * n).reshape(n, 2)
             file[f"id {split}"] = [f"{split}{i}" for i in range(n)]
@@ -333,7 +335,7 @@ def test_theory_gets_the_treatment_that_observed_spectra_got(folder, tmp_path, h
         np.save(tmp_path / "grid.npy", np.linspace(15900.0, 16400.0, 1500))
         options = ["--wavelength", tmp_path / "grid.npy"]
     run(folder, tmp_path / "obs.h5", *options)
-    theory = write_theory(tmp_path / "theory.h5", WAVELENGTH)
+    theory = write_theory(tmp_path / "theory.h5", APOGEE_WAVELENGTH)
     report = run(theory, tmp_path / "synth.h5", "--like", tmp_path / "obs.h5")
     assert dict(report.spectra) == {"train": 8, "val": 8, "test": 8}
     with SpectraFile(tmp_path / "obs.h5") as obs, SpectraFile(tmp_path / "synth.h5") as synth, h5py.File(theory) as raw:
@@ -345,7 +347,7 @@ def test_theory_gets_the_treatment_that_observed_spectra_got(folder, tmp_path, h
                 torch.from_numpy(raw[f"{k} {split}"][()].astype("float32")) for k in ("spectra", "spectra_err")
             )
             one = Spectra(flux, error, torch.ones_like(flux, dtype=torch.bool))
-            expected = continuum.normalize(Resampler(WAVELENGTH, wavelength)(one))
+            expected = continuum.normalize(Resampler(APOGEE_WAVELENGTH, wavelength)(one))
             found = synth.read(split)
             torch.testing.assert_close(found.flux[found.mask], expected.flux[found.mask])
             assert found.mask.double().mean() > 0.9
@@ -361,7 +363,7 @@ def test_bad_options_are_told(folder, tmp_path):
     run(folder, tmp_path / "obs.h5")
     (tmp_path / "void").mkdir()
     obs, out = tmp_path / "obs.h5", tmp_path / "out.h5"
-    theory = write_theory(tmp_path / "theory.h5", WAVELENGTH, n=2)
+    theory = write_theory(tmp_path / "theory.h5", APOGEE_WAVELENGTH, n=2)
     for arguments, words in (
         ([folder, folder / "x.fits"], "OUT: expected a file name ending in .h5"),
         ([tmp_path / "void", out], "expected FITS files in this folder, found none"),
@@ -411,7 +413,7 @@ def real(name, flux, error, path):
     """Real flux and error (rows, 7214) as an apStar file; of several visits, the coadds are their mean."""
     rows = np.full((len(flux), PIXELS), 0.0), np.full((len(flux), PIXELS), 1e10)
     for row, values in zip(rows, (flux, error), strict=True):
-        row[:, CUTS["7214"]] = values
+        row[:, APOGEE_CUTS["7214"]] = values
     if len(flux) > 1:
         rows = [np.concatenate([row.mean(axis=0, keepdims=True).repeat(2, axis=0), row]) for row in rows]
     else:

@@ -13,10 +13,9 @@ from omegaconf import OmegaConf
 
 from emulator.command import InputError, config_folder, validate
 from emulator.convert import ConvertConfig, convert
-from emulator.grid import apogee_wavelength
 from emulator.payne import Payne
 from emulator.published import PUBLISHED_LABELS, read_published
-from emulator.wavelength import vacuum_to_air
+from emulator.wavelength import apogee_wavelength, vacuum_to_air
 
 LABELS, WIDTH, PIXELS = 3, 5, 11
 NAMES = ("teff", "logg", "fe_h")

@@ -18,10 +18,11 @@ from omegaconf import OmegaConf
 
 import emulator.grid
 from emulator.command import InputError
-from emulator.grid import GridData, apogee_wavelength, read_grid
+from emulator.grid import GridData, read_grid
 from emulator.labels import LABELS
 from emulator.payne import Payne
 from emulator.train import load_config, plot_worst, train_payne
+from emulator.wavelength import apogee_wavelength
 
 TINY = ["training.width=8", "training.components=6", "training.steps=40", "training.batch_size=16"]
 

@@ -21,7 +21,8 @@ from cyclegan.figures import (
     widest_gap,
 )
 from cyclegan.label_figures import label_edges, plot_bins, plot_label_distributions
-from cyclegan.spectra import Spectra, chip_starts
+from cyclegan.spectra import Spectra
+from emulator.wavelength import chip_starts
 
 X = toy_wavelength().numpy()
 

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import PIXELS, toy_wavelength
 
 from cyclegan.spectra import (
     ERROR_FLOOR,
@@ -13,11 +12,9 @@ from cyclegan.spectra import (
     Components,
     Pixels,
     Spectra,
-    chip_starts,
     masked_mean,
     pooled_components,
     typical_weight,
-    with_gaps,
 )
 from emulator.command import InputError
 
@@ -35,18 +32,6 @@ def space():
     """Six components of 80 pixels whose weights differ threefold."""
     basis = torch.linalg.qr(draw(80, 6))[0]
     return Components(1 + 0.1 * draw(80, seed=1), torch.linspace(50.0, 150.0, 80), basis)
-
-
-def test_chips_begin_where_the_wavelength_jumps():
-    assert chip_starts(toy_wavelength().numpy()).tolist() == [100]
-    assert chip_starts(np.arange(10.0)).tolist() == []
-    assert chip_starts(np.r_[0:5, 20:25, 40:50].astype(float)).tolist() == [5, 10]
-
-
-def test_a_drawn_line_does_not_cross_the_gap():
-    drawn = with_gaps(np.arange(PIXELS), toy_wavelength().numpy())
-    assert np.flatnonzero(np.isnan(drawn)).tolist() == [100]
-    assert drawn[~np.isnan(drawn)].tolist() == list(range(PIXELS))
 
 
 def test_restore_undoes_project_in_the_span(space):

@@ -3,9 +3,10 @@
 import h5py
 import numpy as np
 import pytest
+from conftest import PIXELS, toy_wavelength
 
 from emulator.command import InputError
-from emulator.wavelength import air_to_vacuum, read_wavelength, vacuum_to_air
+from emulator.wavelength import air_to_vacuum, chip_starts, read_wavelength, vacuum_to_air, with_gaps
 
 GRID = np.linspace(15168.0, 16937.0, 50)
 
@@ -67,3 +68,15 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
     np.savez(tmp_path / "two.npz", a=GRID, b=GRID)
     with pytest.raises(InputError, match="arrays a, b, none called wavelength"):
         read_wavelength(tmp_path / "two.npz")
+
+
+def test_chips_begin_where_the_wavelength_jumps():
+    assert chip_starts(toy_wavelength().numpy()).tolist() == [100]
+    assert chip_starts(np.arange(10.0)).tolist() == []
+    assert chip_starts(np.r_[0:5, 20:25, 40:50].astype(float)).tolist() == [5, 10]
+
+
+def test_a_drawn_line_does_not_cross_the_gap():
+    drawn = with_gaps(np.arange(PIXELS), toy_wavelength().numpy())
+    assert np.flatnonzero(np.isnan(drawn)).tolist() == [100]
+    assert drawn[~np.isnan(drawn)].tolist() == list(range(PIXELS))
