@@ -14,10 +14,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 LENGTHS = (0.5, 2.0)  # of waves, in standard deviations: shorter ones see the sample, longer ones its covariance
-REACH = 5e-5  # dependence that a rotation by one radian must take away: chance leaves a fifth to 4000 stars
+REACH = 5e-5  # a rotation by one radian must lower the dependence by this: five times what 4000 stars have by chance
 OWN_COMPONENTS, LEADING = 20, 8  # principal components: those of which a star's own is a sum; of these, the first
 SEARCHES = 9  # for it, each with other waves
-BENT = 2e-4  # dependence of a component that is what is sought, bent: ten times what others are left with
+BENT = 2e-4  # a component that depends more on what is sought is a function of it: others keep a tenth of this
 
 
 class Pairs(NamedTuple):
@@ -147,8 +147,8 @@ def independent(stars: Tensor, reference: Tensor, generator: torch.Generator) ->
 def _search(turn: Tensor, own: int, white: Tensor, generator: torch.Generator) -> Tensor:
     """The (m, own) of which white (N, m) @ it is most independent, from the last columns of turn (m, m) on.
 
-    Of the later components some are what is sought, but bent, and depend on it whatever is done: at first only LEADING
-    ones must not, then as many as come before the first that, alone, does.
+    Some of the later components are nonlinear functions of what is sought, so that no rotation makes them independent
+    of it. So only LEADING ones are to be independent at first, then all before the first of those functions.
     """
     turn = _turned(turn, own, white[:, :LEADING], white, 15, generator)
     found = white @ turn[:, -own:]

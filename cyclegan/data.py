@@ -17,9 +17,11 @@ from emulator.command import InputError
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
-EQUAL_ANCHORS = 2  # tell the mean gap as well as the least gap that pairs can have; one star's own differs from it
+EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
-SOUGHT = 1  # the epoch at whose start the stars' own is sought, in what the first pairs left over
+SOUGHT = (
+    1  # the epoch that begins with a search for what only observed spectra vary in, from the first pairs' residuals
+)
 FEWEST_TO_SCORE = 4  # stars: a classifier is trained on a half of them, and a set of components on half of that
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
 

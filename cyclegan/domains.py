@@ -225,6 +225,15 @@ def stars_to_score(synth: Domain, obs: Domain, split: str) -> tuple[Spectra, Spe
     return tuple(spectra.rows(slice(count)) for spectra in stars)
 
 
+def star_labels(domains: Domains, split: str) -> dict[str, Tensor]:
+    """Labels (N,) of the stars that are scored, by name, on the CPU; none where nobody knows them."""
+    sides = [domains.obs, domains.synth] if domains.matched else [domains.obs]
+    for domain in sorted(sides, key=lambda side: not isinstance(side, EmulatedDomain)):
+        if labels := domain.known_labels(split):
+            return {name: values.cpu() for name, values in labels.items()}
+    return {}
+
+
 def leave_out_blind(files: list[HDF5Domain], matched: bool) -> None:
     """Leave stars without a usable pixel out of 'val' and 'test'; where rows are matched, out of all files."""
     for split in ("val", "test"):

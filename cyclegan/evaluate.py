@@ -20,11 +20,12 @@ from torch import Tensor
 
 from cyclegan.checkpoint import Trained, find_checkpoint, find_domains, load_trained
 from cyclegan.config import LoggerConfig
-from cyclegan.domains import Domains, EmulatedDomain, HDF5Domain, stars_to_score
+from cyclegan.domains import Domains, HDF5Domain, star_labels, stars_to_score
 from cyclegan.features import strong_features
 from cyclegan.figures import (
     DPI,
     Line,
+    label_facts,
     plot_embedding,
     plot_history,
     plot_residuals,
@@ -148,15 +149,6 @@ def compare(logged: dict[str, dict[str, float]], rescored: dict[str, float], exa
     return rows
 
 
-def star_labels(domains: Domains, split: str) -> dict[str, np.ndarray]:
-    """Labels (N,) of the stars that are scored, by name; none where nobody knows them."""
-    sides = [domains.obs, domains.synth] if domains.matched else [domains.obs]
-    for domain in sorted(sides, key=lambda side: not isinstance(side, EmulatedDomain)):
-        if labels := domain.known_labels(split):
-            return {name: values.cpu().numpy() for name, values in labels.items()}
-    return {}
-
-
 def known_lines(emulator: Payne | None, mean: Tensor) -> list[Line]:
     """The lines to mark: an emulator's strong features, or those of the line list where there is none.
 
@@ -231,9 +223,7 @@ def tell_apart(synth: Spectra, obs: Spectra, made: Translations) -> tuple[dict[s
 
 def star_title(which: str, star: dict[str, float]) -> str:
     """What is known of a row of stars.csv, for the head of its picture."""
-    formats = {"teff": r"$T_\mathrm{{eff}}$ {:.0f} K", "logg": "log g {:.2f}", "fe_h": "[Fe/H] {:+.2f}"}
-    facts = [f"{which}: star {star['star']}"]
-    facts += [text.format(star[name]) for name, text in formats.items() if math.isfinite(star.get(name, math.nan))]
+    facts = [f"{which}: star {star['star']}", *label_facts(star)]
     facts.append(f"S/N {star['signal_to_noise']:.0f}")
     if "x_translated" in star:
         facts.append(f"x {star['x_untranslated']:.2f} → {star['x_translated']:.2f} σ²")
@@ -257,7 +247,7 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
     count = len(obs.flux)
     if count < 2 * FOLDS:
         raise InputError(f"domains: expected at least {2 * FOLDS} stars in '{split}' to tell apart, got {count}")
-    labels = {name: values[:count] for name, values in star_labels(domains, split).items()}
+    labels = {name: values[:count].numpy() for name, values in star_labels(domains, split).items()}
     translator, wavelength = trained.translator, trained.wavelength.cpu().numpy()
     log.info("translating %d stars of '%s'", count, split)
     made = translate(translator, synth, obs)

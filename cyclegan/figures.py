@@ -1,6 +1,8 @@
 """Figures: arrays in, Figure out. Black is observed, blue synthetic, vermilion translated, in all of them."""
 
 import csv
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,6 +101,12 @@ def plot_history(history: dict[str, tuple[np.ndarray, np.ndarray]], controls: di
     for axes in (fit, judged):
         axes.set_xlabel("step (batches)")
     return figure
+
+
+def label_facts(star: Mapping[str, float]) -> list[str]:
+    """Temperature, gravity and metallicity of a star as text, those that are known among its labels by name."""
+    formats = {"teff": r"$T_\mathrm{{eff}}$ {:.0f} K", "logg": "log g {:.2f}", "fe_h": "[Fe/H] {:+.2f}"}
+    return [text.format(star[name]) for name, text in formats.items() if math.isfinite(star.get(name, math.nan))]
 
 
 def plot_stars(

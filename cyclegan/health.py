@@ -49,12 +49,12 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
     shared latents of one from the other's, 0.5 where they cannot; cycle_noise: mean squared distance of
     synthetic spectra from what is left of them when they are translated, given the noise of an observed star, and
     translated back, in units of that noise; wasserstein: the squared sliced distance of translated from observed
-    spectra, likewise; agreement: of synthetic stars, the share that is again the nearest to what their nearest observed
-    star is translated to. weakest_latent: the smallest spread of a shared variable beside the median one's. split_told:
-    mean squared difference that it makes to translations, in units of the noise, whether the split latents are the mean
-    one or what shared latents tell of them by linear regression. Its square is the product of two halves' of the
-    observed stars, so that what chance tells has a mean of zero. split_effect: the same for those of the observed stars
-    themselves.
+    spectra, likewise; agreement: each synthetic star's translation has a nearest observed star, and the translation of
+    that one a nearest synthetic star: the share of stars that are met again. weakest_latent: the smallest spread of a
+    shared variable beside the median one's. split_told: mean squared difference that it makes to translations, in units
+    of the noise, whether split latents are the mean one or what shared latents tell of them by linear regression; the
+    square is the product of two halves' of the observed stars, so that what chance tells has a mean of zero.
+    split_effect: the same for the split latents of observed stars themselves.
     """
     generator = torch.Generator().manual_seed(SIGNAL_SEED)
     obs = projected_on(translator.space_o, obs)

@@ -16,7 +16,7 @@ from cyclegan.translator import Crossing, Translator
 
 SLICES = 64  # random directions of the sliced Wasserstein distance, drawn anew each step
 SPLIT_SAMPLE = 1000  # training stars whose split latents a checkpoint holds
-FEW_ANCHORS = 10  # of so many each counts half: the noise of a single star would be learnt for its spectrum
+FEW_ANCHORS = 10  # n anchors weigh n / (n + this): with all of the weight, a single star's noise would be learnt too
 LAST_PAIR_WEIGHT = 0.05  # of the weight of pairs that is left at the end: other terms have the last word
 
 

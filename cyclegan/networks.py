@@ -55,7 +55,7 @@ class DenseEncoder(nn.Module):
 class DenseGenerator(nn.Module):
     """Coefficients = scale * (linear(latents) + MLP(latents)); starts as the inverse of `DenseEncoder`'s start.
 
-    The split latents have no effect at first: what they are for has to be found, lest they take a shared one's part.
+    The split latents have no effect at first, so that they do not take over what shared ones are for.
     """
 
     def __init__(self, scale: Tensor, shared: int, split: int, width: int) -> None:

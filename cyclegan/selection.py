@@ -59,8 +59,9 @@ def density_ratio(at: Tensor, everybody: Tensor, some: Tensor) -> np.ndarray:
 def as_observed(synth: Tensor, everybody: Tensor, paired: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Rows (count,) of synthetic stars at places synth (n, Z), drawn with replacement as observed ones are distributed.
 
-    Of these it is known which synthetic stars look like them: paired (m, Z), of everybody (k, Z). Places are those of
-    synthetic spectra throughout: so neither the gap nor a poor translation has a say.
+    Observed stars are represented by the synthetic stars that were last paired with them, at places paired (m, Z),
+    among all synthetic stars, at places everybody (k, Z). All are places of synthetic spectra, so that neither the gap
+    nor a poor translation has a say.
     """
     weights = torch.from_numpy(density_ratio(synth, everybody, paired))
     return torch.multinomial(weights, count, replacement=True, generator=generator)

@@ -24,9 +24,9 @@ from cyclegan.anchors import read_anchors
 from cyclegan.checkpoint import BEST, LAST, read_checkpoint
 from cyclegan.config import TrainConfig, check_together
 from cyclegan.data import SpectraData
-from cyclegan.domains import EmulatedDomain, make_domains
+from cyclegan.domains import EmulatedDomain, make_domains, star_labels
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
-from cyclegan.figures import plot_history, plot_stars, read_history
+from cyclegan.figures import label_facts, plot_history, plot_stars, read_history
 from cyclegan.files import SpectraFile
 from cyclegan.health import SIGNALS, Health, signals
 from cyclegan.label_figures import plot_label_distributions
@@ -226,7 +226,8 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     if config.selection.by != "none" or pairs.share < 1:
         draw_label_distributions(folder, *data.drawn_labels(settings.epochs - 1), data.pairs)
     if matched:
-        draw_stars(folder, module.translator, synth.wavelength, val_synth, val_obs, hidden.get("synth"))
+        labels = star_labels(domains, "val")
+        draw_stars(folder, module.translator, synth.wavelength, val_synth, val_obs, labels, hidden.get("synth"))
     if config.logger.wandb:
         for figure in sorted(folder.glob("*.png")):
             loggers[1].log_image(figure.stem, [str(figure)])
@@ -259,15 +260,24 @@ def draw_label_distributions(folder: Path, synth: dict[str, Tensor], obs: dict[s
 
 @torch.no_grad()
 def draw_stars(
-    folder: Path, translator: Translator, wavelength: Tensor, synth: Spectra, obs: Spectra, hidden: Tensor | None
+    folder: Path,
+    translator: Translator,
+    wavelength: Tensor,
+    synth: Spectra,
+    obs: Spectra,
+    labels: dict[str, Tensor],
+    hidden: Tensor | None,
 ) -> None:
-    """Write stars.png: matched stars before and after translation."""
+    """Write stars.png: matched stars (N, P) before and after translation; labels (N,) by name, where they are known."""
     translated = []
     for x_s, x_o in zip(synth.chunks(SCORE_BATCH), obs.chunks(SCORE_BATCH), strict=True):
         _, split = translator.encoder_o(translator.space_o.project(x_o).flux)
         translated.append(translator.synth_to_obs(x_s, split))
     so = torch.cat(translated)
-    titles = [f"star {i} of the matched set" for i in range(min(EXAMPLES, len(so)))]
+    titles = [
+        ", ".join([f"star {i} of 'val'", *label_facts({name: values[i].item() for name, values in labels.items()})])
+        for i in range(min(EXAMPLES, len(so)))
+    ]
     with written_whole(folder / "stars.png") as unfinished:
         plot_stars(wavelength, synth, obs, so, titles, hidden).savefig(unfinished, dpi=110)
 
