@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +63,10 @@ def read_history(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {name: tuple(np.array(points).T) for name, points in columns.items()}
 
 
+def _without_side(loss: str) -> str:
+    return loss.removesuffix("_synth").removesuffix("_obs")
+
+
 def plot_history(history: dict[str, tuple[np.ndarray, np.ndarray]], controls: dict[str, float]) -> Figure:
     """The six scores and all losses against training steps; controls are drawn where they are not off the scale."""
     figure = Figure(figsize=(11, 7.6), layout="constrained")
@@ -79,10 +84,12 @@ def plot_history(history: dict[str, tuple[np.ndarray, np.ndarray]], controls: di
     translations.set_title("translation of matched stars")
     latents.set_ylabel("normalised mean absolute difference")
     latents.set_title("agreement of latents")
-    for name, (steps, values) in history.items():
-        if name.startswith("train/"):
-            kind = judged if "adversarial" in name or "discriminator" in name else fit
-            kind.plot(steps, values, lw=1, label=name.removeprefix("train/").replace("_", " "))
+    losses = sorted(name.removeprefix("train/") for name in history if name.startswith("train/"))
+    colors = dict(zip(dict.fromkeys(map(_without_side, losses)), cycle(CYCLE)))
+    for name in losses:
+        axes = judged if "adversarial" in name or "discriminator" in name else fit
+        style = {"color": colors[_without_side(name)], "ls": "--" if name.endswith("_obs") else "-"}
+        axes.plot(*history[f"train/{name}"], lw=1, label=name.replace("_", " "), **style)
     fit.set_title("losses of encoders and generators")
     fit.set_ylabel("loss, before its weight")
     judged.set_title("adversarial losses")
