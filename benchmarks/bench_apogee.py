@@ -10,7 +10,8 @@ import pytest
 import torch
 from astropy.io import fits
 
-from cyclegan.apogee import WAVELENGTH, convert, parser
+from cyclegan.apogee import convert, parser
+from emulator.wavelength import APOGEE_WAVELENGTH
 
 FILES, LEAST = 500, 50
 
@@ -18,7 +19,7 @@ FILES, LEAST = 500, 50
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path, rng = tmp_path_factory.mktemp("apstar"), np.random.default_rng(0)
-    shape = (5, len(WAVELENGTH))  # three visits and two coadds
+    shape = (5, len(APOGEE_WAVELENGTH))  # three visits and two coadds
     for number in range(FILES):
         lines = 1 - 0.5 * (rng.random(shape) < 0.05)
         flux = (700 * lines * (1 + 0.01 * rng.standard_normal(shape))).astype("float32")

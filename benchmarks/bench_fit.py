@@ -15,8 +15,8 @@ from cyclegan.fitter import TRANSLATOR, Fitter, Model
 from cyclegan.spectra import Components, Spectra
 from cyclegan.transfer import Transfer
 from cyclegan.translator import build_translator
-from emulator.grid import apogee_wavelength
 from emulator.payne import Payne
+from emulator.wavelength import apogee_wavelength
 
 NAMES, STARS, ALONE = ("teff", "logg", "fe_h", "alpha_fe"), 1024, 5
 

@@ -24,7 +24,7 @@ from cyclegan.spectra import Components
 from cyclegan.transfer import BATCH, SYNTH_TO_OBS, TransferConfig, load, transfer
 from cyclegan.translator import build_translator
 from emulator.command import config_folder, validate
-from emulator.grid import apogee_wavelength
+from emulator.wavelength import apogee_wavelength
 
 SPECTRA, ROUNDS = 4096, 7
 LEAST = 2000  # spectra a second

@@ -10,10 +10,11 @@ import torch
 
 import emulator.grid
 from emulator.command import InputError
-from emulator.grid import GridData, RandomBatches, apogee_wavelength, find_or_make_grid, make_grid, read_grid
+from emulator.grid import GridData, RandomBatches, find_or_make_grid, make_grid, read_grid
 from emulator.labels import LABELS, draw_grid_stars
 from emulator.lines import Lines
 from emulator.synthesis import synthesize
+from emulator.wavelength import apogee_wavelength
 
 FEW_PIXELS = apogee_wavelength()[1000:1020]
 STARS = 40
