@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from cyclegan.checkpoint import find_checkpoint
 from cyclegan.fitter import EMULATOR, TEMPLATES, TRANSLATOR, Fitted, Fitter, Model
-from cyclegan.label_figures import plot_fitted, plot_pulls, plot_residuals
+from cyclegan.label_figures import plot_fitted, plot_label_residuals, plot_pulls
 from cyclegan.results import format_table, write_json
 from cyclegan.transfer import DEVICES, FileSource, load
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
@@ -160,7 +160,7 @@ def fit(config: DictConfig) -> dict:
         write_json(unfinished / "fit.json", summary)
         for split in (split for split in splits if truths[split] is not None):
             ways = {through: found[split] for through, found in results.items()}
-            for name, plot in (("fitted", plot_fitted), ("residuals", plot_residuals), ("pulls", plot_pulls)):
+            for name, plot in (("fitted", plot_fitted), ("residuals", plot_label_residuals), ("pulls", plot_pulls)):
                 plot(ways, truths[split], names).savefig(unfinished / f"{name}_{split}.png", dpi=110)
     show(summary)
     log.info("labels in %s", output)

@@ -145,7 +145,7 @@ def plot_fitted(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str])
     return figure
 
 
-def plot_residuals(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str]) -> Figure:
+def plot_label_residuals(ways: Mapping[str, Labels], truth: Tensor, names: Sequence[str]) -> Figure:
     """Histograms of fitted minus true labels (N, L), with the mean and the scatter of each."""
 
     def draw(axes: Axes, i: int) -> None:

@@ -24,7 +24,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from cyclegan.checkpoint import find_checkpoint, find_domains, load_trained
 from cyclegan.domains import Domain
 from cyclegan.figures import plot_embedding
-from cyclegan.label_figures import plot_fitted, plot_residuals
+from cyclegan.label_figures import plot_fitted, plot_label_residuals
 from cyclegan.results import format_table, write_json
 from cyclegan.separation import embed
 from cyclegan.spectra import Spectra
@@ -286,7 +286,7 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
         write_json(unfinished / "starnet.json", found)
         ways = {name: Read(values, torch.ones(len(values), dtype=torch.bool)) for name, values in read.items()}
         plot_fitted(ways, truth, names).savefig(unfinished / "labels.png", dpi=110)
-        plot_residuals(ways, truth, names).savefig(unfinished / "residuals.png", dpi=110)
+        plot_label_residuals(ways, truth, names).savefig(unfinished / "residuals.png", dpi=110)
         plot_gap(real, theory, translated, config.seed).savefig(unfinished / "gap.png", dpi=110)
     print(format_table(rows))
     log.info("StarNet's table and pictures in %s", output)
