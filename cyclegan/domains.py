@@ -213,7 +213,7 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
     if len(files) == len(emulated) == 1:
         (file,), (made,) = files.values(), emulated.values()
         made.continuum = file.continuum
-        matched = match_by_labels(made, file)
+        matched = matched and match_by_labels(made, file)
     made = files | emulated
     return Domains(made["synth"], made["obs"], matched)
 

@@ -96,8 +96,9 @@ class SpectraFile:
                 f"{self.path}: expected at least 2 wavelengths from pixel {self.pixels.start} on, got {wavelength.size}"
             )
         if (wrong := ~(np.diff(wavelength) > 0)).any():
-            pixel = int(wrong.argmax())
-            pair = " and ".join(f"{value:.3f}" for value in wavelength[pixel : pixel + 2])
+            first = int(wrong.argmax())
+            pair = " and ".join(f"{value:.3f}" for value in wavelength[first : first + 2])
+            pixel = first + self.pixels.start
             raise InputError(f"{self.path}: expected ascending wavelengths, got {pair} from pixel {pixel} on")
         return wavelength
 

@@ -69,7 +69,7 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
     again = translator.generate_synth(translator.encoder_o(so)[0])
     mean, centre = split.mean(dim=0), z_o.mean(dim=0)
     plain = translator.generator_o(z_s, mean.expand_as(split))
-    halves = [torch.linalg.pinv((z_o - centre)[i::2]) @ (split - mean)[i::2] for i in (0, 1)]  # (Zs, Zp) each
+    halves = [_regression((z_o - centre)[i::2], (split - mean)[i::2]) for i in (0, 1)]
     told = [(translator.generator_o(z_s, mean + (z_s - centre) @ half) - plain) / obs.error for half in halves]
     effect = (translator.generator_o(z_s, split.roll(1, dims=0)) - plain) / obs.error
     nearest = torch.cdist(plain, x_o).argmin(dim=1)
@@ -87,6 +87,13 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
         "split_effect": effect[obs.mask].square().mean().item(),
         "weakest_latent": (spread.min() / spread.median().clamp_min(1e-12)).item(),
     }
+
+
+def _regression(known: Tensor, unknown: Tensor) -> Tensor:
+    """The (m, n) by which known (N, m) tells most of unknown (N, n); NaN where one of them is not finite."""
+    if not (known.isfinite().all() and unknown.isfinite().all()):
+        return unknown.new_full((known.shape[1], unknown.shape[1]), nan)
+    return torch.linalg.pinv(known) @ unknown
 
 
 def _auc(real: Tensor, other: Tensor) -> float:

@@ -16,10 +16,13 @@ def distance(prediction: Tensor, target: Spectra) -> Tensor:
 
 
 def spread_root(latents: Tensor) -> Tensor:
-    """The Cholesky factor (Z, Z) of the covariance of latents (B, Z), of which none spreads less than DEAD_SPREAD."""
+    """The Cholesky factor (Z, Z) of the covariance of latents (B, Z), of more stars than variables.
+
+    In every direction they spread by DEAD_SPREAD at least, and by that share of their mean spread.
+    """
     covariance = torch.cov(latents.T).view(2 * latents.shape[1:])
-    floor = DEAD_SPREAD**2 * torch.eye(len(covariance), device=latents.device)
-    return torch.linalg.cholesky_ex(covariance + floor).L
+    floor = DEAD_SPREAD**2 * covariance.diagonal().mean().clamp_min(1)
+    return torch.linalg.cholesky_ex(covariance + floor * torch.eye(len(covariance), device=latents.device)).L
 
 
 def explained(a: Tensor, b: Tensor) -> Tensor:

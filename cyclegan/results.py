@@ -19,14 +19,14 @@ def _text(cell: object) -> str:
 
 
 def write_json(path: Path, contents: Mapping[str, object]) -> None:
-    """Write contents as JSON, a NaN as null."""
+    """Write contents as JSON, what is no finite number as null."""
     path.write_text(json.dumps(without_nan(contents), indent=2, allow_nan=False) + "\n")
 
 
 def without_nan(value: object) -> object:
-    """A value, or all values in a mapping or sequence, with None for NaN, which JSON does not know."""
+    """A value, or all values in a mapping or sequence, with None for NaN and infinity, which JSON does not know."""
     if isinstance(value, Mapping):
         return {name: without_nan(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [without_nan(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

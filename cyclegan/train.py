@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = 3  # stars to draw
 UNNAMED = "train"  # a configuration of no experiment
-CHANGEABLE = ("trainer", "losses", "logger", "domains.synth.path", "domains.obs.path")  # when a run is resumed
+CHANGEABLE = ("trainer", "losses", "logger")  # groups of keys, when a run is resumed
 
 
 def find_or_train_emulator(path: Path, folder: Path) -> Payne:
@@ -199,7 +199,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
             trainer.fit(module, data, ckpt_path=last if checkpoint else None, weights_only=True)
         except SystemExit:  # Lightning's, when it is interrupted
             if last.exists():
-                print(f"interrupted; go on with: python -m cyclegan.train resume={folder}", file=sys.stderr)
+                print(f"\ngo on with: python -m cyclegan.train resume={folder}", file=sys.stderr)
             raise
 
     module.cpu()
@@ -235,7 +235,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         loggers[1].experiment.finish()
     log.info("%s", "  ".join(f"{name} {scores[name]:.4g}" for name in SCORES if scores.get(name) is not None))
     if not matched:
-        told = "  ".join(f"{name} {scores[name]:.3g}" for name in SIGNALS)
+        told = "  ".join(f"{name} {scores[name]:.3g}" for name in SIGNALS if scores[name] is not None)
         log.info("no star is known in both domains, so go by these, the first most (docs/health.md): %s", told)
     log.info("everything about this run is in %s", folder)
     return scores
@@ -310,13 +310,15 @@ def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig
     if not saved.is_file() or not (folder / f"{LAST}.ckpt").is_file():
         raise InputError(f"config key 'resume': expected a run's folder with config.yaml and {LAST}.ckpt, got {folder}")
     changes = OmegaConf.from_dotlist([o for o in overrides if not o.startswith(("resume=", "+experiment=", "hydra."))])
+    config = OmegaConf.load(saved)
     for key in (override.split("=")[0].lstrip("+~") for override in overrides):
-        if key not in ("resume", "experiment") and not key.startswith(CHANGEABLE):
+        moved = key in ("domains.synth.path", "domains.obs.path") and OmegaConf.select(config, key) is not None
+        if not (moved or key.split(".")[0] in ("resume", "experiment", *CHANGEABLE)):
             raise InputError(
-                f"config key '{key}': expected only {', '.join(CHANGEABLE)} beside resume, as a run keeps its theory,"
-                " its networks and its seed"
+                f"config key '{key}': expected only {', '.join(CHANGEABLE)}, or where a domain's file is now, beside"
+                " resume, as a run keeps its theory, its networks and its seed"
             )
-    return OmegaConf.merge(OmegaConf.load(saved), changes), folder
+    return OmegaConf.merge(config, changes), folder
 
 
 def experiments() -> list[str]:
@@ -346,7 +348,7 @@ def main(config: DictConfig) -> None:
                 discard(folder)  # the run goes on in its own
                 folder = resumed
             elif config.name == UNNAMED:
-                raise InputError(f"expected +experiment=NAME, one of {', '.join(experiments())}, got none")
+                raise InputError(f"expected a name, as +experiment={'|'.join(experiments())} gives one, got none")
             train(validate(config, TrainConfig), folder, group)
         except (InputError, TrainingDivergedError) as error:
             wandb.finish(exit_code=1)

@@ -290,8 +290,13 @@ class FileSource(SpectraFile):
             # Wavelengths are written as vacuum ones, and the pixels of the continuum are counted from another one.
             if name != "medium" and not name.startswith("continuum_"):
                 output.attrs[name] = value
-        if (continuum := Continuum.read(self.file, self.wavelength.numpy(), self.places())) is not None:
-            continuum.write(output)
+        try:
+            continuum = Continuum.read(self.file, self.wavelength.numpy(), self.places())
+        except InputError as error:
+            log.warning("%s: %s; the output does not say how it was normalised", self.path, error)
+        else:
+            if continuum is not None:
+                continuum.write(output)
         for name in self.columns:
             output.copy(self.file[name], output, name)
 
@@ -339,11 +344,10 @@ def split_latents(config: DictConfig, model: Transfer, counts: dict[str, int]) -
             batches = tqdm(file.chunks(theirs, config.batch_size), f"encoding {theirs}", unit="batch", leave=False)
             parts = [model.translate(OBS_TO_SYNTH, batch.to(model.device)).split for batch in batches]
             found = torch.cat(parts) if parts else model.split_sample[:0]
-            paired = len(found) == count
-            if not paired:
-                found = found[found.isfinite().all(dim=1)]
-                if len(found) == 0:
-                    raise InputError(f"{config.split}: expected usable spectra in 'spectra {theirs}', got none")
+            paired, seen = len(found) == count, found.isfinite().all(dim=1)
+            if not seen.any():
+                raise InputError(f"{config.split}: expected usable spectra in 'spectra {theirs}', got none")
+            found = found if paired else found[seen]
             latents[name] = found if paired else draw_rows(found, count, config.seed + i)
             how = "in order" if paired else f"drawn from {len(found)}"
             log.info("split latents of '%s': of '%s' in %s, %s", name, theirs, config.split, how)
@@ -431,7 +435,7 @@ def transfer(config: DictConfig) -> None:
                 )
     log.info("%d spectra in %s", total, config.output)
     if lost:
-        log.warning("%d of them had no usable pixel, and are NaN", lost)
+        log.warning("%d of them, or their partners in split=FILE, had no usable pixel, and are NaN", lost)
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="transfer")

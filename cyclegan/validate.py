@@ -1,5 +1,6 @@
 """python -m cyclegan.validate FILE... [wavelength=FILE]: what files of spectra hold, and whether two can be trained."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -153,8 +154,12 @@ def main(arguments: list[str]) -> int:
     with errors_in_one_line():
         if not paths or len(wavelengths) > 1 or any(path.startswith("-") for path in paths):
             raise InputError(f"expected {USAGE}, got {' '.join(arguments) or 'nothing'}")
-        problems = validate(paths, *wavelengths or [None])
-        sys.stdout.flush()
+        try:
+            problems = validate(paths, *wavelengths or [None])
+            sys.stdout.flush()
+        except BrokenPipeError:  # nobody reads on, as `head` does not; what is left in the buffer has to go somewhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return 2 if problems else 0

@@ -126,9 +126,6 @@ def errors_in_one_line() -> Iterator[None]:
     """InputError and errors of the configuration become one line on stderr and exit code 2."""
     try:
         yield
-    except BrokenPipeError:  # nobody reads on, as `head` does not
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer has to go somewhere
-        raise SystemExit(0) from None
     except (InputError, HydraException, OmegaConfBaseException) as error:
         message = " ".join(str(error).split())
         # Hydra's advice to force a mistyped key in would only be refused in turn.
@@ -169,7 +166,9 @@ def run(main: Callable[[], None], config_name: str) -> None:
     with errors_in_one_line():
         try:
             main()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as end:
+            if KeyboardInterrupt not in (type(end), type(end.__context__)):  # Lightning makes an exit of it
+                raise
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
         except OSError as error:  # Hydra makes the run's folder before the command can look at it

@@ -151,3 +151,6 @@ def test_lost_weights_make_signals_of_nothing(domains, sky):
     module, _ = make(domains)
     broken = Spectra(torch.full_like(sky.val_synth.flux, torch.nan), sky.val_synth.error, sky.val_synth.mask)
     assert torch.tensor(signals(module.translator, broken, sky.val_obs)["auc_obs"]).isnan()
+    module.translator.encoder_o.shared_linear.weight.data.fill_(torch.nan)
+    found = signals(module.translator, sky.val_synth, sky.val_obs)
+    assert torch.tensor([found["auc_synth"], found["split_told"]]).isnan().all()

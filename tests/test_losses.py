@@ -90,6 +90,16 @@ def test_the_distance_of_latents_is_mahalanobis():
     assert latent_distance(b, b).item() == 0
 
 
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_latents_of_fewer_dimensions_than_variables_have_a_finite_distance(scale):
+    b = scale * draw(64, 4) @ draw(4, 20, seed=1)
+    a = (b + 0.01 * scale * draw(64, 20, seed=2)).requires_grad_()
+    found = latent_distance(a, b)
+    found.backward()
+    assert found.item() < 2  # the difference is at most as large as the least spread
+    assert a.grad.norm() * scale < 20
+
+
 def test_latents_that_shrink_or_mix_come_no_nearer():
     a, b, mixed = draw(50, 3), draw(50, 3, seed=1), draw(3, 3, seed=2)
     assert latent_distance(a @ mixed, b @ mixed).item() == pytest.approx(latent_distance(a, b).item(), rel=0.02)

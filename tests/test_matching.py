@@ -38,9 +38,10 @@ def write_survey(path, payne, names=None, spoil=lambda split, labels: None):
     return path
 
 
-def domains(path, payne, skip=0):
+def domains(path, payne, skip=0, matched=True):
     with initialize_config_dir(config_folder(), version_base="1.3"):
         overrides = ["+experiment=payne2data", f"domains.obs.path={path}", f"domains.skip_pixels={skip}"]
+        overrides.append(f"domains.matched={matched}")
         config = validate(compose("train", overrides), TrainConfig)
     return make_domains(config.domains, payne.on(toy_wavelength()[SOME][skip:]), hidden={})
 
@@ -73,6 +74,11 @@ def test_stars_are_matched_by_their_labels_where_these_are_whole_and_in_range(pa
     residual = (obs.matched("val").flux - synth.matched("val").flux) / 0.01
     assert residual.std().item() == pytest.approx(1, abs=0.08)
     assert len(synth.matched("test").flux) == len(obs.matched("test").flux) == 10
+
+
+def test_labels_that_are_not_to_be_trusted_match_no_star(payne, tmp_path):
+    path = write_survey(tmp_path / "survey.h5", payne)
+    assert not domains(path, payne, matched=False).matched
 
 
 def test_without_labels_of_the_stars_to_score_no_star_is_matched(payne, tmp_path, caplog):

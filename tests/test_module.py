@@ -269,6 +269,14 @@ def test_pairs_do_not_pull_on_the_split_latent(domains):
     assert (module.translator.generator_o.split_linear.weight.grad != 0).any()
 
 
+def test_of_fewer_stars_than_latents_nothing_is_asked(domains):
+    module, data = make(domains)
+    batch = batch_of(module, data)
+    few = batch._replace(synth=batch.synth.rows(slice(3)), obs=batch.obs.rows(slice(3)))
+    losses, _ = losses_of(module, few)
+    assert set(losses) == ALL_TERMS - {"independence", "latent_cycle"}
+
+
 def test_latents_come_back_by_better_reading_not_by_other_writing(domains):
     module, data = make(domains, NO_WEIGHTS._replace(latent_cycle=1.0))
     stir(module)

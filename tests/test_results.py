@@ -17,9 +17,9 @@ def test_what_a_row_lacks_stays_empty():
     assert format_table([{"a": "1", "b": "2"}, {"a": "long", "c": "3"}]) == "a     b  c\n1     2\nlong     3"
 
 
-def test_json_has_null_for_nan_however_deep(tmp_path):
+def test_json_has_null_for_what_is_not_finite_however_deep(tmp_path):
     path = tmp_path / "found.json"
-    write_json(path, {"a": math.nan, "b": [1.0, {"c": math.nan}], "d": "text", "e": (True, None, 3)})
+    write_json(path, {"a": math.nan, "b": [1.0, {"c": -math.inf}], "d": "text", "e": (True, None, 3)})
 
     def refuse(constant):
         pytest.fail(f"{constant} is not JSON")

@@ -75,9 +75,11 @@ def finished(start, payne_file, domain_files, tmp_path_factory):
         interrupted[name] = start(folders[name], *RUN, *own, every, before=before)
     for name, started in interrupted.items():
         code = started.wait().code
-        assert code == (-signal.SIGKILL if INTERRUPTIONS[name][2] == signal.SIGKILL else 1), name
+        assert code == (-signal.SIGKILL if INTERRUPTIONS[name][2] == signal.SIGKILL else 130), name
         assert not (folders[name] / "run" / "scores.json").exists(), name
         (folders[name] / "own.pt").unlink(missing_ok=True)  # the run holds its emulator
+    said = (folders["stopped by hand"] / "err").read_text()
+    assert f"\ngo on with: python -m cyclegan.train resume={folders['stopped by hand']}/run\ninterrupted\n" in said
     resumed = {name: start(folders[name], "resume=run", tiny=()) for name in interrupted}
     return {name: started.wait() for name, started in (whole | resumed).items()}
 
@@ -164,7 +166,7 @@ def test_a_finished_run_that_is_resumed_is_left_as_it_was(start, finished, tmp_p
 def test_another_theory_is_refused(start, finished, tmp_path):
     shutil.copytree(finished["emulated"].folder / "run", tmp_path / "run")
     before = (tmp_path / "run" / "scores.json").read_bytes()
-    for override in ("domains.hidden_seed=7", "seed=3"):
+    for override in ("domains.hidden_seed=7", "seed=3", "domains.obs.path=obs.h5"):
         bad = start(tmp_path, "resume=run", override, tiny=()).wait()
         assert bad.code == 2
         assert f"error: config key '{override.split('=')[0]}': expected only trainer, losses, logger" in bad.err

@@ -261,7 +261,8 @@ def test_two_files_of_other_stars_train_without_matched_scores(start, domain_fil
     assert trained.code == 0, trained.err
     scores = json.loads((trained.run / "scores.json").read_text())
     assert "x_synth_obs" not in scores
-    assert scores["agreement"] >= 0
+    assert 0 <= scores["agreement"] <= 1
+    assert not torch.load(trained.run / "last.ckpt", weights_only=True)["record"]["matched"]
 
 
 def test_without_an_experiment_nothing_begins(start, payne_file, tmp_path):

@@ -292,6 +292,17 @@ def test_more_pixels_than_the_checkpoints_are_cut(synth_file, payne2payne_run, m
     assert "bits test" not in cut
 
 
+def test_a_continuum_that_the_pixels_left_do_not_allow_is_not_told(synth_file, payne2payne_run, tmp_path, caplog):
+    path = tmp_path / "synth.h5"
+    path.write_bytes(synth_file.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["continuum_degree"], file.attrs["continuum_starts"] = 3, [0, 100, 201]  # a chip of two pixels
+    transfer(configured(checkpoint=payne2payne_run, input=path, output=tmp_path / "out.h5"))
+    assert "the output does not say how it was normalised" in caplog.text
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert "continuum_degree" not in file.attrs
+
+
 @pytest.mark.parametrize("given", [False, True])
 def test_the_continuum_is_told_of_the_pixels_that_are_left(given, synth_file, payne2payne_run, tmp_path):
     """Three pixels at the blue end are cut: chips begin, and given pixels lie, three earlier."""
