@@ -11,6 +11,7 @@ from cyclegan.alignment import Pairs, gap_metric, independent, only_observed, ra
 from cyclegan.domains import Domain, stars_to_score
 from cyclegan.scores import SCORE_BATCH
 from cyclegan.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
+from cyclegan.separation import FEWEST_TO_SCORE
 from cyclegan.spectra import Pixels, Space, Spectra, masked_mean, pooled_components, typical_weight
 from cyclegan.translator import Translator
 from emulator.command import InputError
@@ -19,10 +20,7 @@ PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as goo
 LIKENESS_COMPONENTS = 64
 EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
-SOUGHT = (
-    1  # the epoch that begins with a search for what only observed spectra vary in, from the first pairs' residuals
-)
-FEWEST_TO_SCORE = 4  # stars: a classifier is trained on a half of them, and a set of components on half of that
+SOUGHT = 1  # the epoch that begins with a search, from the first pairs' residuals, for what only observed stars vary in
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
 
 
@@ -152,8 +150,8 @@ class SpectraData(LightningDataModule):
         self.metric: Tensor | None = None
         self.own: Tensor | None = None  # what the observed domain alone varies in: coordinates @ (K, r)
         self.likeness: tuple[Space, Space] | None = None  # where stars are compared, if not where networks see them
-        self.density: tuple[Tensor, Tensor] | None = None  # places of synthetic stars, and of those that were paired
         self.pairs: Pairs | None = None  # the last ones
+        self.places: Tensor | None = None  # of the synthetic stars that they were made of, where density is described
         self._fixed: dict[Space, Spectra] = {}  # coordinates of domains that always draw the same
 
         a, b = synth.wavelength.cpu(), obs.wavelength.cpu()
@@ -251,9 +249,9 @@ class SpectraData(LightningDataModule):
             return torch.arange(len(synth))
         if self.choice == DISCRIMINATOR:
             return most_observed(translator, discriminator, stars.synth, stars.obs, len(synth) // self.pool, generator)
-        everybody, paired = self.density
-        places = alike.synth.flux[:, : everybody.shape[1]]
-        return as_observed(places, everybody, paired, round(len(obs) / self.share), generator)
+        paired = self.places[self.pairs.synth.to(self.places.device)]
+        places = alike.synth.flux[:, :DENSITY_COMPONENTS]
+        return as_observed(places, self.places, paired, round(len(obs) / self.share), generator)
 
     @torch.no_grad()
     def pair(self, translator: Translator, stars: Batch, epoch: int, chosen: Tensor | None = None) -> Pairs:
@@ -293,8 +291,7 @@ class SpectraData(LightningDataModule):
             self.own = translator.start_split(synth[pairs.synth], obs[pairs.obs])
         self.pairs = Pairs(chosen[pairs.synth], pairs.obs)
         if self.choice == DENSITY:
-            places = stars.synth.flux[:, :DENSITY_COMPONENTS]
-            self.density = places, places[self.pairs.synth.to(places.device)]
+            self.places = stars.synth.flux[:, :DENSITY_COMPONENTS]
         return self.pairs
 
     def train_dataloader(self) -> PairedBatches:
@@ -320,8 +317,8 @@ class SpectraData(LightningDataModule):
 
     def state_dict(self) -> dict:
         pairs = self.pairs and tuple(self.pairs)
-        return {"metric": self.metric, "own": self.own, "density": self.density, "pairs": pairs}
+        return {"metric": self.metric, "own": self.own, "pairs": pairs, "places": self.places}
 
     def load_state_dict(self, state: dict) -> None:
-        self.metric, self.own, self.density = state["metric"], state["own"], state["density"]
+        self.metric, self.own, self.places = state["metric"], state["own"], state["places"]
         self.pairs = state["pairs"] and Pairs(*state["pairs"])

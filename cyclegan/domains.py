@@ -65,11 +65,9 @@ class HDF5Domain:
             self.splits = {split: self._read(file, split) for split in SPLITS}
             self.labels = {split: file.labels(split) for split in SPLITS}
             # A spectrum without usable pixels teaches nothing; rows of 'train' in the file -> rows here, -1 for none.
-            seen = self.splits["train"].mask.any(dim=1)
-            if blind := int((~seen).sum()):
-                log.warning("%s: left out %d stars in 'train' that have no usable pixel", self.path, blind)
+            seen = self.seen("train")
             self.train_rows = torch.where(seen, seen.cumsum(dim=0) - 1, -1)
-            self.keep("train", seen)
+            self.keep_seen("train", seen)
             self.continuum = Continuum.read(file.file, self.wavelength.numpy(), file.places())
 
     def _read(self, file: SpectraFile, split: str) -> Spectra:
@@ -99,6 +97,16 @@ class HDF5Domain:
         self.splits[split] = self.splits[split].rows(wanted)
         if self.labels[split] is not None:
             self.labels[split] = self.labels[split][wanted]
+
+    def seen(self, split: str) -> Tensor:
+        """Which stars of a split have a usable pixel, (N,) bool."""
+        return self.splits[split].mask.any(dim=1)
+
+    def keep_seen(self, split: str, seen: Tensor) -> None:
+        """Hold only the stars of a split that are seen (N,) bool, and report how many are not."""
+        if blind := int((~seen).sum()):
+            log.warning("%s: left out %d stars in '%s' that have no usable pixel", self.path, blind, split)
+        self.keep(split, seen)
 
     def draw(self, seed: int) -> Spectra:
         return self.splits["train"]
@@ -237,13 +245,11 @@ def star_labels(domains: Domains, split: str) -> dict[str, Tensor]:
 def leave_out_blind(files: list[HDF5Domain], matched: bool) -> None:
     """Leave stars without a usable pixel out of 'val' and 'test'; where rows are matched, out of all files."""
     for split in ("val", "test"):
-        seen = [file.splits[split].mask.any(dim=1) for file in files]
+        seen = [file.seen(split) for file in files]
         if matched and len({len(rows) for rows in seen}) == 1:  # others are refused, as they cannot be matched
             seen = [torch.stack(seen).all(dim=0)] * len(files)
-        for file, wanted in zip(files, seen, strict=True):
-            file.keep(split, wanted)
-            if blind := int((~wanted).sum()):
-                log.warning("%s: left out %d stars in '%s' that have no usable pixel", file.path, blind, split)
+        for file, rows in zip(files, seen, strict=True):
+            file.keep_seen(split, rows)
 
 
 def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:

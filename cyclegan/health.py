@@ -64,14 +64,15 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
     unit = level.square().mean().clamp_min(1e-24)
     z_s, (z_o, split) = translator.encode_synth(x_s), translator.encoder_o(x_o)
     # With the split latent of the same row, where rows are the same stars, a classifier would see a star twice.
-    so = translator.generator_o(z_s, split.roll(1, dims=0)) + noise
+    clean = translator.generator_o(z_s, split.roll(1, dims=0))
+    so = clean + noise
     os = translator.generate_synth(z_o)
     again = translator.generate_synth(translator.encoder_o(so)[0])
     mean, centre = split.mean(dim=0), z_o.mean(dim=0)
     plain = translator.generator_o(z_s, mean.expand_as(split))
     halves = [_regression((z_o - centre)[i::2], (split - mean)[i::2]) for i in (0, 1)]
     told = [(translator.generator_o(z_s, mean + (z_s - centre) @ half) - plain) / obs.error for half in halves]
-    effect = (translator.generator_o(z_s, split.roll(1, dims=0)) - plain) / obs.error
+    effect = (clean - plain) / obs.error
     nearest = torch.cdist(plain, x_o).argmin(dim=1)
     found = torch.cdist(os[nearest], x_s).argmin(dim=1)
     spread = z_s.std(dim=0)

@@ -222,10 +222,12 @@ class CycleGAN(LightningModule):
             losses["pair_latents"] = w.pair_latents * fading, (c.z_s - c.z_o).square().mean()
         if w.sliced_wasserstein:
             losses["sliced_wasserstein"] = w.sliced_wasserstein, self._wasserstein(exhibits, c, step)
-        known = len(c.z_o) > c.z_o.shape[1]  # of fewer stars than variables, as conv networks have, nothing is
-        if w.independence and known and c.split_o.shape[1]:
+        enough = (
+            len(c.z_o) > c.z_o.shape[1]
+        )  # stars for the covariance of the latents; conv networks have more of these
+        if w.independence and enough and c.split_o.shape[1]:
             losses["independence"] = w.independence, explained(c.z_o, c.split_o)
-        if w.latent_cycle and known:
+        if w.latent_cycle and enough:
             # For the encoders alone. Generators would learn to write for them; and split latents read again from what
             # they wrote would come to hold what is shared.
             z_so, _ = self.translator.encoder_o(c.so.detach())

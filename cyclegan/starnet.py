@@ -28,7 +28,7 @@ from cyclegan.label_figures import plot_fitted, plot_label_residuals
 from cyclegan.results import format_table, write_json
 from cyclegan.separation import embed
 from cyclegan.spectra import Spectra
-from cyclegan.transfer import DEVICES, Transfer
+from cyclegan.transfer import DEVICES, Transfer, find_device
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def teach(lesson: Lesson, config: DictConfig, what: str) -> StarNetModule:
     log.info("%s: %d spectra", what, len(labels))
     trainer = Trainer(
         max_epochs=config.epochs,
-        accelerator="cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu",
+        accelerator=find_device(config.device, "config key 'device'"),
         devices=1,
         logger=False,
         callbacks=[TQDMProgressBar(refresh_rate=20)],
@@ -237,8 +237,8 @@ def plot_gap(obs: Spectra, synth: Spectra, translated: Spectra, seed: int) -> Fi
     maps = {}
     for title, kind, spectra in (("before", "synthetic", synth), ("after", "translated", translated)):
         flux = spectra.flux[:SHOWN]
-        errors = noise_of(obs)[torch.randint(len(obs.error), (len(flux),), generator=generator)]
-        noisy = flux + errors * torch.randn(flux.shape, generator=generator)
+        donors = torch.randint(len(obs.error), (len(flux),), generator=generator)
+        noisy = flux + noise_of(obs.rows(donors)) * torch.randn(flux.shape, generator=generator)
         maps[title] = dict(zip(("observed", kind), embed(seen, noisy.numpy()), strict=True))
     return plot_embedding(maps, ["training spectra before translation", "and after"])
 
@@ -248,8 +248,7 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
 
     Raises InputError for input that cannot be used.
     """
-    if config.device == "gpu" and not torch.cuda.is_available():
-        raise InputError("config key 'device': expected cpu or auto, got gpu, and there is none here")
+    find_device(config.device, "config key 'device'")
     checkpoint = find_checkpoint(config.checkpoint)
     trained = load_trained(checkpoint)
     synth, obs, _ = find_domains(trained, config)

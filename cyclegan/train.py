@@ -35,6 +35,7 @@ from cyclegan.module import CycleGAN, LossWeights, TrainingDivergedError
 from cyclegan.results import without_nan, write_json
 from cyclegan.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
 from cyclegan.spectra import Spectra
+from cyclegan.transfer import find_device
 from cyclegan.translator import Translator, build_discriminators, build_translator
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
 from emulator.payne import Payne
@@ -132,9 +133,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     check_together(config)
     seed_everything(config.seed, workers=True, verbose=False)
     settings, last = config.trainer, folder / f"{LAST}.ckpt"
-    device = torch.device("cuda" if settings.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-    if settings.accelerator == "gpu" and device.type == "cpu":
-        raise InputError("config key 'trainer.accelerator': expected cpu or auto, got gpu, and there is none here")
+    device = torch.device(find_device(settings.accelerator, "config key 'trainer.accelerator'"))
     checkpoint = read_checkpoint(last) if last.exists() else None
     resumed_step = checkpoint["global_step"] if checkpoint else 0
 

@@ -232,16 +232,21 @@ def draw_rows(sample: Tensor, count: int, seed: int) -> Tensor:
     return sample[drawn.to(sample.device)]
 
 
+def find_device(device: str, where: str) -> str:
+    """What PyTorch calls a device of DEVICES: 'cuda' or 'cpu'; InputError, told of `where`, if there is none such."""
+    gpu = device != "cpu" and torch.cuda.is_available()
+    if device not in DEVICES or (device == "gpu" and not gpu):
+        raise InputError(f"{where}: expected cpu or auto, got {device}, and there is none here")
+    return "cuda" if gpu else "cpu"
+
+
 def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | None = None) -> Transfer:
     """The translator of a run's folder or of one checkpoint; device: auto, cpu or gpu.
 
     emulator: of the run's synthetic domain (a file that `Payne.save` wrote), where that came from a file of spectra.
     Raises InputError where there is no checkpoint, no such device, or an emulator already.
     """
-    gpu = device != "cpu" and torch.cuda.is_available()
-    if device not in DEVICES or (device == "gpu" and not gpu):
-        raise InputError(f"device: expected cpu or auto, got {device}, and there is none here")
-    trained = load_trained(checkpoint, "cuda" if gpu else "cpu")
+    trained = load_trained(checkpoint, find_device(device, "device"))
     if emulator is None:
         return Transfer(trained, str(checkpoint))
     if trained.config.domains.synth.path is None:
@@ -287,7 +292,7 @@ class FileSource(SpectraFile):
 
     def carry(self, output: h5py.File) -> None:
         for name, value in self.file.attrs.items():
-            # Wavelengths are written as vacuum ones, and the pixels of the continuum are counted from another one.
+            # Wavelengths are written as vacuum ones; how the pixels that are left were normalised is told below.
             if name != "medium" and not name.startswith("continuum_"):
                 output.attrs[name] = value
         try:
@@ -344,12 +349,13 @@ def split_latents(config: DictConfig, model: Transfer, counts: dict[str, int]) -
             batches = tqdm(file.chunks(theirs, config.batch_size), f"encoding {theirs}", unit="batch", leave=False)
             parts = [model.translate(OBS_TO_SYNTH, batch.to(model.device)).split for batch in batches]
             found = torch.cat(parts) if parts else model.split_sample[:0]
-            paired, seen = len(found) == count, found.isfinite().all(dim=1)
-            if not seen.any():
+            seen = found[found.isfinite().all(dim=1)]
+            if len(seen) == 0:
                 raise InputError(f"{config.split}: expected usable spectra in 'spectra {theirs}', got none")
-            found = found if paired else found[seen]
-            latents[name] = found if paired else draw_rows(found, count, config.seed + i)
-            how = "in order" if paired else f"drawn from {len(found)}"
+            if len(found) == count:
+                latents[name], how = found, "in order"
+            else:
+                latents[name], how = draw_rows(seen, count, config.seed + i), f"drawn from {len(seen)}"
             log.info("split latents of '%s': of '%s' in %s, %s", name, theirs, config.split, how)
     return latents
 

@@ -30,8 +30,6 @@ from emulator.synthesis import synthesize
 FORMAT_VERSION = 1
 HELD_OUT = 0.05  # of the spectra, once for validation and once for the test
 FEWEST_SPECTRA = 20  # so that there is one of each
-
-
 BUILT_IN = "built-in"  # what a grid says of its line list if it is the synthesiser's own
 
 
