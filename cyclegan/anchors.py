@@ -17,9 +17,10 @@ def read_anchors(path: str | Path, domains: Domains) -> Batch:
     """The synthetic and the observed spectra (n, P) of the stars in a table, CSV with a header.
 
     Its columns: `synth` and `obs`, the star's rows among the training spectra of that domain's file, from 0; for an
-    emulated domain, the emulator's labels instead. Raises InputError, naming row and column, for what is not there.
+    emulated domain, the emulator's labels instead. `id`, a name, may be there too. Raises InputError, naming row and
+    column, for what is not there.
     """
-    columns = read_table(path)
+    columns = {name: values for name, values in read_table(path).items() if name != "id"}
     sides = {"synth": domains.synth, "obs": domains.obs}
     rows = [name for name, domain in sides.items() if isinstance(domain, HDF5Domain)]
     emulators = [domain.emulator for domain in sides.values() if isinstance(domain, EmulatedDomain)]

@@ -5,6 +5,7 @@ import hashlib
 import re
 import sys
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,18 @@ BIT_NAMES = (
 )  # fmt: skip
 BAD_BITS = 16639 | 1 << 12 | 1 << 13  # what the survey itself calls bad, and residuals of sky and telluric lines
 BATCH = 256  # spectra
+# What astropy raises for a file whose bytes are not what they were.
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    zlib.error,
+    AstropyUserWarning,
+)
 
 
 class Star(NamedTuple):
@@ -81,7 +94,7 @@ def read_star(path: str | Path, rows: str = "combined") -> Star:
                 return _star(hdus, path, rows)
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, TypeError, KeyError, AstropyUserWarning) as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: expected a FITS file, got a damaged or other one ({_first_line(error)})") from error
 
 
@@ -147,9 +160,9 @@ class StarLabels:
 
     def __init__(self, path: str | Path) -> None:
         try:
-            self.hdus = fits.open(path, memmap=True)
-            self.table = self.hdus[1].data
-            self.columns = set(self.hdus[1].columns.names)
+            with fits.open(path, memmap=True) as hdus:  # what is mapped stays so
+                self.table = hdus[1].data
+                self.columns = set(hdus[1].columns.names)
         except (OSError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise InputError(f"{path}: expected an allStar table in FITS, got '{_first_line(error)}'") from error
         self.missing = [name for name in LABELS if not self._sources(name)]

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from cyclegan.continuum import Continuum
-from cyclegan.domains import Domains, make_domains
+from cyclegan.domains import Domains, check_same_stars, make_domains
 from cyclegan.spectra import Components, Pixels
 from cyclegan.translator import Translator, build_translator
 from emulator.command import InputError
@@ -126,10 +126,6 @@ def find_domains(trained: Trained, config: DictConfig) -> Domains:
                 f"{domain.path}: expected the {len(expected)} wavelengths of the checkpoint, {expected[0]:.2f} to"
                 f" {expected[-1]:.2f} A, got {len(found)}, {found[0]:.2f} to {found[-1]:.2f} A"
             )
-    for split in ("val", "test") if made.matched else ():
-        synth, obs = (len(domain.matched(split).flux) for domain in (made.synth, made.obs))
-        if synth != obs:
-            raise InputError(
-                f"domains: expected the same stars in '{split}' of both, got {synth} in synth, {obs} in obs"
-            )
+    if made.matched:
+        check_same_stars(made.synth, made.obs)
     return made

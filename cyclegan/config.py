@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from cyclegan.selection import CHOICES, DENSITY, DISCRIMINATOR
 from cyclegan.separation import FEWEST_TO_SCORE
-from emulator.command import InputError
+from emulator.command import MOST_SEED, InputError
 from emulator.synthesis import RESOLUTION
 
 
@@ -109,7 +109,7 @@ class LoggerConfig:
 @dataclass
 class TrainConfig:
     name: str
-    seed: int = field(metadata={"minimum": 0})
+    seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     resume: str | None
     domains: DomainsConfig
     networks: NetworksConfig
@@ -123,8 +123,13 @@ class TrainConfig:
 def check_together(config: DictConfig) -> None:
     """Raise InputError for values that are each in their range but do not go together."""
     for kind, key in (("dense", "width"), ("conv", "channels")):
-        if config.networks.kind == kind and config.networks[key] is None:
+        if config.networks.kind == kind and not config.networks[key]:
             raise InputError(f"config key 'networks.{key}': expected a value for {kind} networks, got none")
+    if config.domains.synth.path is not None and config.domains.synth.hidden_share > 0:
+        raise InputError(
+            "config key 'domains.synth.hidden_share': expected 0 beside domains.synth.path, as lines can be hidden from"
+            f" an emulator alone, got {config.domains.synth.hidden_share}"
+        )
     for name in ("synth", "obs"):
         for key in ("resolution", "macroturbulence"):
             bounds = config.domains[name].effects[key]

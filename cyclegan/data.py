@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor, nn
 
 from cyclegan.alignment import Pairs, gap_metric, independent, only_observed, random_pairs, transport_pairs
-from cyclegan.domains import Domain, stars_to_score
+from cyclegan.domains import Domain, check_same_stars, stars_to_score
 from cyclegan.scores import SCORE_BATCH
 from cyclegan.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
 from cyclegan.separation import FEWEST_TO_SCORE
@@ -123,8 +123,9 @@ class SpectraData(LightningDataModule):
     matched: whether the domains' stars to score on are the same; paired: whether training stars are paired by likeness
     (`transport_pairs`) or at random. The likeness is that of the metric of the gap, estimated from the pairs of one
     epoch for the next, of observed stars as they would be without what only they vary in.
-    choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; anchors: spectra of both domains
-    that are known to be of the same stars. Raises InputError where the domains' wavelengths or matched stars disagree.
+    choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; noisy: whether discriminators
+    see translations with noise; unjudged: for how many epochs they learn nothing; anchors: spectra of both domains that
+    are known to be of the same stars. Raises InputError where the domains' wavelengths or matched stars disagree.
     """
 
     def __init__(
@@ -140,6 +141,8 @@ class SpectraData(LightningDataModule):
         share: float,
         choice: str = "none",
         pool: int = 1,
+        noisy: bool = True,
+        unjudged: int = 0,
         anchors: Batch | None = None,
     ) -> None:
         super().__init__()
@@ -147,12 +150,14 @@ class SpectraData(LightningDataModule):
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
         self.paired, self.block, self.share = paired, block, share
         self.choice, self.pool, self.anchors = choice, pool, anchors
+        self.noisy, self.unjudged = noisy, unjudged
         self.metric: Tensor | None = None
         self.own: Tensor | None = None  # what the observed domain alone varies in: coordinates @ (K, r)
         self.likeness: tuple[Space, Space] | None = None  # where stars are compared, if not where networks see them
         self.pairs: Pairs | None = None  # the last ones
         self.places: Tensor | None = None  # of the synthetic stars that they were made of, where density is described
         self._fixed: dict[Space, Spectra] = {}  # coordinates of domains that always draw the same
+        self._scored: MatchedBatches | None = None  # the same stars after every epoch
 
         a, b = synth.wavelength.cpu(), obs.wavelength.cpu()
         if len(a) != len(b):
@@ -163,13 +168,9 @@ class SpectraData(LightningDataModule):
                 f"domains: expected the same wavelengths in both, got {a[pixel]:.3f} A in synth"
                 f" and {b[pixel]:.3f} A in obs at pixel {pixel}"
             )
-        for split in ("val", "test") if matched else ():
-            stars = [len(domain.matched(split).flux) for domain in (synth, obs)]
-            if stars[0] != stars[1]:
-                raise InputError(
-                    f"domains: expected the same stars in '{split}' of both, got {stars[0]} in synth, {stars[1]} in obs"
-                )
-        if (count := len(stars_to_score(synth, obs, "val")[0].flux)) < FEWEST_TO_SCORE:
+        if matched:
+            check_same_stars(synth, obs)
+        if (count := min(domain.count("val") for domain in (synth, obs))) < FEWEST_TO_SCORE:
             raise InputError(f"domains: expected at least {FEWEST_TO_SCORE} stars in 'val', got {count}")
 
     def make_spaces(self, components: int | None) -> tuple[Space, Space]:
@@ -245,10 +246,11 @@ class SpectraData(LightningDataModule):
         """
         synth, obs = stars.synth.flux, stars.obs.flux
         generator = torch.Generator().manual_seed(self.seed * 10**6 + epoch)
-        if self.choice == "none" or epoch == 0:
+        if self.choice == "none" or epoch == 0 or (self.choice == DISCRIMINATOR and epoch <= self.unjudged):
             return torch.arange(len(synth))
         if self.choice == DISCRIMINATOR:
-            return most_observed(translator, discriminator, stars.synth, stars.obs, len(synth) // self.pool, generator)
+            count = len(synth) // self.pool
+            return most_observed(translator, discriminator, stars.synth, stars.obs, count, generator, self.noisy)
         paired = self.places[self.pairs.synth.to(self.places.device)]
         places = alike.synth.flux[:, :DENSITY_COMPONENTS]
         return as_observed(places, self.places, paired, round(len(obs) / self.share), generator)
@@ -310,7 +312,9 @@ class SpectraData(LightningDataModule):
         return PairedBatches(stars, pairing, self.batch_size, self.steps, self.seed * 10**6 + epoch, anchors)
 
     def val_dataloader(self) -> MatchedBatches:
-        return MatchedBatches(*stars_to_score(self.synth, self.obs, "val"))
+        if self._scored is None:
+            self._scored = MatchedBatches(*stars_to_score(self.synth, self.obs, "val"))
+        return self._scored
 
     def transfer_batch_to_device(self, batch: tuple, device: torch.device, dataloader_index: int) -> tuple:
         return type(batch)(*(side and side.to(device) for side in batch))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 CHUNK = 16  # stars whose derivatives are taken at a time: each has labels times pixels of them
+PASSES = 8  # parameters at a time: conv networks have a hundred, and hold 2 MB a star for each
 
 
 def jacobian(
@@ -22,7 +23,8 @@ def jacobian(
     def along(direction: Tensor) -> tuple[Tensor, Tensor]:
         return jvp(function, (parameters,), (direction.expand_as(parameters),))
 
-    return vmap(along, out_dims=(None, 0))(directions)
+    parts = [vmap(along, out_dims=(None, 0))(some) for some in directions.split(PASSES)]
+    return parts[0][0], torch.cat([derivatives for _, derivatives in parts])
 
 
 def responses(flux: Callable[[Tensor], Tensor], labels: Tensor, columns: Sequence[int]) -> Tensor:

@@ -35,6 +35,10 @@ class Domain(Protocol):
         """Spectra (N, P) of the 'val' or 'test' stars, whose rows are the same stars in both domains if any are."""
         ...
 
+    def count(self, split: str) -> int:
+        """How many spectra `matched` gives."""
+        ...
+
     def truth(self, split: str) -> Tensor | None:
         """The noiseless flux (N, P) of `matched`, where it is known."""
         ...
@@ -114,6 +118,9 @@ class HDF5Domain:
     def matched(self, split: str) -> Spectra:
         return self.splits[split]
 
+    def count(self, split: str) -> int:
+        return len(self.splits[split].flux)
+
     def truth(self, split: str) -> Tensor | None:
         return None
 
@@ -180,6 +187,9 @@ class EmulatedDomain:
     def matched(self, split: str) -> Spectra:
         return self._observe_matched(split).spectra()
 
+    def count(self, split: str) -> int:
+        return len(self.known[split]) if split in self.known else self.matched_stars
+
     def truth(self, split: str) -> Tensor:
         return self._observe_matched(split).flux
 
@@ -224,6 +234,17 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
         matched = matched and match_by_labels(made, file)
     made = files | emulated
     return Domains(made["synth"], made["obs"], matched)
+
+
+def check_same_stars(synth: Domain, obs: Domain) -> None:
+    """Raise InputError where domains of matched stars hold different numbers of them."""
+    for split in ("val", "test"):
+        counts = synth.count(split), obs.count(split)
+        if counts[0] != counts[1]:
+            raise InputError(
+                f"domains: expected the same stars in '{split}' of both, got {counts[0]} in synth, {counts[1]} in obs"
+                " (or domains.matched=false)"
+            )
 
 
 def stars_to_score(synth: Domain, obs: Domain, split: str) -> tuple[Spectra, Spectra]:

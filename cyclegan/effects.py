@@ -19,6 +19,8 @@ from emulator.command import InputError
 from emulator.synthesis import RESOLUTION
 from emulator.wavelength import chip_starts
 
+PHOTON = "photon"  # the `noise` that is drawn and not read from a file
+
 SNR_LOW, SNR_HIGH = 60.0, 300.0  # per pixel: the range of APOGEE's combined spectra
 LIGHT_SPEED = speed_of_light / 1e3  # km/s
 WIDTH = LIGHT_SPEED / (8 * np.log(2)) ** 0.5  # km/s: of a line spread function, 1 sigma, times its resolution
@@ -183,7 +185,11 @@ class RecordedNoise(nn.Module):
             if len(here) != len(there) or not torch.allclose(here, there, rtol=1e-6, atol=0):
                 found, expected = (f"{len(w)} from {w[0]:.2f} to {w[-1]:.2f} Angstrom" for w in (there, here))
                 raise InputError(f"{path}: expected errors on the emulator's pixels, {expected}, got {found}")
-            return cls(file.read("train"))
+            recorded = file.read("train")
+        seen = recorded.mask.any(dim=1)
+        if not seen.any():
+            raise InputError(f"{path}: expected usable pixels in 'spectra train', got none")
+        return cls(recorded.rows(seen))
 
     def forward(self, exposure: Exposure, generator: torch.Generator) -> Exposure:
         stars = (len(exposure.flux),)
@@ -301,7 +307,9 @@ def make_observation(config: DictConfig, wavelength: Tensor) -> Observation:
     if profile:
         effects.append(LineProfile(wavelength, **profile))
     if config.noise is not None:
-        photons = config.noise == "photon"
+        photons = config.noise == PHOTON
+        if not photons and not Path(config.noise).is_file():
+            raise InputError(f"config key 'effects.noise': expected {PHOTON} or a file of spectra, got {config.noise}")
         effects.append(PhotonNoise(wavelength) if photons else RecordedNoise.from_file(config.noise, wavelength))
     if config.sky is not None or config.tellurics is not None:
         effects.append(Atmosphere(wavelength, config.sky or 0.0, config.tellurics or 0.0, config.observer_velocity))

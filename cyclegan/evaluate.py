@@ -37,7 +37,7 @@ from cyclegan.label_figures import label_edges, plot_bins, plot_physics
 from cyclegan.logs import wandb_logger
 from cyclegan.physics import examine_physics
 from cyclegan.report import page
-from cyclegan.results import format_table, without_nan, write_json
+from cyclegan.results import format_table, read_metrics, without_nan, write_json
 from cyclegan.scores import SCORE_BATCH, control_scores, matched_scores, squared_deviation, star_scores
 from cyclegan.separation import FOLDS, embed, halves, separation
 from cyclegan.spectra import Spectra, masked_mean, typical_weight
@@ -115,19 +115,25 @@ def translate(translator: Translator, synth: Spectra, obs: Spectra) -> Translati
     return Translations(*(torch.cat(part) for part in zip(*parts, strict=True)), signals)
 
 
+def read_scores(path: Path) -> dict:
+    """What a run's scores.json holds; InputError for another file."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise InputError(f"{path}: expected the scores of a run in JSON, got '{error}'") from error
+
+
 def logged_scores(folder: Path, step: int) -> dict[str, dict[str, float]]:
     """What training logged of the val stars after `step` batches: by file, its scores. Empty where it logged none."""
     found = {}
     path = folder / "scores.json"
-    if path.exists() and (scores := json.loads(path.read_text()))["steps"] == step:
+    if path.exists() and (scores := read_scores(path)).get("steps") == step:
         found[path.name] = {name: value for name, value in scores.items() if isinstance(value, float)}
     path = folder / "metrics.csv"
-    if path.exists():
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if int(row["step"]) == step - 1 and row.get("z_synth"):
-                    values = {name: float(value) for name, value in row.items() if value}
-                    found[path.name] = {name: value for name, value in values.items() if not name.startswith("train/")}
+    for row in read_metrics(path):
+        if int(row["step"]) == step - 1 and row.get("z_synth"):
+            values = {name: float(value) for name, value in row.items() if value}
+            found[path.name] = {name: value for name, value in values.items() if not name.startswith("train/")}
     return found
 
 
@@ -379,7 +385,7 @@ def evaluate(config: DictConfig) -> list[Compared]:
     folder = checkpoint.parent
     output = folder / "evaluation" if config.output is None else Path(config.output)
     finished = folder / "scores.json"
-    device = json.loads(finished.read_text())["device"] if finished.exists() else "unknown"
+    device = read_scores(finished).get("device", "unknown") if finished.exists() else "unknown"
     # Emulated stars get the noise that the device draws on which they were trained; all else is done on the CPU.
     drawn_on = "cuda" if device.startswith("cuda") and torch.cuda.is_available() else "cpu"
     domains = find_domains(load_trained(checkpoint, drawn_on), config)

@@ -1,6 +1,5 @@
 """Figures: arrays in, Figure out. Black is observed, blue synthetic, vermilion translated, in all of them."""
 
-import csv
 import math
 from collections.abc import Mapping
 from itertools import cycle
@@ -15,6 +14,7 @@ from matplotlib.scale import SymmetricalLogTransform
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from torch import Tensor
 
+from cyclegan.results import read_metrics
 from cyclegan.scores import SCORES
 from cyclegan.spectra import ERROR_FLOOR, Spectra
 from emulator.wavelength import chip_starts, with_gaps
@@ -55,11 +55,10 @@ class Line(NamedTuple):
 def read_history(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each column of a metrics.csv as (steps, values), where it has values."""
     columns: dict[str, list[tuple[int, float]]] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if value and name not in ("step", "epoch"):
-                    columns.setdefault(name, []).append((int(row["step"]), float(value)))
+    for row in read_metrics(path):
+        for name, value in row.items():
+            if value and name not in ("step", "epoch"):
+                columns.setdefault(name, []).append((int(row["step"]), float(value)))
     return {name: tuple(np.array(points).T) for name, points in columns.items()}
 
 

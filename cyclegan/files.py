@@ -78,6 +78,7 @@ class SpectraFile:
 
     def _read_wavelength(self, wavelength_file: str | Path | None) -> np.ndarray:
         medium = self.file.attrs.get("medium", "vacuum")
+        medium = medium.decode() if isinstance(medium, bytes) else medium  # as others than h5py write it
         if medium not in MEDIA:
             raise InputError(f"{self.path}: expected attribute medium = {' or '.join(MEDIA)}, got {medium}")
         if "wavelength" not in self.file:
@@ -90,11 +91,15 @@ class SpectraFile:
             wavelength = self._dataset("wavelength")[()].astype("float64")
             if medium == "air":
                 wavelength = air_to_vacuum(wavelength)
+        if wavelength.ndim != 1:
+            raise InputError(f"{self.path}: expected 'wavelength' of shape (pixels,), got {wavelength.shape}")
         wavelength = wavelength[self.pixels]
-        if wavelength.ndim != 1 or len(wavelength) < 2:
+        if len(wavelength) < 2:
             raise InputError(
-                f"{self.path}: expected at least 2 wavelengths from pixel {self.pixels.start} on, got {wavelength.size}"
+                f"{self.path}: expected at least 2 wavelengths from pixel {self.pixels.start} on, got {len(wavelength)}"
             )
+        if not wavelength[0] > 0:
+            raise InputError(f"{self.path}: expected wavelengths above 0, got {wavelength[0]:.3f}")
         if (wrong := ~(np.diff(wavelength) > 0)).any():
             first = int(wrong.argmax())
             pair = " and ".join(f"{value:.3f}" for value in wavelength[first : first + 2])
@@ -116,6 +121,9 @@ class SpectraFile:
                 raise InputError(
                     f"{self.path}: expected '{name} {split}' of shape {expected} (spectra, pixels), got {found}"
                 )
+        identities = self.file.get(f"id {split}")
+        if identities is not None and getattr(identities, "shape", None) != flux.shape[:1]:
+            raise InputError(f"{self.path}: expected {len(flux)} names in 'id {split}', got {identities}")
         return len(flux)
 
     def _read_label_names(self) -> tuple[str, ...]:
@@ -145,7 +153,7 @@ class SpectraFile:
             raise self._damaged() from damage
         if len(flux) and not (masked and not usable.all()) and flux.sum().isfinite():
             smallest, largest = error.aminmax()  # the rule is that all is well, and it is much quicker told
-            if smallest > 0 and largest <= worst_error:
+            if smallest > 0 and largest <= worst_error and largest.isfinite():
                 return Spectra(flux, error, usable)
         usable &= flux.isfinite() & error.isfinite()
         if (wrong := usable & (error <= 0)).any():
@@ -199,8 +207,11 @@ class SpectraFile:
 
     def identities(self, split: str) -> list[str] | None:
         """The n names of the stars of a split, where the file has them."""
-        name = f"id {split}"
-        return self.file[name].asstr()[()].tolist() if name in self.file else None
+        dataset = self.file.get(f"id {split}")
+        if dataset is None:
+            return None
+        texts = h5py.check_string_dtype(dataset.dtype)
+        return (dataset.asstr()[()] if texts else dataset[()].astype(str)).tolist()
 
 
 class SpectraWriter:

@@ -118,7 +118,7 @@ def plot_label_distributions(
 
 
 class Labels(Protocol):
-    """Labels (N, L), as `fit.Fitted` has them, and which stars' fits converged (N,)."""
+    """Labels (N, L), as `fitter.Fitted` has them, and which stars' fits converged (N,)."""
 
     labels: Tensor
     converged: Tensor

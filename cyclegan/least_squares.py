@@ -18,9 +18,9 @@ DECREASE = 1e-2  # of chi-square, as foreseen and as found: a smaller one is con
 class Solution(NamedTuple):
     """Where B stars came to rest.
 
-    parameters (B, n); curvature (B, n, n): J^T J with the derivatives J there, whose inverse is their covariance, NaN
-    where residuals were not finite; chi2 (B,): the sum of squared residuals; converged (B,): whether the last step
-    moved it by less than DECREASE; at_bound (B, n).
+    parameters (B, n); curvature (B, n, n): J^T J with the derivatives J before the last step, whose inverse is
+    their covariance, NaN where residuals were not finite; chi2 (B,): the sum of squared residuals; converged (B,):
+    whether the last step moved it by less than DECREASE; at_bound (B, n).
     """
 
     parameters: Tensor

@@ -1,8 +1,7 @@
 """Where a run's metrics go: the progress bar, a CSV file always, Weights & Biases offline unless a key is there."""
 
-import csv
 import os
-from netrc import netrc
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from secrets import token_hex
 
@@ -11,16 +10,14 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from tqdm import tqdm
 
+from cyclegan.results import read_metrics
 from cyclegan.scores import SCORES
 
 
 def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
     """Writes folder/metrics.csv; for a resumed run the rows before `resumed_step` are kept."""
     path = folder / "metrics.csv"
-    rows = []
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < resumed_step]
+    rows = [row for row in read_metrics(path) if int(row["step"]) < resumed_step]
     logger = CSVLogger(folder, name="", version="")
     for row in rows:  # Lightning deletes what it finds
         step = int(row.pop("step"))
@@ -56,7 +53,7 @@ def _has_key() -> bool:
         return True
     try:
         return netrc().authenticators("api.wandb.ai") is not None
-    except (OSError, ValueError):
+    except (OSError, ValueError, NetrcParseError):  # among them a file that others may read
         return False
 
 

@@ -20,7 +20,8 @@ def spread_root(latents: Tensor) -> Tensor:
 
     In every direction they spread by DEAD_SPREAD at least, and by that share of their mean spread.
     """
-    covariance = torch.cov(latents.T).view(2 * latents.shape[1:])
+    centred = latents - latents.mean(dim=0)
+    covariance = centred.T @ centred / (len(latents) - 1)  # torch.cov makes a device wait
     floor = DEAD_SPREAD**2 * covariance.diagonal().mean().clamp_min(1)
     return torch.linalg.cholesky_ex(covariance + floor * torch.eye(len(covariance), device=latents.device)).L
 

@@ -222,9 +222,8 @@ class CycleGAN(LightningModule):
             losses["pair_latents"] = w.pair_latents * fading, (c.z_s - c.z_o).square().mean()
         if w.sliced_wasserstein:
             losses["sliced_wasserstein"] = w.sliced_wasserstein, self._wasserstein(exhibits, c, step)
-        enough = (
-            len(c.z_o) > c.z_o.shape[1]
-        )  # stars for the covariance of the latents; conv networks have more of these
+        # Stars for the covariance of the latents, of which conv networks have more than a batch has stars.
+        enough = len(c.z_o) > c.z_o.shape[1]
         if w.independence and enough and c.split_o.shape[1]:
             losses["independence"] = w.independence, explained(c.z_o, c.split_o)
         if w.latent_cycle and enough:

@@ -1,5 +1,6 @@
-"""Results as text: aligned tables for people, JSON for programs."""
+"""Results as text: aligned tables for people, JSON and CSV for programs."""
 
+import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,14 @@ def format_table(rows: Sequence[Mapping[str, object]]) -> str:
 
 def _text(cell: object) -> str:
     return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv; none where there is no file. A row that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit()]
 
 
 def write_json(path: Path, contents: Mapping[str, object]) -> None:

@@ -29,7 +29,7 @@ from cyclegan.results import format_table, write_json
 from cyclegan.separation import embed
 from cyclegan.spectra import Spectra
 from cyclegan.transfer import DEVICES, Transfer, find_device
-from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
+from emulator.command import MOST_SEED, InputError, config_folder, errors_in_one_line, run, validate, written_together
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ SYNTHETIC, REMEDY, TRANSLATED, OBSERVED = "synthetic", "synthetic, noise added",
 OUTLIER = 5.0  # sigma beyond all synthetic spectra at a pixel: no star of the training set looks like this
 SHOWN = 400  # stars of each set in the map
 BATCH = 256  # spectra at a time where none is trained on
+REACH, POOLED = 8, 4  # pixels of a convolution and of the pool
+FEWEST_PIXELS = 2 * (REACH - 1) + POOLED
 
 
 @dataclass
@@ -46,7 +48,7 @@ class StarNetConfig:
     epochs: int = field(metadata={"minimum": 1})
     batch_size: int = field(metadata={"minimum": 1})
     learning_rate: float = field(metadata={"above": 0.0})
-    seed: int = field(metadata={"minimum": 0})
+    seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     synth: str | None
     obs: str | None
     device: str = field(metadata={"choices": DEVICES})
@@ -57,16 +59,15 @@ class StarNet(nn.Sequential):
     """Flux (B, P), standardised -> labels (B, L), standardised; two convolutions, a pool and two dense layers."""
 
     def __init__(self, pixels: int, labels: int) -> None:
-        reach, pooled = 8, 4
         super().__init__(
             nn.Unflatten(1, (1, pixels)),
-            nn.Conv1d(1, 4, reach),
+            nn.Conv1d(1, 4, REACH),
             nn.ReLU(),
-            nn.Conv1d(4, 16, reach),
+            nn.Conv1d(4, 16, REACH),
             nn.ReLU(),
-            nn.MaxPool1d(pooled),
+            nn.MaxPool1d(POOLED),
             nn.Flatten(),
-            nn.Linear(16 * ((pixels - 2 * (reach - 1)) // pooled), 256),
+            nn.Linear(16 * ((pixels - 2 * (REACH - 1)) // POOLED), 256),
             nn.ReLU(),
             nn.Linear(256, 128),
             nn.ReLU(),
@@ -218,9 +219,12 @@ def stacked(labels: dict[str, Tensor], names: Sequence[str], whose: str) -> Tens
     return torch.stack([labels[name] for name in names], dim=1).cpu()
 
 
-def shared_labels(synth: Domain, obs: Domain) -> list[str]:
-    """The labels that both domains know, in the synthetic domain's order; InputError where there are none."""
-    ours, theirs = (domain.known_labels("test") for domain in (synth, obs))
+def shared_labels(synth: Domain, obs: Domain, split: str) -> list[str]:
+    """The labels of synthetic training stars and of observed ones of a split, in the former's order.
+
+    InputError where there are none.
+    """
+    ours, theirs = synth.drawn_labels(0), obs.known_labels(split)
     names = [name for name in ours if name in theirs]
     if not names:
         raise InputError(
@@ -252,7 +256,9 @@ def starnet(config: DictConfig) -> list[dict[str, str | float]]:
     checkpoint = find_checkpoint(config.checkpoint)
     trained = load_trained(checkpoint)
     synth, obs, _ = find_domains(trained, config)
-    names = shared_labels(synth, obs)
+    if len(trained.wavelength) < FEWEST_PIXELS:
+        raise InputError(f"{checkpoint}: expected at least {FEWEST_PIXELS} pixels, got {len(trained.wavelength)}")
+    names = shared_labels(synth, obs, config.split)
     seeds = config.seed, config.seed + 10  # of stars that are others in the two domains
     theory, real = synth.draw(seeds[0]), obs.draw(seeds[1])
     labels = stacked(synth.drawn_labels(seeds[0]), names, "training spectra of the synthetic domain")

@@ -1,11 +1,14 @@
 """python -m cyclegan.train +experiment=NAME: train a translator between two domains of spectra, and score it."""
 
+import fcntl
 import logging
+import math
 import shutil
 import sys
 import time
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,12 +48,14 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = 3  # stars to draw
 UNNAMED = "train"  # a configuration of no experiment
+BUILT_IN = Path("models/payne.pt")  # the emulator that is made where it is not there
+PAIRING = ("pairs", "pair_latents")  # the losses that need stars paired by likeness
 CHANGEABLE = ("trainer", "losses", "logger")  # groups of keys, when a run is resumed
 
 
 def find_or_train_emulator(path: Path, folder: Path) -> Payne:
-    """The emulator kept at `path`; where there is none, one trained on the built-in grid, and kept there."""
-    if not path.exists():
+    """The emulator kept at `path`; where there is none at BUILT_IN, one trained on the built-in grid and kept."""
+    if not path.exists() and path == BUILT_IN:
         log.info("no emulator at %s: making the grid of spectra and training one, about 6 minutes, once", path)
         train_payne(load_config([f"output={path}"]), folder)
     return Payne.load(path)
@@ -154,11 +159,13 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         settings.batch_size,
         settings.steps,
         config.seed,
-        paired=config.losses.pairs + config.losses.pair_latents > 0,
+        paired=any(config.losses[key] > 0 for key in PAIRING),
         block=pairs.block,
         share=pairs.share,
         choice=config.selection.by,
         pool=config.selection.pool,
+        noisy=config.losses.real == "spectrum",
+        unjudged=math.ceil(settings.warm_up * settings.epochs),
         anchors=None if config.domains.anchors is None else read_anchors(config.domains.anchors, domains),
     )
     module = build(config, data, record)
@@ -310,6 +317,11 @@ def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig
         raise InputError(f"config key 'resume': expected a run's folder with config.yaml and {LAST}.ckpt, got {folder}")
     changes = OmegaConf.from_dotlist([o for o in overrides if not o.startswith(("resume=", "+experiment=", "hydra."))])
     config = OmegaConf.load(saved)
+    was, will = (sum(OmegaConf.merge(config, c).losses[key] for key in PAIRING) > 0 for c in ({}, changes))
+    if will and not was:
+        raise InputError(
+            f"config key 'losses': expected no {' or '.join(PAIRING)}, as the run began without pairs, got a weight"
+        )
     for key in (override.split("=")[0].lstrip("+~") for override in overrides):
         moved = key in ("domains.synth.path", "domains.obs.path") and OmegaConf.select(config, key) is not None
         if not (moved or key.split(".")[0] in ("resume", "experiment", *CHANGEABLE)):
@@ -323,6 +335,24 @@ def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig
 def experiments() -> list[str]:
     """The names that `+experiment=` takes."""
     return sorted(path.stem for path in Path(config_folder(), "experiment").glob("*.yaml"))
+
+
+class BusyError(InputError):
+    """Another process is training in that folder."""
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep a run's folder from other processes, which get BusyError; a process that dies lets go of it.
+
+    Runs started within a second would otherwise be given the same one.
+    """
+    with (folder / "train.log").open("a") as log_file:
+        try:
+            fcntl.flock(log_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BusyError(f"{folder}: expected a folder that no other run is writing to, got a busy one") from error
+        yield
 
 
 def discard(folder: Path) -> None:
@@ -348,7 +378,10 @@ def main(config: DictConfig) -> None:
                 folder = resumed
             elif config.name == UNNAMED:
                 raise InputError(f"expected a name, as +experiment={'|'.join(experiments())} gives one, got none")
-            train(validate(config, TrainConfig), folder, group)
+            with claimed(folder):
+                train(validate(config, TrainConfig), folder, group)
+        except BusyError:
+            raise  # the folder and its files are another's
         except (InputError, TrainingDivergedError) as error:
             wandb.finish(exit_code=1)
             if sweep:  # one job's failure is a row of the table, and the others go on

@@ -178,12 +178,15 @@ class Transfer:
 
     def _spectra(self, flux: Values, error: Values | None, mask: Values | None) -> Spectra:
         flux = as_tensor(flux)
+        pixels = len(self.wavelength)
+        if flux.ndim != 2:
+            raise InputError(f"flux: expected shape (stars, {pixels}), got {tuple(flux.shape)}")
         counts = flux.isfinite()
         for name, values in (("flux", flux), ("error", error), ("mask", mask)):
             if values is None:
                 continue
             values = as_tensor(values).to(flux.device)
-            expected = (max(len(flux), 1), len(self.wavelength))
+            expected = (max(len(flux), 1), pixels)
             if tuple(values.shape) != expected:
                 raise InputError(f"{name}: expected shape {expected} (stars, pixels), got {tuple(values.shape)}")
             if name == "error":
@@ -196,7 +199,7 @@ class Transfer:
         stars, home = len(spectra.flux), spectra.flux.device
         split = self.mean_split() if split is None and direction == SYNTH_TO_OBS else split
         if split is not None:
-            width = self.split_sample.shape[1]
+            split, width = as_tensor(split), self.split_sample.shape[1]
             if split.shape not in ((stars, width), (1, width)):
                 raise InputError(f"split: expected shape {(stars, width)} (stars, Zp), got {tuple(split.shape)}")
             split = split.to(self.device).expand(stars, -1)
@@ -222,8 +225,16 @@ class Transfer:
 
 
 def as_tensor(values: Values) -> Tensor:
-    """Numbers as a float32 tensor; NumPy's, which may have the other byte order, as FITS files do, on the CPU."""
-    return values.float() if isinstance(values, Tensor) else torch.from_numpy(np.array(values, dtype="float32"))
+    """Numbers as a float32 tensor; NumPy's, which may have the other byte order, as FITS files do, on the CPU.
+
+    Raises InputError for what is no array of numbers.
+    """
+    if isinstance(values, Tensor):
+        return values.float()
+    try:
+        return torch.from_numpy(np.array(values, dtype="float32"))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"expected an array of numbers, got one that is none ({error})") from error
 
 
 def draw_rows(sample: Tensor, count: int, seed: int) -> Tensor:
@@ -342,6 +353,8 @@ def split_latents(config: DictConfig, model: Transfer, counts: dict[str, int]) -
         return {name: model.mean_split().expand(count, -1) for name, count in counts.items()}
     if config.split == DRAWN:
         return {name: model.draw_split(count, config.seed + i) for i, (name, count) in enumerate(counts.items())}
+    if not Path(config.split).is_file():
+        raise InputError(f"config key 'split': expected {MEAN}, {DRAWN} or a file of spectra, got {config.split}")
     latents = {}
     with FileSource(config.split, model.wavelength, config.wavelength) as file:
         for i, (name, count) in enumerate(counts.items()):
@@ -418,8 +431,8 @@ def transfer(config: DictConfig) -> None:
                 writer.append(name, spectra._replace(flux=flux), latent_shared=shared, latent_split=split)
 
             blind: list[int] = []
+            source.carry(writer.file)  # of the input; what is said next is of this file
             writer.file.attrs.update(checkpoint=str(config.checkpoint), direction=config.direction)
-            source.carry(writer.file)
             reading, writing = thread.submit(source.read, *pieces[0]), None
             for (name, rows), following in zip_longest(pieces, pieces[1:]):
                 spectra = reading.result()

@@ -17,6 +17,8 @@ from cyclegan.networks import (
 )
 from cyclegan.spectra import Space, Spectra
 
+ENOUGH = 2  # pairs for each feature of a quadratic fit
+
 
 class Crossing(NamedTuple):
     """What becomes of a batch of each domain, in the letters of the method: coordinates (B, K), latents (B, Z).
@@ -121,13 +123,15 @@ class Translator(nn.Module):
         z = self.encode_synth(synth)
         first, second = torch.triu_indices(z.shape[1], z.shape[1])
         features = torch.cat([z, z[:, first] * z[:, second], torch.ones_like(z[:, :1])], dim=1)
+        if len(z) < ENOUGH * features.shape[1]:
+            features = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)  # few pairs the products would fit exactly
         # Not lstsq, which reads memory that it never wrote (PyTorch issue 71222) and would not give the same twice.
         fit = torch.linalg.pinv(features) @ obs
         tangent = torch.linalg.qr(fit[: z.shape[1]].T).Q  # (K, Zs), orthonormal
         residual = obs - features @ fit
         residual = residual - residual @ tangent @ tangent.T
         values, vectors = torch.linalg.eigh(torch.cov(residual.T))
-        spread, direction = values[-split:].sqrt(), vectors[:, -split:]  # (Zp,), (K, Zp)
+        spread, direction = values[-split:].clamp_min(1e-6).sqrt(), vectors[:, -split:]  # (Zp,), (K, Zp)
         scale = self.encoder_o.scale
         self.encoder_o.split_linear.weight.copy_((direction / spread * scale[:, None]).T)
         self.generator_o.split_linear.weight.copy_(direction * spread / scale[:, None])

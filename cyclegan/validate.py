@@ -1,4 +1,6 @@
-"""python -m cyclegan.validate FILE... [wavelength=FILE]: what files of spectra hold, and whether two can be trained."""
+"""python -m cyclegan.validate FILE... [matched=false] [wavelength=FILE]: what files of spectra hold, and whether two
+can be trained on together. matched=false: their stars in val and test are not the same, row by row; wavelength: for
+files that do not hold theirs."""
 
 import os
 import sys
@@ -14,7 +16,7 @@ from cyclegan.spectra import WORST_ERROR
 from emulator.command import InputError, errors_in_one_line
 from emulator.wavelength import chip_starts
 
-USAGE = "python -m cyclegan.validate FILE... [wavelength=FILE]"
+USAGE = "python -m cyclegan.validate FILE... [matched=false] [wavelength=FILE]"
 CHUNK = 500  # spectra in memory at a time
 SAME = 1e-3  # of a label's value: float32 tables of the same stars agree to this
 
@@ -85,8 +87,8 @@ def describe(file: SpectraFile) -> list[str]:
     return problems + [f"expected a dataset 'spectra {split}', got none" for split in missing]
 
 
-def differences(a: SpectraFile, b: SpectraFile) -> list[str]:
-    """What keeps two files from being trained against each other."""
+def differences(a: SpectraFile, b: SpectraFile, matched: bool) -> list[str]:
+    """What keeps two files from being trained on together; matched: as files whose val and test are the same stars."""
     problems = []
     if len(a.wavelength) != len(b.wavelength):
         problems.append(f"expected as many pixels in both, got {len(a.wavelength)} and {len(b.wavelength)}")
@@ -96,12 +98,14 @@ def differences(a: SpectraFile, b: SpectraFile) -> list[str]:
             f"expected the same wavelengths in both, got {a.wavelength[pixel]:.3f} and {b.wavelength[pixel]:.3f} A"
             f" at pixel {pixel}"
         )
-    for split in ("val", "test"):
+    for split in ("val", "test") if matched else ():
         counts = a.splits.get(split), b.splits.get(split)
         if None in counts:
             continue
         if counts[0] != counts[1]:
-            problems.append(f"expected the same stars in '{split}' of both, got {counts[0]} and {counts[1]}")
+            problems.append(
+                f"expected the same stars in '{split}' of both, got {counts[0]} and {counts[1]} (or matched=false)"
+            )
             continue
         labels = [file.labels(split) for file in (a, b)]
         if any(values is None for values in labels):
@@ -114,12 +118,12 @@ def differences(a: SpectraFile, b: SpectraFile) -> list[str]:
                 row = int(unlike.argmax())
                 problems.append(
                     f"expected the same stars in '{split}' of both, got {name} {one[row]:.5g} and {other[row]:.5g}"
-                    f" in row {row}"
+                    f" in row {row} (or matched=false)"
                 )
     return problems
 
 
-def validate(paths: Sequence[str | Path], wavelength_file: str | None) -> list[str]:
+def validate(paths: Sequence[str | Path], wavelength_file: str | None = None, matched: bool = True) -> list[str]:
     """Print a description of each file, and return the problems; with two files, also those between them."""
     files, problems = [], []
     for path in paths:
@@ -137,9 +141,9 @@ def validate(paths: Sequence[str | Path], wavelength_file: str | None) -> list[s
         except OSError:
             problems.append(f"{path}: expected an HDF5 file of spectra, got a damaged one")
     if len(files) == len(paths) == 2:
-        problems += [f"{paths[0]} and {paths[1]}: {problem}" for problem in differences(*files)]
+        problems += [f"{paths[0]} and {paths[1]}: {problem}" for problem in differences(*files, matched)]
         if not problems:
-            print("these two can be trained against each other")
+            print("these two can be trained on together")
     for file in files:
         file.close()
     return problems
@@ -147,15 +151,17 @@ def validate(paths: Sequence[str | Path], wavelength_file: str | None) -> list[s
 
 def main(arguments: list[str]) -> int:
     wavelengths = [a.removeprefix("wavelength=") for a in arguments if a.startswith("wavelength=")]
-    paths = [a for a in arguments if not a.startswith("wavelength=")]
+    paths = [a for a in arguments if not a.startswith(("wavelength=", "matched="))]
+    matched = [a for a in arguments if a.startswith("matched=")]
     if {"--help", "-h"} & set(arguments):
         print(__doc__)
         return 0
     with errors_in_one_line():
-        if not paths or len(wavelengths) > 1 or any(path.startswith("-") for path in paths):
+        known = len(wavelengths) <= 1 and set(matched) <= {"matched=false", "matched=true"}
+        if not paths or not known or any(path.startswith("-") for path in paths):
             raise InputError(f"expected {USAGE}, got {' '.join(arguments) or 'nothing'}")
         try:
-            problems = validate(paths, *wavelengths or [None])
+            problems = validate(paths, *wavelengths or [None], matched="matched=false" not in matched)
             sys.stdout.flush()
         except BrokenPipeError:  # nobody reads on, as `head` does not; what is left in the buffer has to go somewhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

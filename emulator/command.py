@@ -18,6 +18,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+INTERRUPTED = 130  # the exit code of what Ctrl-C ends
+MOST_SEED = 2**32 - 1  # that all libraries take
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC)
 
 
@@ -55,6 +57,8 @@ def _config_problem(error: OmegaConfBaseException) -> str:
         where = f"'{parent}' has" if parent else "the keys are"
         return f"unknown config key '{key}': {where} {', '.join(sorted(f.name for f in fields(error.object_type)))}"
     problem = str(error).splitlines()[0]
+    if "is not a ListConfig" in problem:
+        problem = "expected a list, as [A,B], got something else"
     return f"config key '{key}': {problem}" if key else f"config: {problem}"
 
 
@@ -123,7 +127,7 @@ def written_together(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """InputError and errors of the configuration become one line on stderr and exit code 2."""
+    """InputError and errors of the configuration become one line on stderr and exit code 2; Ctrl-C another, and 130."""
     try:
         yield
     except (InputError, HydraException, OmegaConfBaseException) as error:
@@ -132,6 +136,9 @@ def errors_in_one_line() -> Iterator[None]:
         message = re.sub(r"To append to your config use \S+", "The keys are those that --cfg job prints", message)
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
 
 
 def exit_when_terminated() -> None:
@@ -166,11 +173,10 @@ def run(main: Callable[[], None], config_name: str) -> None:
     with errors_in_one_line():
         try:
             main()
-        except (KeyboardInterrupt, SystemExit) as end:
-            if KeyboardInterrupt not in (type(end), type(end.__context__)):  # Lightning makes an exit of it
+        except SystemExit as end:
+            if end.code == INTERRUPTED or not isinstance(end.__context__, KeyboardInterrupt):
                 raise
-            print("interrupted", file=sys.stderr)
-            raise SystemExit(130) from None
+            raise KeyboardInterrupt from None  # of which Lightning makes an exit of its own
         except OSError as error:  # Hydra makes the run's folder before the command can look at it
             if error.errno not in UNWRITABLE:
                 raise

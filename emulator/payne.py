@@ -128,7 +128,10 @@ class Payne(nn.Module):
         try:
             contents = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError as error:
-            raise InputError(f"{path}: expected an emulator's file, found none") from error
+            raise InputError(
+                f"{path}: expected an emulator's file, as `python -m emulator.train output={path}` makes one,"
+                " found none"
+            ) from error
         except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: expected a file written by Payne.save, got one that does not load") from error
         return cls.from_contents(contents, where=str(path))

@@ -22,7 +22,7 @@ from pytorch_lightning.loggers import CSVLogger
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
+from emulator.command import MOST_SEED, InputError, config_folder, errors_in_one_line, run, validate, written_whole
 from emulator.grid import GridData, find_or_make_grid
 from emulator.payne import Payne, PayneModule, absolute_error_percentiles
 from emulator.synthesis import own_lines
@@ -52,7 +52,7 @@ class TrainingConfig:
 
 @dataclass
 class EmulatorConfig:
-    seed: int = field(metadata={"minimum": 0})
+    seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     output: str
     grid: GridConfig
     training: TrainingConfig

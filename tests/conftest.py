@@ -146,6 +146,9 @@ class SkyDomain:
     def matched(self, split: str) -> Spectra:
         return self.stars
 
+    def count(self, split: str) -> int:
+        return len(self.stars.flux)
+
     def truth(self, split: str) -> None:
         return None
 

@@ -149,8 +149,20 @@ def test_each_star_takes_the_errors_and_the_mask_of_a_recorded_one(recorded):
     assert deviation.mean() == pytest.approx(0, abs=5 / np.sqrt(deviation.size))
 
 
+def test_stars_without_a_usable_pixel_lend_nobody_their_errors(recorded):
+    with h5py.File(recorded, "r+") as file:
+        file["mask train"][1] = False
+    noise = RecordedNoise.from_file(recorded, toy_wavelength())
+    assert len(noise.error) == 2
+    assert noise(exposure_of(torch.full((300, PIXELS), 0.8)), random()).spectra().mask.any(dim=1).all()
+    with h5py.File(recorded, "r+") as file:
+        file["mask train"][...] = False
+    with pytest.raises(InputError, match="expected usable pixels in 'spectra train', got none"):
+        RecordedNoise.from_file(recorded, toy_wavelength())
+
+
 def test_a_missing_file_of_errors_is_told(tmp_path):
-    with pytest.raises(InputError, match=r"nothing.h5: expected an HDF5 file of spectra, found no such file"):
+    with pytest.raises(InputError, match=r"'effects.noise': expected photon or a file of spectra, got .*nothing.h5"):
         make_observation(SimpleConfig(noise=str(tmp_path / "nothing.h5")), toy_wavelength())
 
 
@@ -474,4 +486,5 @@ def test_the_command_tells_a_missing_file_of_errors(start, payne_file, tmp_path)
     overrides = ("+experiment=payne2survey", f"domains.emulator={payne_file}", "domains.obs.effects.noise=nowhere.h5")
     command = start(tmp_path, *overrides).wait()
     assert command.code == 2
-    assert command.err == "error: nowhere.h5: expected an HDF5 file of spectra, found no such file\n"
+    expected = "expected photon or a file of spectra, got nowhere.h5"
+    assert command.err == f"error: config key 'effects.noise': {expected}\n"

@@ -98,6 +98,32 @@ def test_pixels_of_no_use_are_masked_whatever_the_reason(path):
     assert spectra.error.isfinite().all()
 
 
+def test_infinite_errors_are_masked_however_large_an_error_may_be(path):
+    with h5py.File(path, "r+") as file:
+        file["mask val"][...] = True
+        file["spectra_err val"][0, 2] = np.inf
+    with SpectraFile(path) as file:
+        assert (~file.read("val", worst_error=np.inf).mask).nonzero().tolist() == [[0, 2]]
+
+
+def flattened(file, name):
+    values = file[name][()][None]
+    del file[name]
+    file[name] = values
+
+
+def renamed(file, split, names):
+    del file[f"id {split}"]
+    file[f"id {split}"] = names
+
+
+def test_stars_may_be_named_by_numbers(path):
+    with h5py.File(path, "r+") as file:
+        renamed(file, "val", np.arange(4) + 2**60)
+    with SpectraFile(path) as file:
+        assert file.identities("val")[:2] == [str(2**60), str(2**60 + 1)]
+
+
 def test_a_usable_pixel_without_error_is_told_with_its_row_in_the_file(path):
     with h5py.File(path, "r+") as file:
         file["mask train"][41, 6] = True
@@ -135,6 +161,9 @@ def test_wavelengths_may_lie_in_a_file_of_their_own(path, tmp_path):
         (lambda file: file.move("spectra_err val", "error val"), ["'spectra_err val'", "error val"]),
         (lambda file: [file.move(f"spectra {s}", f"flux {s}") for s in ("train", "val")], ["'spectra SPLIT'"]),
         (lambda file: file["wavelength"].write_direct(np.ones(PIXELS)), ["ascending"]),
+        (lambda file: file["wavelength"].write_direct(np.arange(PIXELS) - 5.0), ["above 0", "-5.000"]),
+        (lambda file: flattened(file, "wavelength"), ["'wavelength' of shape (pixels,)", "(1, 30)"]),
+        (lambda file: renamed(file, "train", np.arange(3)), ["75 names", "id train"]),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_in_one_line(path, spoil, words):

@@ -110,6 +110,15 @@ def test_with_a_key_a_run_is_online(asked, monkeypatch, tmp_path):
     assert asked()["mode"] == "online"
 
 
+@pytest.mark.parametrize(
+    ("text", "mode"), [("machine api.wandb.ai login user password key\n", 0o644), ("what\n", 0o600)]
+)
+def test_a_file_of_keys_that_cannot_be_used_is_no_key(asked, tmp_path, text, mode):
+    (tmp_path / ".netrc").write_text(text)
+    (tmp_path / ".netrc").chmod(mode)
+    assert asked()["mode"] == "offline"
+
+
 @pytest.mark.parametrize("mode", ["disabled", "offline", "online"])
 def test_the_environment_decides_if_it_says(asked, monkeypatch, mode):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
@@ -133,3 +142,9 @@ def test_rows_before_the_step_of_the_checkpoint_are_kept(tmp_path):
     csv_logger(tmp_path, 4)  # another kill may come before the next row
     after = list(csv.DictReader((tmp_path / "metrics.csv").open()))
     assert after == [{name: row[name] for name in ("epoch", "loss", "step")} for row in before[:4]]
+
+
+def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,step,x\n0,1,0.5\n0,2,0.25\n0,")
+    csv_logger(tmp_path, 9)
+    assert [row["step"] for row in csv.DictReader((tmp_path / "metrics.csv").open())] == ["1", "2"]

@@ -49,5 +49,7 @@ def test_the_most_observed_are_those_that_the_discriminator_ranks_first():
     networks = OmegaConf.create({"kind": "dense", "shared": 4, "split": 0, "width": 8})
     translator = build_translator(networks, tuple(spaces), torch.ones(4))  # starts as the identity
     exact = Spectra(coordinates, torch.full((50, 1), 1e-6), torch.ones(50, 4, dtype=torch.bool))
-    rows = most_observed(translator, Brightest(), exact, exact.rows(slice(20)), 10, torch.Generator().manual_seed(0))
+    rows = most_observed(
+        translator, Brightest(), exact, exact.rows(slice(20)), 10, torch.Generator().manual_seed(0), True
+    )
     assert set(rows.tolist()) == set(coordinates[:, 0].topk(10).indices.tolist())

@@ -151,6 +151,15 @@ def test_the_start_of_split_latents_is_for_any_width(sky, split):
     assert all(parameter.isfinite().all() for parameter in translator.parameters())
 
 
+def test_few_pairs_start_the_split_latent_no_wilder_than_many(sky):
+    weights = []
+    for stars in (12, 400):  # the products of latents alone would fit twelve stars exactly
+        translator, x_s, x_o, _ = make_translator(sky)
+        translator.start_split(x_s[:stars], x_o[:stars])
+        weights.append(translator.encoder_o.split_linear.weight.abs().max())
+    assert weights[0] < 10 * weights[1]
+
+
 @pytest.mark.parametrize("kind", ["dense", "conv"])
 @pytest.mark.parametrize("split", [0, 1])
 def test_discriminators_fit_the_translator(sky, kind, split):

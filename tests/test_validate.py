@@ -1,4 +1,4 @@
-"""What files hold is told as it is, and so is why two cannot be trained against each other."""
+"""What files hold is told as it is, and so is why two cannot be trained on together."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def changed(path, name, values):
 def test_two_good_files_can_be_trained(files, capsys):
     assert validate(files, None) == []
     told = capsys.readouterr().out
-    assert "these two can be trained against each other" in told
+    assert "these two can be trained on together" in told
     assert f"{PIXELS} pixels in 2 chips" in told
 
 
@@ -100,6 +100,8 @@ def test_matched_rows_of_other_stars_are_found_by_their_labels(files):
             file["labels val"] = labels.numpy()
     (problem,) = validate(files, None)
     assert "expected the same stars in 'val' of both, got teff 4000 and 5000 in row 0" in problem
+    assert validate(files, None, matched=False) == []
+    assert main([*map(str, files), "matched=false"]) == 0
 
 
 def test_the_ancestors_files_need_their_wavelengths(files, tmp_path, capsys):
