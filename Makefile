@@ -19,8 +19,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 train: install  ## train the translator on payne2payne; the first time makes the emulator too
 	$(BIN)/python -m cyclegan.train +experiment=payne2payne
 
-test: install  ## run the tests
-	$(BIN)/python -m pytest
+test: install  ## run the tests, in two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 emulator: install  ## make the grid of spectra and train the emulator on it
 	$(BIN)/python -m emulator.train

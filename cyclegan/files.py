@@ -98,13 +98,13 @@ class SpectraFile:
             raise InputError(
                 f"{self.path}: expected at least 2 wavelengths from pixel {self.pixels.start} on, got {len(wavelength)}"
             )
-        if not wavelength[0] > 0:
-            raise InputError(f"{self.path}: expected wavelengths above 0, got {wavelength[0]:.3f}")
         if (wrong := ~(np.diff(wavelength) > 0)).any():
             first = int(wrong.argmax())
             pair = " and ".join(f"{value:.3f}" for value in wavelength[first : first + 2])
             pixel = first + self.pixels.start
             raise InputError(f"{self.path}: expected ascending wavelengths, got {pair} from pixel {pixel} on")
+        if wavelength[0] <= 0:
+            raise InputError(f"{self.path}: expected wavelengths above 0, got {wavelength[0]:.3f}")
         return wavelength
 
     def _check_split(self, split: str) -> int:

@@ -74,7 +74,11 @@ def test_make_help_lists_every_target(targets):
 
 @pytest.mark.parametrize(
     ("target", "command"),
-    [("train", "-m cyclegan.train +experiment=payne2payne"), ("test", "-m pytest"), ("emulator", "-m emulator.train")],
+    [
+        ("train", "-m cyclegan.train +experiment=payne2payne"),
+        ("test", "-m pytest --numprocesses 2 --dist loadfile"),
+        ("emulator", "-m emulator.train"),
+    ],
 )
 def test_a_target_installs_and_runs_its_command(target, command):
     planned = subprocess.run(

@@ -22,6 +22,7 @@ from cyclegan.health import SIGNALS
 from cyclegan.scores import SCORES
 from cyclegan.spectra import ERROR_FLOOR, Components
 from cyclegan.translator import build_translator
+from emulator.command import InputError
 from emulator.payne import Payne
 
 
@@ -174,7 +175,8 @@ def test_where_no_emulator_is_kept_one_is_trained_and_kept(payne, tmp_path, monk
         payne.save(config.output)
 
     monkeypatch.setattr(cyclegan.train, "train_payne", train_payne)
-    path = tmp_path / "models" / "payne.pt"
+    monkeypatch.chdir(tmp_path)
+    path = Path("models", "payne.pt")
     with caplog.at_level("INFO"):
         first = cyclegan.train.find_or_train_emulator(path, tmp_path)
         second = cyclegan.train.find_or_train_emulator(path, tmp_path)
@@ -183,6 +185,8 @@ def test_where_no_emulator_is_kept_one_is_trained_and_kept(payne, tmp_path, monk
     assert str(path) in caplog.text
     assert torch.equal(first.output.weight, payne.output.weight)
     assert torch.equal(second.output.weight, payne.output.weight)
+    with pytest.raises(InputError, match=r"mine.pt: expected an emulator's file, .* found none"):
+        cyclegan.train.find_or_train_emulator(Path("models", "mine.pt"), tmp_path)
 
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
