@@ -13,7 +13,7 @@ from cyclegan.effects import Exposure, Observation, make_observation
 from cyclegan.files import SPLITS, SpectraFile
 from cyclegan.spectra import WORST_ERROR, Spectra
 from emulator.command import InputError
-from emulator.labels import ABUNDANCES
+from emulator.labels import ABUNDANCES, LABELS
 from emulator.payne import Payne
 
 log = logging.getLogger(__name__)
@@ -224,6 +224,9 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
             files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength)
         else:
             observation = make_observation(domain.effects, emulator.wavelength)
+            if unknown := [label for label in emulator.label_names if label not in LABELS]:
+                text = "%s: labels %s of the emulator are none of a survey's (%s): drawn uniformly over its range"
+                log.warning(text, name, ", ".join(unknown), ", ".join(LABELS))
             stars = config.stars * (pool if name == "synth" else 1)
             emulated[name] = EmulatedDomain(emulator, stars, config.matched_stars, hidden.get(name), observation)
     matched = config.get("matched", True)  # checkpoints of older runs do not say

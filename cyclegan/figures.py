@@ -76,9 +76,10 @@ def plot_history(history: dict[str, tuple[np.ndarray, np.ndarray]], controls: di
         if name in history:
             axes = translations if name.startswith("x_") else latents
             axes.plot(*history[name], marker=".", label=f"{name} = {history[name][1][-1]:.3g}")
-    for name, style in (("shift_synth_obs", "--"), ("floor_synth_obs", ":")):
+    for name, said, style in (("shift_synth_obs", "mean shift", "--"), ("floor_synth_obs", "noiseless truth", ":")):
         if name in controls:
-            translations.axhline(controls[name], color="grey", ls=style, label=f"{name} = {controls[name]:.3g}")
+            label = f"x_synth_obs of the {said} = {controls[name]:.3g}"
+            translations.axhline(controls[name], color="grey", ls=style, label=label)
     translations.set_ylabel("mean squared deviation [σ²]")
     translations.set_title("translation of matched stars")
     latents.set_ylabel("normalised mean absolute difference")
@@ -140,14 +141,14 @@ def plot_stars(
         _draw_deviations(lower, x, window, observed, sigma[star], models)
         upper.set_title(title, loc="left", fontsize=10)
         upper.set_ylabel("normalised flux")
-        lower.set_ylabel("residual [σ]")
+        lower.set_ylabel("residual [σ]\n(log beyond 3)")
         upper.tick_params(labelbottom=False)
         for axes in (upper, lower):
             axes.set_xlim(first, first + WINDOW)
             _shade(axes, x, hidden)
     rows[0].legend(ncols=3, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     rows[2 * len(titles) - 1].set_xlabel(
-        "vacuum wavelength [Å]" + ("; shaded: hidden from theory" if hidden is not None else "")
+        "vacuum wavelength [Å]; grey: ±1 σ" + ("; shaded: hidden from theory" if hidden is not None else "")
     )
     whole = rows[-1]
     noise = np.where(mask, sigma, np.nan)
@@ -162,7 +163,7 @@ def plot_stars(
     whole.set_ylim(top=4 * np.nanmax(_rms(before)))  # room for the legend
     whole.set_xlim(x[0], x[-1])
     whole.set_title(f"root mean square residual of {len(flux_o)} matched stars", loc="left", fontsize=10)
-    whole.set_ylabel("flux")
+    whole.set_ylabel("rms residual [flux]")
     whole.set_xlabel("vacuum wavelength [Å]")
     whole.legend(ncols=3, fontsize=9, loc="upper left")
     return figure
@@ -316,7 +317,8 @@ def plot_sweep(rows: list[dict[str, str | float]], keys: list[str]) -> Figure:
             good = scores[np.isfinite(scores)]
             axes.plot(np.full(len(good), place), good, "o", color=BEFORE, ms=4, alpha=0.5)
             if len(good):
-                axes.plot([place - 0.3, place + 0.3], [np.median(good)] * 2, color=AFTER, lw=2)
+                label = "median" if (key, place) == (keys[0], 0) else None
+                axes.plot([place - 0.3, place + 0.3], [np.median(good)] * 2, color=AFTER, lw=2, label=label)
             if failed := len(scores) - len(good):
                 axes.annotate(f"{failed} failed", (place, 1), xycoords=("data", "axes fraction"), ha="center", va="top")
         axes.set_xticks(range(len(values)), values)
@@ -324,6 +326,7 @@ def plot_sweep(rows: list[dict[str, str | float]], keys: list[str]) -> Figure:
         axes.set_xlabel(key)
     panels[0].set_ylabel("x_synth_obs [σ²]")
     log_scale(panels[0])
+    panels[0].legend(fontsize=8)
     return figure
 
 

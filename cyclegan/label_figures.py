@@ -87,7 +87,7 @@ def plot_physics(rows: list[dict[str, str | float]]) -> Figure:
     relative = columns["spread"]
     lower.errorbar(x, columns["bias"] / relative, columns["scatter"] / relative, fmt="o", color=AFTER, capsize=3)
     lower.axhline(0, color=OBSERVED, lw=0.8)
-    lower.set_ylabel("fitted to translated\n- to synthetic [spread]")
+    lower.set_ylabel("fitted to translated\nminus synthetic [spread]")
     lower.set_xticks(x, [label_axis(row["label"]).split(" [")[0] for row in rows], rotation=45, ha="right")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
@@ -112,7 +112,7 @@ def plot_label_distributions(
             axes.hist(values, edges, density=True, histtype="step", color=colour, ls=line, lw=1.3, label=label)
         axes.set_xlabel(label_axis(name))
         axes.set_yticks([])
-    grid[0, 0].set_ylabel("stars (each set's own scale)")
+    grid[0, 0].set_ylabel("density of stars")
     shared_legend(figure, grid[0, 0])
     return figure
 

@@ -75,6 +75,8 @@ def prepare_emulator(config: DictConfig, folder: Path) -> tuple[Payne | None, di
         with SpectraFile(path, domains.skip_pixels, domains.wavelength) as file:
             wavelength = file.wavelength
     emulator = find_or_train_emulator(Path(domains.emulator), folder)
+    if wavelength is None and domains.skip_pixels > (most := len(emulator.wavelength) - 2):
+        raise InputError(f"config key 'domains.skip_pixels': expected at most {most}, got {domains.skip_pixels}")
     emulator = emulator.on(emulator.wavelength[domains.skip_pixels :] if wavelength is None else wavelength)
     if paths["synth"] is None and domains.synth.hidden_share > 0:
         seed = config.seed if domains.hidden_seed is None else domains.hidden_seed

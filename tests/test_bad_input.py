@@ -23,6 +23,10 @@ CONFIGURATIONS = {
     "no value": (["trainer.steps=null"], ["'trainer.steps'"]),
     "no latent variables": (["networks.shared=0"], ["'networks.shared'", "at least 1", "got 0"]),
     "a negative seed": (["seed=-1"], ["'seed'", "at least 0", "got -1"]),
+    "more pixels to skip than there are": (
+        ["domains.skip_pixels=9000"],
+        ["'domains.skip_pixels'", "at most", "got 9000"],
+    ),
     "a seed of too many digits": (["seed=99999999999"], ["'seed'", "at most 4294967295", "got 99999999999"]),
     "a number for a list": (["networks.channels=3"], ["'networks.channels'", "expected a list"]),
     "no channels": (["networks.kind=conv", "networks.channels=[]"], ["'networks.channels'", "conv"]),

@@ -47,7 +47,7 @@ def test_every_score_and_loss_is_in_the_history():
     labels = [text.get_text() for axes in figure.axes for text in axes.get_legend().get_texts()]
     assert set(labels) == {
         "x_synth_obs = 2.5",
-        "shift_synth_obs = 4",
+        "x_synth_obs of the mean shift = 4",
         "z_shared = 2.5",
         "cycle obs",
         "adversarial obs",

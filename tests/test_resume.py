@@ -12,6 +12,8 @@ import torch
 from omegaconf import OmegaConf
 
 from cyclegan.scores import SCORES
+from cyclegan.train import resumed_config
+from emulator.command import InputError
 
 RUN = (
     "trainer.epochs=3",
@@ -171,6 +173,20 @@ def test_another_theory_is_refused(start, finished, tmp_path):
         assert bad.code == 2
         assert f"error: config key '{override.split('=')[0]}': expected only trainer, losses, logger" in bad.err
     assert (tmp_path / "run" / "scores.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("began", [0.0, 1.0])
+def test_pairs_cannot_begin_in_the_middle_of_a_run(tmp_path, began):
+    """They would start the split latent afresh."""
+    losses = {"pairs": began, "pair_latents": 0.0}
+    OmegaConf.save(OmegaConf.create({"losses": losses}), tmp_path / "config.yaml")
+    (tmp_path / "last.ckpt").touch()
+    resume = OmegaConf.create({"resume": str(tmp_path)})
+    if began:
+        assert resumed_config(resume, ["losses.pairs=0.5"])[0].losses.pairs == 0.5
+        return
+    with pytest.raises(InputError, match="'losses': expected no pairs or pair_latents"):
+        resumed_config(resume, ["losses.pairs=0.5"])
 
 
 def test_other_networks_than_the_checkpoints_are_told_and_nothing_is_touched(start, finished, tmp_path):

@@ -166,6 +166,17 @@ def test_conv_networks_train_too(start, payne_file, tmp_path):
     assert json.loads((finished.run / "scores.json").read_text())["steps"] == 16
 
 
+def test_a_folder_is_one_runs_at_a_time(tmp_path):
+    with (
+        cyclegan.train.claimed(tmp_path),
+        pytest.raises(cyclegan.train.BusyError, match="no other run"),
+        cyclegan.train.claimed(tmp_path),
+    ):
+        pass
+    with cyclegan.train.claimed(tmp_path):  # whoever is through lets go of it
+        pass
+
+
 def test_where_no_emulator_is_kept_one_is_trained_and_kept(payne, tmp_path, monkeypatch, caplog):
     """The training itself is tests/test_emulator_train.py's; here it is enough that it is asked for, once."""
     asked = []
