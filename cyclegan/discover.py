@@ -27,7 +27,7 @@ from cyclegan.discovery_figures import plot_discovery, plot_element
 from cyclegan.domains import draw_stars
 from cyclegan.features import Feature, read_features, reference_labels
 from cyclegan.results import format_table, write_json
-from cyclegan.tables import check_names, read_labels, read_table
+from cyclegan.tables import check_label_columns, read_labels, read_table
 from cyclegan.transfer import Transfer, load
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 
@@ -247,7 +247,7 @@ def discover(config: DictConfig) -> list[Line]:
         labels = draw_stars(model.emulator, config.stars, torch.Generator().manual_seed(config.seed))
     else:
         columns = read_table(config.labels)
-        check_names([name for name in columns if name != "id"], model.label_names, config.labels)
+        check_label_columns(list(columns), model.label_names, config.labels)
         labels = reference = read_labels(columns, model.emulator, config.labels)
         if len(labels) < 2:
             raise InputError(f"{config.labels}: expected at least 2 stars, as their scatter is the error, got 1")

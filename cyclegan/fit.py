@@ -23,6 +23,7 @@ from cyclegan.checkpoint import find_checkpoint
 from cyclegan.fitter import EMULATOR, TEMPLATES, TRANSLATOR, Fitted, Fitter, Model
 from cyclegan.label_figures import plot_fitted, plot_label_residuals, plot_pulls
 from cyclegan.results import format_table, write_json
+from cyclegan.tables import FIT_COLUMNS, STAR_COLUMNS
 from cyclegan.transfer import DEVICES, FileSource, load
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
 
@@ -197,16 +198,16 @@ def write_table(found: dict[str, Fitted], file: FileSource, names: Sequence[str]
     with path.open("w", newline="") as table:
         rows = csv.writer(table)
         columns = [column for name in names for column in (name, f"{name}_err")]
-        rows.writerow(["split", "id", *columns, "velocity", "chi2", "pixels", "converged", "at_bound", "agreeing"])
+        rows.writerow([*STAR_COLUMNS, *columns, *FIT_COLUMNS])
         for split, one in found.items():
             identities = file.identities(split) or range(len(one.labels))
-            numbers = torch.stack([one.labels, one.error], dim=2).flatten(1).tolist()
+            numbers = torch.stack([one.labels, one.error], dim=2).flatten(1).numpy().astype("float32")
             flags = torch.stack([one.converged, one.at_bound]).int().T.tolist()
             last = zip(one.velocity.tolist(), one.chi2.tolist(), one.agreeing.tolist(), strict=True)
             for star in zip(identities, numbers, last, one.pixels.tolist(), flags, strict=True):
                 identity, values, others, pixels, (converged, at_bound) = star
                 velocity, chi2, agreeing = (f"{value:.6g}" for value in others)
-                texts = [f"{value:.6g}" for value in values]
+                texts = map(str, values)  # the shortest that give the same float32
                 rows.writerow([split, identity, *texts, velocity, chi2, pixels, converged, at_bound, agreeing])
 
 

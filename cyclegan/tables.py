@@ -10,6 +10,9 @@ from torch import Tensor
 from emulator.command import InputError
 from emulator.payne import Payne
 
+# What a table of fitted labels holds beside them, and beside their errors, '<label>_err'.
+STAR_COLUMNS, FIT_COLUMNS = ("split", "id"), ("velocity", "chi2", "pixels", "converged", "at_bound", "agreeing")
+
 
 def read_table(path: str | Path) -> dict[str, tuple[str, ...]]:
     """The columns of a table by their names, as texts.
@@ -42,6 +45,12 @@ def check_names(found: Sequence[str], expected: Sequence[str], where: str, what:
     if any(problems.values()):
         got = "; ".join(f"{problem} {', '.join(names)}" for problem, names in problems.items() if names)
         raise InputError(f"{where}: expected {what} {', '.join(expected)}, got {got}")
+
+
+def check_label_columns(columns: Sequence[str], label_names: Sequence[str], where: str) -> None:
+    """Raise InputError where a table lacks labels or has unknown columns; `cyclegan.fit` may have written it."""
+    beside = {*STAR_COLUMNS, *FIT_COLUMNS, *(f"{name}_err" for name in label_names)}
+    check_names([name for name in columns if name not in beside], label_names, where)
 
 
 def numbers(texts: Sequence[str], expected: str) -> list[float]:

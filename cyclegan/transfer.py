@@ -30,7 +30,7 @@ from cyclegan.checkpoint import Trained, load_trained
 from cyclegan.continuum import Continuum
 from cyclegan.files import SpectraFile, written_spectra
 from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
-from cyclegan.tables import check_names, read_labels, read_table
+from cyclegan.tables import check_label_columns, check_names, read_labels, read_table
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate
 from emulator.payne import Payne
 
@@ -320,13 +320,15 @@ class FileSource(SpectraFile):
 class LabelTable:
     """Synthetic spectra of the stars in a table of labels, CSV with a header; a column `id` may name them.
 
+    Tables that `cyclegan.fit` wrote will do.
+
     Raises InputError, naming the row (from 0), for what the emulator does not take.
     """
 
     def __init__(self, path: str, model: Transfer) -> None:
         self.model, names = model, model.emulator.label_names
         columns = read_table(path)
-        check_names([name for name in columns if name != "id"], names, path)
+        check_label_columns(list(columns), names, path)
         self.identities = columns.get("id")
         self.labels = read_labels(columns, model.emulator, path)
         self.splits = {TABLE_SPLIT: len(self.labels)}
