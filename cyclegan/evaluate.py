@@ -246,6 +246,46 @@ class Examined(NamedTuple):
     figures: dict[str, Figure]
 
 
+def star_rows(
+    synth: Spectra, obs: Spectra, made: Translations, shift: Tensor, labels: dict[str, np.ndarray], matched: bool
+) -> list[dict[str, float]]:
+    """The rows of stars.csv: labels (N,) that are known, signal to noise, and deviations before and after."""
+    columns = {"star": np.arange(len(obs.flux)), **labels}
+    columns["signal_to_noise"] = (obs.flux / obs.error).where(obs.mask, torch.nan).nanmedian(dim=1).values.numpy()
+    columns["reconstruction"] = star_scores(made.oo, obs)
+    if matched:
+        columns["x_untranslated"] = star_scores(synth.flux, obs)
+        columns["x_mean_shift"] = star_scores(synth.flux + shift, obs)
+        columns["x_translated"] = star_scores(made.so, obs)
+        columns["x_obs_synth"] = star_scores(made.os, synth)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+
+
+def draw_spectra(
+    trained: Trained,
+    synth: Spectra,
+    obs: Spectra,
+    models: dict[str, Tensor],
+    examples: dict[str, dict[str, float]],
+    hidden: Tensor | None,
+) -> dict[str, Figure]:
+    """The examples, rows of stars.csv by what they are examples of, and the residuals of all stars.
+
+    models: (N, P) each, named as in `figures.COLOURS`; hidden (P,): pixels whose lines theory lacks.
+    """
+    wavelength, mean = trained.wavelength.cpu().numpy(), masked_mean(obs)
+    windows = star_windows(wavelength, (masked_mean(synth) - mean).abs().numpy())
+    lines = known_lines(trained.emulator, mean)
+    figures = {}
+    for which, row in examples.items():
+        star, title = row["star"], star_title(which, row)
+        curves = {name: model[star].numpy() for name, model in models.items()}
+        figures[f"star_{which}"] = plot_star(wavelength, obs.rows(star), curves, windows, lines, hidden, title)
+    residuals = {name: (model - obs.flux).where(obs.mask, torch.nan).numpy() for name, model in models.items()}
+    figures["residuals"] = plot_residuals(wavelength, residuals)
+    return figures
+
+
 def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Examined:
     """All that the report shows of the stars of a split; folder: of the run, whose metrics.csv is drawn."""
     matched = domains.matched
@@ -254,7 +294,7 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
     if count < 2 * FOLDS:
         raise InputError(f"domains: expected at least {2 * FOLDS} stars in '{split}' to tell apart, got {count}")
     labels = {name: values[:count].numpy() for name, values in star_labels(domains, split).items()}
-    translator, wavelength = trained.translator, trained.wavelength.cpu().numpy()
+    translator, wavelength = trained.translator, trained.wavelength.cpu()
     log.info("translating %d stars of '%s'", count, split)
     made = translate(translator, synth, obs)
     scores = matched_scores(translator, synth, obs, matched)
@@ -277,30 +317,12 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
     physics = examine_physics(model, synth)
 
     log.info("drawing")
-    columns = {"star": np.arange(count), **labels}
-    columns["signal_to_noise"] = (obs.flux / obs.error).where(obs.mask, torch.nan).nanmedian(dim=1).values.numpy()
-    columns["reconstruction"] = star_scores(made.oo, obs)
-    if matched:
-        columns |= {
-            "x_untranslated": star_scores(synth.flux, obs),
-            "x_mean_shift": star_scores(synth.flux + shift, obs),
-        }
-        columns |= {"x_translated": star_scores(made.so, obs), "x_obs_synth": star_scores(made.os, synth)}
-    stars = [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
-    order = np.argsort(columns["x_translated" if matched else "reconstruction"])
-    examples = {"best": int(order[0]), "median": int(order[count // 2]), "worst": int(order[-1])}
-
+    stars = star_rows(synth, obs, made, shift, labels, matched)
+    ranked = sorted(stars, key=lambda row: row["x_translated" if matched else "reconstruction"])
+    examples = {"best": ranked[0], "median": ranked[count // 2], "worst": ranked[-1]}
     drawn = {name: model for name, model in models.items() if name in ("synthetic", "translated", "reconstructed")}
-    mean = masked_mean(obs)
-    windows = star_windows(wavelength, (masked_mean(synth) - mean).abs().numpy())
-    lines, hidden = known_lines(trained.emulator, mean), trained.hidden.get("synth") if matched else None
-    figures = {}
-    for which, star in examples.items():
-        curves = {name: model[star].numpy() for name, model in drawn.items()}
-        title = star_title(which, stars[star])
-        figures[f"star_{which}"] = plot_star(wavelength, obs.rows(star), curves, windows, lines, hidden, title)
-    residuals = {name: (model - obs.flux).where(obs.mask, torch.nan).numpy() for name, model in drawn.items()}
-    figures["residuals"] = plot_residuals(wavelength, residuals)
+    hidden = trained.hidden.get("synth") if matched else None
+    figures = draw_spectra(trained, synth, obs, drawn, examples, hidden)
     titles = [
         f"{title}: AUC {found['auc']:.2f} ± {found['spread']:.2f}"
         for title, found in zip(
@@ -339,7 +361,7 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         "physics": {"cycle_under_noise": physics.cycle, "labels": physics.labels},
         "separation": separations,
         "bins": {label: {name: values.tolist() for name, values in found.items()} for label, found in bins.items()},
-        "examples": examples,
+        "examples": {which: row["star"] for which, row in examples.items()},
         "versions": {package: version(package) for package in ("torch", "numpy", "scikit-learn")},
     }
     return Examined(without_nan(numbers), stars, figures)

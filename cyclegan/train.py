@@ -20,13 +20,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from cyclegan.alignment import Pairs
 from cyclegan.anchors import read_anchors
 from cyclegan.checkpoint import BEST, LAST, read_checkpoint
 from cyclegan.config import TrainConfig, check_together
-from cyclegan.data import SpectraData
+from cyclegan.data import Batch, SpectraData
 from cyclegan.domains import EmulatedDomain, make_domains, star_labels
 from cyclegan.features import Feature, draw_hidden, hidden_pixels, strong_features, write_features
 from cyclegan.figures import label_facts, plot_history, plot_stars, read_history
@@ -131,6 +132,29 @@ def build(config: DictConfig, data: SpectraData, record: dict) -> CycleGAN:
     )
 
 
+def make_trainer(
+    settings: DictConfig, folder: Path, loggers: list[Logger], health: Health, device: torch.device, matched: bool
+) -> Trainer:
+    """A Trainer as `trainer` of a configuration says, that keeps the best and the last checkpoint in a run's folder."""
+    monitor = "x_synth_obs" if matched else None  # without matched stars nothing says which epoch is best: the last is
+    # Before the last checkpoint is written, which has to know of it, and not, as Lightning would, after the epoch.
+    best = ModelCheckpoint(folder, BEST, monitor=monitor, save_on_train_epoch_end=False, enable_version_counter=False)
+    last = LastCheckpoint(folder / f"{LAST}.ckpt", settings.checkpoint_every)
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        max_epochs=settings.epochs,
+        reload_dataloaders_every_n_epochs=1,
+        logger=loggers,
+        callbacks=[health, RunProgress(), best, last],
+        enable_progress_bar=False,
+        log_every_n_steps=settings.log_every,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
 def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[str, float]:
     """Train as `config` (validated) says, into `folder`, and return what scores.json holds.
 
@@ -182,23 +206,8 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     if config.logger.wandb:
         name = f"{config.name}-{folder.name}"
         loggers.append(wandb_logger(folder, config.logger.project, name, group, OmegaConf.to_container(config)))
-    monitor = "x_synth_obs" if matched else None  # without matched stars nothing says which epoch is best: the last is
     health = Health()
-    # Before the last checkpoint is written, which has to know of it, and not, as Lightning would, after the epoch.
-    best = ModelCheckpoint(folder, BEST, monitor=monitor, save_on_train_epoch_end=False, enable_version_counter=False)
-    trainer = Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        max_epochs=settings.epochs,
-        reload_dataloaders_every_n_epochs=1,
-        logger=loggers,
-        callbacks=[health, RunProgress(), best, LastCheckpoint(last, settings.checkpoint_every)],
-        enable_progress_bar=False,
-        log_every_n_steps=settings.log_every,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    trainer = make_trainer(settings, folder, loggers, health, device, matched)
     log.info("%s: %d steps, into %s", config.name, settings.epochs * settings.steps, folder)
     with warnings.catch_warnings():
         # The batches lie on the device already: there is nothing for worker processes to do.
@@ -210,15 +219,14 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
                 print(f"\ngo on with: python -m cyclegan.train resume={folder}", file=sys.stderr)
             raise
 
-    module.cpu()
-    stars = data.val_dataloader()
-    val_synth, val_obs = stars.synth.to("cpu"), stars.obs.to("cpu")
-    scores = matched_scores(module.translator, val_synth, val_obs, matched)
-    truth = obs.truth("val")
-    shift = module.translator.space_o.mean - module.translator.space_s.mean
-    controls = control_scores(val_synth, val_obs, shift, None if truth is None else truth.cpu()) if matched else {}
-    scores = without_nan(scores | controls | signals(module.translator, val_synth, val_obs))
-    scores |= {
+    translator, stars = module.translator.cpu(), data.val_dataloader()
+    val = Batch(stars.synth.to("cpu"), stars.obs.to("cpu"))
+    controls = {}
+    if matched:
+        truth, shift = obs.truth("val"), translator.space_o.mean - translator.space_s.mean
+        controls = control_scores(*val, shift, None if truth is None else truth.cpu())
+    scores = matched_scores(translator, *val, matched) | controls | signals(translator, *val)
+    scores = without_nan(scores) | {
         "faults": health.faults,
         "steps": trainer.global_step,
         "seconds": round(time.perf_counter() - start, 1),
@@ -234,8 +242,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     if config.selection.by != "none" or pairs.share < 1:
         draw_label_distributions(folder, *data.drawn_labels(settings.epochs - 1), data.pairs)
     if matched:
-        labels = star_labels(domains, "val")
-        draw_stars(folder, module.translator, synth.wavelength, val_synth, val_obs, labels, hidden.get("synth"))
+        draw_stars(folder, translator, synth.wavelength, *val, star_labels(domains, "val"), hidden.get("synth"))
     if config.logger.wandb:
         for figure in sorted(folder.glob("*.png")):
             loggers[1].log_image(figure.stem, [str(figure)])
