@@ -47,7 +47,7 @@ from emulator.train import load_config, train_payne
 
 log = logging.getLogger(__name__)
 
-EXAMPLES = 3  # stars to draw
+EXAMPLES = 2  # stars to draw
 UNNAMED = "train"  # a configuration of no experiment
 BUILT_IN = Path("models/payne.pt")  # the emulator that is made where it is not there
 PAIRING = ("pairs", "pair_latents")  # the losses that need stars paired by likeness
