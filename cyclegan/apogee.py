@@ -163,13 +163,14 @@ class StarLabels:
             with fits.open(path, memmap=True) as hdus:  # what is mapped stays so
                 self.table = hdus[1].data
                 self.columns = set(hdus[1].columns.names)
-        except (OSError, ValueError, TypeError, IndexError, AttributeError) as error:
+                named = self.table["APOGEE_ID"] if "APOGEE_ID" in self.columns else []
+                names = np.char.strip(np.asarray(named).astype(str))
+        except DAMAGE as error:
             raise InputError(f"{path}: expected an allStar table in FITS, got '{_first_line(error)}'") from error
         self.missing = [name for name in LABELS if not self._sources(name)]
         if "APOGEE_ID" not in self.columns or len(self.missing) == len(LABELS):
             columns = ", ".join(sorted(self.columns)[:8])
             raise InputError(f"{path}: expected columns APOGEE_ID, TEFF, LOGG, FE_H, ..., got {columns}")
-        names = np.char.strip(np.asarray(self.table["APOGEE_ID"]).astype(str))
         self.order = np.argsort(names, kind="stable")
         self.names = names[self.order]
 

@@ -15,6 +15,7 @@ from emulator.command import InputError
 from emulator.payne import Payne
 
 LAST, BEST = "last", "best"  # names of the checkpoints in a run's folder
+DATA_STATE = "SpectraData"  # where Lightning keeps the state of that class
 
 
 class Trained(NamedTuple):
@@ -50,7 +51,7 @@ def read_checkpoint(path: str | Path) -> dict:
     """A whole checkpoint, read safely on the CPU; InputError if it is not one of this program's."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: checkpoint[name] for name in ("global_step", "state_dict", "record")}
+        return {name: checkpoint[name] for name in ("global_step", "state_dict", "record", DATA_STATE)}
     except Exception as error:  # an unpickler that meets other bytes raises whatever they lead it to
         raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error
 

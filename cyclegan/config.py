@@ -42,7 +42,7 @@ class DomainsConfig:
     obs: ObsConfig
     wavelength: str | None
     skip_pixels: int = field(metadata={"minimum": 0})
-    hidden_seed: int | None = field(metadata={"minimum": 0})
+    hidden_seed: int | None = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     anchors: str | None
     emulator: str
     stars: int = field(metadata={"minimum": 2})
@@ -125,11 +125,6 @@ def check_together(config: DictConfig) -> None:
     for kind, key in (("dense", "width"), ("conv", "channels")):
         if config.networks.kind == kind and not config.networks[key]:
             raise InputError(f"config key 'networks.{key}': expected a value for {kind} networks, got none")
-    if config.domains.synth.path is not None and config.domains.synth.hidden_share > 0:
-        raise InputError(
-            "config key 'domains.synth.hidden_share': expected 0 beside domains.synth.path, as lines can be hidden from"
-            f" an emulator alone, got {config.domains.synth.hidden_share}"
-        )
     for name in ("synth", "obs"):
         for key in ("resolution", "macroturbulence"):
             bounds = config.domains[name].effects[key]

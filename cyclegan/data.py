@@ -169,7 +169,7 @@ class SpectraData(LightningDataModule):
                 f" and {b[pixel]:.3f} A in obs at pixel {pixel}"
             )
         if matched:
-            check_same_stars(synth, obs)
+            check_same_stars(synth, obs, " (or domains.matched=false)")
         if (count := min(domain.count("val") for domain in (synth, obs))) < FEWEST_TO_SCORE:
             raise InputError(f"domains: expected at least {FEWEST_TO_SCORE} stars in 'val', got {count}")
 

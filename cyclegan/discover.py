@@ -29,7 +29,7 @@ from cyclegan.features import Feature, read_features, reference_labels
 from cyclegan.results import format_table, write_json
 from cyclegan.tables import check_label_columns, read_labels, read_table
 from cyclegan.transfer import Transfer, load
-from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
+from emulator.command import MOST_SEED, InputError, config_folder, errors_in_one_line, run, validate, written_together
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class DiscoverConfig:
     others: list[str]
     labels: str | None
     stars: int = field(metadata={"minimum": 2})
-    seed: int = field(metadata={"minimum": 0})
+    seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     depth: float = field(metadata={"above": 0.0, "maximum": 1.0})
     significance: float = field(metadata={"minimum": 0.0})
     control: str = field(metadata={"choices": ("none", MEAN_SHIFT, SHUFFLED)})

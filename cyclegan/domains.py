@@ -13,7 +13,7 @@ from cyclegan.effects import Exposure, Observation, make_observation
 from cyclegan.files import SPLITS, SpectraFile
 from cyclegan.spectra import WORST_ERROR, Spectra
 from emulator.command import InputError
-from emulator.labels import ABUNDANCES, LABELS
+from emulator.labels import ABUNDANCES
 from emulator.payne import Payne
 
 log = logging.getLogger(__name__)
@@ -224,9 +224,6 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
             files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength)
         else:
             observation = make_observation(domain.effects, emulator.wavelength)
-            if unknown := [label for label in emulator.label_names if label not in LABELS]:
-                text = "%s: labels %s of the emulator are none of a survey's (%s): drawn uniformly over its range"
-                log.warning(text, name, ", ".join(unknown), ", ".join(LABELS))
             stars = config.stars * (pool if name == "synth" else 1)
             emulated[name] = EmulatedDomain(emulator, stars, config.matched_stars, hidden.get(name), observation)
     matched = config.get("matched", True)  # checkpoints of older runs do not say
@@ -239,14 +236,14 @@ def make_domains(config: DictConfig, emulator: Payne | None, hidden: dict[str, T
     return Domains(made["synth"], made["obs"], matched)
 
 
-def check_same_stars(synth: Domain, obs: Domain) -> None:
-    """Raise InputError where domains of matched stars hold different numbers of them."""
+def check_same_stars(synth: Domain, obs: Domain, otherwise: str = "") -> None:
+    """Raise InputError where domains of matched stars hold different numbers of them; otherwise: what may be done."""
     for split in ("val", "test"):
         counts = synth.count(split), obs.count(split)
         if counts[0] != counts[1]:
             raise InputError(
                 f"domains: expected the same stars in '{split}' of both, got {counts[0]} in synth, {counts[1]} in obs"
-                " (or domains.matched=false)"
+                f"{otherwise}"
             )
 
 

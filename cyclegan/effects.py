@@ -309,7 +309,7 @@ def make_observation(config: DictConfig, wavelength: Tensor) -> Observation:
     if config.noise is not None:
         photons = config.noise == PHOTON
         if not photons and not Path(config.noise).is_file():
-            raise InputError(f"config key 'effects.noise': expected {PHOTON} or a file of spectra, got {config.noise}")
+            raise InputError(f"{config.noise}: expected a file of spectra, or {PHOTON} for noise, found no such file")
         effects.append(PhotonNoise(wavelength) if photons else RecordedNoise.from_file(config.noise, wavelength))
     if config.sky is not None or config.tellurics is not None:
         effects.append(Atmosphere(wavelength, config.sky or 0.0, config.tellurics or 0.0, config.observer_velocity))

@@ -119,7 +119,7 @@ def read_scores(path: Path) -> dict:
     """What a run's scores.json holds; InputError for another file."""
     try:
         return dict(json.loads(path.read_text()))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"{path}: expected the scores of a run in JSON, got '{error}'") from error
 
 

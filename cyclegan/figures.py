@@ -317,8 +317,7 @@ def plot_sweep(rows: list[dict[str, str | float]], keys: list[str]) -> Figure:
             good = scores[np.isfinite(scores)]
             axes.plot(np.full(len(good), place), good, "o", color=BEFORE, ms=4, alpha=0.5)
             if len(good):
-                label = "median" if (key, place) == (keys[0], 0) else None
-                axes.plot([place - 0.3, place + 0.3], [np.median(good)] * 2, color=AFTER, lw=2, label=label)
+                (median,) = axes.plot([place - 0.3, place + 0.3], [np.median(good)] * 2, color=AFTER, lw=2)
             if failed := len(scores) - len(good):
                 axes.annotate(f"{failed} failed", (place, 1), xycoords=("data", "axes fraction"), ha="center", va="top")
         axes.set_xticks(range(len(values)), values)
@@ -326,7 +325,7 @@ def plot_sweep(rows: list[dict[str, str | float]], keys: list[str]) -> Figure:
         axes.set_xlabel(key)
     panels[0].set_ylabel("x_synth_obs [σ²]")
     log_scale(panels[0])
-    panels[0].legend(fontsize=8)
+    panels[0].legend([median], ["median"], fontsize=8)
     return figure
 
 

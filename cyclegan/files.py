@@ -121,9 +121,9 @@ class SpectraFile:
                 raise InputError(
                     f"{self.path}: expected '{name} {split}' of shape {expected} (spectra, pixels), got {found}"
                 )
-        identities = self.file.get(f"id {split}")
-        if identities is not None and getattr(identities, "shape", None) != flux.shape[:1]:
-            raise InputError(f"{self.path}: expected {len(flux)} names in 'id {split}', got {identities}")
+        found = getattr(self.file.get(f"id {split}"), "shape", None)
+        if f"id {split}" in self.file and found != flux.shape[:1]:
+            raise InputError(f"{self.path}: expected 'id {split}' of shape ({len(flux)},) (names), got {found}")
         return len(flux)
 
     def _read_label_names(self) -> tuple[str, ...]:

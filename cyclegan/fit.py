@@ -25,7 +25,7 @@ from cyclegan.label_figures import plot_fitted, plot_label_residuals, plot_pulls
 from cyclegan.results import format_table, write_json
 from cyclegan.tables import FIT_COLUMNS, STAR_COLUMNS
 from cyclegan.transfer import DEVICES, FileSource, load
-from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_together
+from emulator.command import MOST_SEED, InputError, config_folder, errors_in_one_line, run, validate, written_together
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class FitConfig:
     starts: int = field(metadata={"minimum": 1, "maximum": TEMPLATES})
     velocity: bool
     continuum: int | None = field(metadata={"minimum": 0})
-    seed: int = field(metadata={"minimum": 0})
+    seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     batch_size: int = field(metadata={"minimum": 1})
     wavelength: str | None
     device: str = field(metadata={"choices": DEVICES})

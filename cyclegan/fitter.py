@@ -210,7 +210,9 @@ class Fitter:
         covariance = torch.linalg.inv_ex(told)[0][:, :L, :L] * (model.width[:, None] * model.width)
         pixels = spectra.mask.sum(dim=1)
         return Fitted(
-            labels=labels,
+            labels=labels.clamp(
+                model.transfer.emulator.label_low, model.transfer.emulator.label_high
+            ),  # but for rounding
             error=covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt(),
             covariance=covariance,
             split=split,

@@ -23,8 +23,8 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     """The rows of a run's metrics.csv; none where there is no file. A row that a kill cut short is left out."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdigit()]
+    whole = path.read_text().rpartition("\n")[0]
+    return [row for row in csv.DictReader(whole.splitlines()) if None not in row.values() and row["step"].isdigit()]
 
 
 def write_json(path: Path, contents: Mapping[str, object]) -> None:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from cyclegan.alignment import Pairs
 from cyclegan.anchors import read_anchors
-from cyclegan.checkpoint import BEST, LAST, read_checkpoint
+from cyclegan.checkpoint import BEST, DATA_STATE, LAST, read_checkpoint
 from cyclegan.config import TrainConfig, check_together
 from cyclegan.data import Batch, SpectraData
 from cyclegan.domains import EmulatedDomain, make_domains, star_labels
@@ -42,6 +42,7 @@ from cyclegan.spectra import Spectra
 from cyclegan.transfer import find_device
 from cyclegan.translator import Translator, build_discriminators, build_translator
 from emulator.command import InputError, config_folder, errors_in_one_line, run, validate, written_whole
+from emulator.labels import LABELS
 from emulator.payne import Payne
 from emulator.train import load_config, train_payne
 
@@ -56,8 +57,8 @@ CHANGEABLE = ("trainer", "losses", "logger")  # groups of keys, when a run is re
 
 def find_or_train_emulator(path: Path, folder: Path) -> Payne:
     """The emulator kept at `path`; where there is none at BUILT_IN, one trained on the built-in grid and kept."""
-    if not path.exists() and path == BUILT_IN:
-        log.info("no emulator at %s: making the grid of spectra and training one, about 6 minutes, once", path)
+    if not path.exists() and path.resolve() == BUILT_IN.resolve():
+        log.info("no emulator at %s: making the grid of spectra and training one, about 5 minutes, once", path)
         train_payne(load_config([f"output={path}"]), folder)
     return Payne.load(path)
 
@@ -69,6 +70,11 @@ def prepare_emulator(config: DictConfig, folder: Path) -> tuple[Payne | None, di
     """
     domains, hidden = config.domains, {}
     paths = {name: domains[name].path for name in ("synth", "obs")}
+    if paths["synth"] is not None and domains.synth.hidden_share > 0:
+        raise InputError(
+            "config key 'domains.synth.hidden_share': expected 0 beside domains.synth.path, as lines can be hidden from"
+            f" an emulator alone, got {domains.synth.hidden_share}"
+        )
     if None not in paths.values():
         return None, hidden
     wavelength = None
@@ -76,6 +82,9 @@ def prepare_emulator(config: DictConfig, folder: Path) -> tuple[Payne | None, di
         with SpectraFile(path, domains.skip_pixels, domains.wavelength) as file:
             wavelength = file.wavelength
     emulator = find_or_train_emulator(Path(domains.emulator), folder)
+    if unknown := [name for name in emulator.label_names if name not in LABELS]:
+        text = "%s: labels %s are none of a survey's (%s): drawn uniformly over the emulator's range"
+        log.warning(text, domains.emulator, ", ".join(unknown), ", ".join(LABELS))
     if wavelength is None and domains.skip_pixels > (most := len(emulator.wavelength) - 2):
         raise InputError(f"config key 'domains.skip_pixels': expected at most {most}, got {domains.skip_pixels}")
     emulator = emulator.on(emulator.wavelength[domains.skip_pixels :] if wavelength is None else wavelength)
@@ -168,6 +177,12 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     checkpoint = read_checkpoint(last) if last.exists() else None
     resumed_step = checkpoint["global_step"] if checkpoint else 0
 
+    paired = any(config.losses[key] > 0 for key in PAIRING)
+    if checkpoint and paired and checkpoint[DATA_STATE]["metric"] is None:
+        raise InputError(
+            f"config key 'losses': expected no {' or '.join(PAIRING)}, as {last} is of a run without pairs, got some"
+        )
+
     if checkpoint:
         emulator, hidden = recorded_emulator(checkpoint["record"], last)
     else:
@@ -185,7 +200,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         settings.batch_size,
         settings.steps,
         config.seed,
-        paired=any(config.losses[key] > 0 for key in PAIRING),
+        paired=paired,
         block=pairs.block,
         share=pairs.share,
         choice=config.selection.by,
@@ -326,11 +341,6 @@ def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig
         raise InputError(f"config key 'resume': expected a run's folder with config.yaml and {LAST}.ckpt, got {folder}")
     changes = OmegaConf.from_dotlist([o for o in overrides if not o.startswith(("resume=", "+experiment=", "hydra."))])
     config = OmegaConf.load(saved)
-    was, will = (sum(OmegaConf.merge(config, c).losses[key] for key in PAIRING) > 0 for c in ({}, changes))
-    if will and not was:
-        raise InputError(
-            f"config key 'losses': expected no {' or '.join(PAIRING)}, as the run began without pairs, got a weight"
-        )
     for key in (override.split("=")[0].lstrip("+~") for override in overrides):
         moved = key in ("domains.synth.path", "domains.obs.path") and OmegaConf.select(config, key) is not None
         if not (moved or key.split(".")[0] in ("resume", "experiment", *CHANGEABLE)):
@@ -359,8 +369,10 @@ def claimed(folder: Path) -> Iterator[None]:
     with (folder / "train.log").open("a") as log_file:
         try:
             fcntl.flock(log_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise BusyError(f"{folder}: expected a folder that no other run is writing to, got a busy one") from error
+        except OSError:  # a file system that keeps nobody out
+            log.debug("%s cannot be locked", folder)
         yield
 
 

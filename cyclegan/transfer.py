@@ -31,7 +31,7 @@ from cyclegan.continuum import Continuum
 from cyclegan.files import SpectraFile, written_spectra
 from cyclegan.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from cyclegan.tables import check_label_columns, check_names, read_labels, read_table
-from emulator.command import InputError, config_folder, errors_in_one_line, run, validate
+from emulator.command import MOST_SEED, InputError, config_folder, errors_in_one_line, run, validate
 from emulator.payne import Payne
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class TransferConfig:
     output: str
     direction: str = field(metadata={"choices": (SYNTH_TO_OBS, OBS_TO_SYNTH)})
     split: str
-    seed: int = field(metadata={"minimum": 0})
+    seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     wavelength: str | None
     batch_size: int = field(metadata={"minimum": 1})
     device: str = field(metadata={"choices": DEVICES})
@@ -138,9 +138,9 @@ class Transfer:
         emulator = self.emulator
         if isinstance(labels, Mapping):
             check_names(list(labels), emulator.label_names, "labels")
-            columns = [torch.atleast_1d(as_tensor(labels[name])) for name in emulator.label_names]
+            columns = [torch.atleast_1d(as_tensor(labels[name], name)) for name in emulator.label_names]
             labels = torch.stack(torch.broadcast_tensors(*columns), dim=1)
-        labels = as_tensor(labels)
+        labels = as_tensor(labels, "labels")
         if labels.ndim != 2:
             width = len(emulator.label_names)
             raise InputError(f"labels: expected shape (stars, {width}), got {tuple(labels.shape)}")
@@ -177,7 +177,7 @@ class Transfer:
         return self.split_sample
 
     def _spectra(self, flux: Values, error: Values | None, mask: Values | None) -> Spectra:
-        flux = as_tensor(flux)
+        flux = as_tensor(flux, "flux")
         pixels = len(self.wavelength)
         if flux.ndim != 2:
             raise InputError(f"flux: expected shape (stars, {pixels}), got {tuple(flux.shape)}")
@@ -185,7 +185,7 @@ class Transfer:
         for name, values in (("flux", flux), ("error", error), ("mask", mask)):
             if values is None:
                 continue
-            values = as_tensor(values).to(flux.device)
+            values = as_tensor(values, name).to(flux.device)
             expected = (max(len(flux), 1), pixels)
             if tuple(values.shape) != expected:
                 raise InputError(f"{name}: expected shape {expected} (stars, pixels), got {tuple(values.shape)}")
@@ -199,7 +199,7 @@ class Transfer:
         stars, home = len(spectra.flux), spectra.flux.device
         split = self.mean_split() if split is None and direction == SYNTH_TO_OBS else split
         if split is not None:
-            split, width = as_tensor(split), self.split_sample.shape[1]
+            split, width = as_tensor(split, "split"), self.split_sample.shape[1]
             if split.shape not in ((stars, width), (1, width)):
                 raise InputError(f"split: expected shape {(stars, width)} (stars, Zp), got {tuple(split.shape)}")
             split = split.to(self.device).expand(stars, -1)
@@ -224,7 +224,7 @@ class Transfer:
         return Translated(t.space_s.restore(t.generate_synth(shared)), shared, split)
 
 
-def as_tensor(values: Values) -> Tensor:
+def as_tensor(values: Values, name: str) -> Tensor:
     """Numbers as a float32 tensor; NumPy's, which may have the other byte order, as FITS files do, on the CPU.
 
     Raises InputError for what is no array of numbers.
@@ -234,7 +234,7 @@ def as_tensor(values: Values) -> Tensor:
     try:
         return torch.from_numpy(np.array(values, dtype="float32"))
     except (ValueError, TypeError) as error:
-        raise InputError(f"expected an array of numbers, got one that is none ({error})") from error
+        raise InputError(f"{name}: expected an array of numbers, got something else ({error})") from error
 
 
 def draw_rows(sample: Tensor, count: int, seed: int) -> Tensor:

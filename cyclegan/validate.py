@@ -157,8 +157,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0
     with errors_in_one_line():
-        known = len(wavelengths) <= 1 and set(matched) <= {"matched=false", "matched=true"}
-        if not paths or not known or any(path.startswith("-") for path in paths):
+        understood = max(len(wavelengths), len(matched)) <= 1 and {*matched} <= {"matched=false", "matched=true"}
+        if not paths or not understood or any(path.startswith("-") for path in paths):
             raise InputError(f"expected {USAGE}, got {' '.join(arguments) or 'nothing'}")
         try:
             problems = validate(paths, *wavelengths or [None], matched="matched=false" not in matched)

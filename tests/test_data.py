@@ -255,6 +255,10 @@ def test_synthetic_stars_are_chosen_from_the_second_epoch_on(domains, choice):
     discriminator = DenseDiscriminator(translator.encoder_s.scale, 4, 16)
     everybody = data.choose(translator, discriminator, stars, stars, 0)
     assert torch.equal(everybody, torch.arange(len(stars.synth.flux)))
+    if choice == "discriminator":  # which has to have learnt something
+        data.unjudged = 1
+        assert torch.equal(data.choose(translator, discriminator, stars, stars, 1), everybody)
+        data.unjudged = 0
     assert len(data.pair(translator, stars, 0, everybody).synth) >= len(stars.obs.flux)
     chosen = data.choose(translator, discriminator, stars, stars, 1)
     assert torch.equal(data.choose(translator, discriminator, stars, stars, 1), chosen)

@@ -229,5 +229,9 @@ def test_the_command(start, payne2payne_run, files_run, tmp_path):
         stored = file["translator/labels test"][()]
         assert file["emulator/covariance test"].shape == (60, len(low), len(low))
     np.testing.assert_array_equal(LabelTable(output / "translator.csv", model).labels, stored)
+    fitter = Fitter(Model(model, TRANSLATOR), 1, 0)
+    found = fitter(Spectra(model.from_labels(high.expand(2, -1)) - 0.02, spectra.error[:2], spectra.mask[:2]))
+    assert found.at_bound.any()
+    model.emulator.check_labels(found.labels)  # at the end of the range is not beyond it
     for name in ("fitted", "residuals", "pulls"):
         assert (output / f"{name}_test.png").read_bytes().startswith(b"\x89PNG")

@@ -144,7 +144,8 @@ def test_rows_before_the_step_of_the_checkpoint_are_kept(tmp_path):
     assert after == [{name: row[name] for name in ("epoch", "loss", "step")} for row in before[:4]]
 
 
-def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path):
-    (tmp_path / "metrics.csv").write_text("epoch,step,x\n0,1,0.5\n0,2,0.25\n0,")
+@pytest.mark.parametrize("cut", ["0,", "0,3", "0,3,0.1", "0,3,1e-"])
+def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path, cut):
+    (tmp_path / "metrics.csv").write_text(f"epoch,step,x\n0,1,0.5\n0,2,0.25\n{cut}")
     csv_logger(tmp_path, 9)
     assert [row["step"] for row in csv.DictReader((tmp_path / "metrics.csv").open())] == ["1", "2"]

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from cyclegan.scores import SCORES
-from cyclegan.train import resumed_config
+from cyclegan.train import claimed, train
 from emulator.command import InputError
 
 RUN = (
@@ -175,18 +175,26 @@ def test_another_theory_is_refused(start, finished, tmp_path):
     assert (tmp_path / "run" / "scores.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("began", [0.0, 1.0])
-def test_pairs_cannot_begin_in_the_middle_of_a_run(tmp_path, began):
+def test_pairs_cannot_begin_in_the_middle_of_a_run(finished, tmp_path):
     """They would start the split latent afresh."""
-    losses = {"pairs": began, "pair_latents": 0.0}
-    OmegaConf.save(OmegaConf.create({"losses": losses}), tmp_path / "config.yaml")
-    (tmp_path / "last.ckpt").touch()
-    resume = OmegaConf.create({"resume": str(tmp_path)})
-    if began:
-        assert resumed_config(resume, ["losses.pairs=0.5"])[0].losses.pairs == 0.5
-        return
+    shutil.copytree(finished["files"].folder / "run", tmp_path / "run")
+    contents = checkpoint(finished["files"])
+    contents["SpectraData"]["metric"] = None  # as of a run that never had pairs
+    torch.save(contents, tmp_path / "run" / "last.ckpt")
     with pytest.raises(InputError, match="'losses': expected no pairs or pair_latents"):
-        resumed_config(resume, ["losses.pairs=0.5"])
+        train(OmegaConf.load(tmp_path / "run" / "config.yaml"), tmp_path / "run")
+
+
+def test_a_folder_that_another_run_writes_to_is_left_alone(start, payne_file, tmp_path):
+    log_file = tmp_path / "run" / "train.log"
+    log_file.parent.mkdir()
+    log_file.write_text("another's\n")
+    with claimed(log_file.parent):
+        second = start(tmp_path, f"domains.emulator={payne_file}", "name=second", "hydra.run.dir=run").wait()
+    assert second.code == 2
+    assert "run: expected a folder that no other run is writing to" in second.err
+    assert log_file.read_text().startswith("another's\n")
+    assert not (log_file.parent / "config.yaml").exists()
 
 
 def test_other_networks_than_the_checkpoints_are_told_and_nothing_is_touched(start, finished, tmp_path):

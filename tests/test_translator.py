@@ -153,7 +153,7 @@ def test_the_start_of_split_latents_is_for_any_width(sky, split):
 
 def test_few_pairs_start_the_split_latent_no_wilder_than_many(sky):
     weights = []
-    for stars in (12, 400):  # the products of latents alone would fit twelve stars exactly
+    for stars in (10, 400):  # ten features, latents and their products, would fit ten stars exactly
         translator, x_s, x_o, _ = make_translator(sky)
         translator.start_split(x_s[:stars], x_o[:stars])
         weights.append(translator.encoder_o.split_linear.weight.abs().max())
