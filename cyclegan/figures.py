@@ -141,14 +141,15 @@ def plot_stars(
         _draw_deviations(lower, x, window, observed, sigma[star], models)
         upper.set_title(title, loc="left", fontsize=10)
         upper.set_ylabel("normalised flux")
-        lower.set_ylabel("residual [σ]\n(log beyond 3)")
+        lower.set_ylabel("residual [σ]")
         upper.tick_params(labelbottom=False)
         for axes in (upper, lower):
             axes.set_xlim(first, first + WINDOW)
             _shade(axes, x, hidden)
     rows[0].legend(ncols=3, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     rows[2 * len(titles) - 1].set_xlabel(
-        "vacuum wavelength [Å]; grey: ±1 σ" + ("; shaded: hidden from theory" if hidden is not None else "")
+        "vacuum wavelength [Å]; grey: ±1 σ; residuals beyond 3 σ on a logarithmic scale"
+        + ("; shaded: hidden from theory" if hidden is not None else "")
     )
     whole = rows[-1]
     noise = np.where(mask, sigma, np.nan)
