@@ -318,8 +318,8 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
 
     log.info("drawing")
     stars = star_rows(synth, obs, made, shift, labels, matched)
-    ranked = sorted(stars, key=lambda row: row["x_translated" if matched else "reconstruction"])
-    examples = {"best": ranked[0], "median": ranked[count // 2], "worst": ranked[-1]}
+    order = np.argsort([row["x_translated" if matched else "reconstruction"] for row in stars])  # NaN last
+    examples = {which: stars[order[i]] for which, i in (("best", 0), ("median", count // 2), ("worst", -1))}
     drawn = {name: model for name, model in models.items() if name in ("synthetic", "translated", "reconstructed")}
     hidden = trained.hidden.get("synth") if matched else None
     figures = draw_spectra(trained, synth, obs, drawn, examples, hidden)

@@ -203,16 +203,14 @@ class Fitter:
         best, which = chi2.min(dim=0)
         stars = torch.arange(len(which), device=which.device)
         found = Solution(*(torch.stack(values)[which, stars] for values in zip(*tries, strict=True)))
-        L = model.sizes[0]
+        L, emulator = model.sizes[0], model.transfer.emulator
         labels, split, velocity, _ = model.parts(found.parameters)
         told = found.curvature.clone()
         told.diagonal(dim1=1, dim2=2)[:, :L].add_(UNIFORM)
         covariance = torch.linalg.inv_ex(told)[0][:, :L, :L] * (model.width[:, None] * model.width)
         pixels = spectra.mask.sum(dim=1)
         return Fitted(
-            labels=labels.clamp(
-                model.transfer.emulator.label_low, model.transfer.emulator.label_high
-            ),  # but for rounding
+            labels=labels.clamp(emulator.label_low, emulator.label_high),  # rounding may lead beyond
             error=covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt(),
             covariance=covariance,
             split=split,
