@@ -1,5 +1,6 @@
 """APOGEE files in the survey's layouts, written here, through the command to the HDF5 layout."""
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -186,6 +187,7 @@ BAD = {
     "masked.fits": ("masked throughout", None),
     "nan.fits": ("masked throughout", None),
     "visits_of_three.fits": ("shapes", None),
+    "damaged.fits.gz": ("damaged", None),
 }
 
 
@@ -206,6 +208,9 @@ def write_bad(path):
         write_apstar(path, flux * np.nan, error, bits)
     elif path.name == "visits_of_three.fits":
         write_apstar(path, np.ones((5, PIXELS)), np.ones((4, PIXELS)), np.ones((5, PIXELS)))
+    elif path.name == "damaged.fits.gz":
+        packed = gzip.compress(good.read_bytes(), mtime=0)
+        path.write_bytes(packed[:20] + b"\xff" * 64 + packed[84:])  # in the tables that all of it is unpacked with
     else:
         BAD[path.name][1](path)
     good.unlink()

@@ -7,6 +7,7 @@ from accelerator import THERE, Elsewhere, MixedDevicesError, attached, strategy
 from pytorch_lightning import Trainer
 from test_module import make
 
+from cyclegan.data import Batch
 from cyclegan.module import CycleGAN
 
 
@@ -45,9 +46,7 @@ def test_training_takes_place_on_the_accelerator_and_never_waits_in_a_step(domai
     with attached() as device:
         module, data = make(domains, epochs=3, real="spectrum", log_every=5)
         data.share, data.choice, data.pool = share, choice, 2
-        data.anchors = type(data.coordinates((module.translator.space_s,) * 2, 0))(
-            *(domain.train.rows(slice(5)) for domain in domains)
-        )
+        data.anchors = Batch(*(domain.train.rows(slice(5)) for domain in domains))
         trainer = Trainer(
             strategy=strategy(),
             max_epochs=3,

@@ -232,6 +232,16 @@ def spoilt_file(synth_file, tmp_path):
     return path
 
 
+def test_a_file_translated_back_says_so(payne2payne_run, synth_file, tmp_path):
+    for source, output, direction in (
+        (synth_file, tmp_path / "there.h5", "synth_to_obs"),
+        (tmp_path / "there.h5", tmp_path / "back.h5", "obs_to_synth"),
+    ):
+        transfer(configured(checkpoint=payne2payne_run, input=source, output=output, direction=direction))
+        with h5py.File(output) as file:
+            assert file.attrs["direction"] == direction
+
+
 def test_masks_are_passed_on_and_masked_pixels_have_no_pull(spoilt_file, payne2payne_run, bare, stars, tmp_path):
     transfer(configured(checkpoint=payne2payne_run, input=spoilt_file, output=tmp_path / "out.h5"))
     found = contents(tmp_path / "out.h5")
