@@ -80,6 +80,7 @@ def load_trained(path: str | Path, device: torch.device | str = "cpu") -> Traine
             spaces = [Pixels(torch.empty(pixels), torch.empty(pixels)) for _ in range(2)]
         translator = build_translator(config.networks, tuple(spaces), torch.ones(width))
         translator.load_state_dict(weights)
+        translator = translator.turned(record.get("axes", {}))
         emulator = record["emulator"] and Payne.from_contents(record["emulator"], str(path)).to(device)
         split = record.get("split", torch.empty(0, config.networks.split))
         hidden = {name: mask.to(device) for name, mask in record["hidden"].items()}

@@ -254,8 +254,15 @@ class CycleGAN(LightningModule):
             + sliced_wasserstein(c.z_s, c.z_o, SLICES, generator)
         )
 
+    def on_validation_epoch_start(self) -> None:
+        synth, obs = (side.flux for side in self.trainer.train_dataloader.stars)
+        axes = self.translator.find_axes(synth, obs)
+        # In a tuple, as a module's own networks are trained and saved.
+        self._turned = (self.translator.turned(axes),)
+        self.record["axes"] = {part: tuple(tensor.cpu() for tensor in pair) for part, pair in axes.items()}
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self.scores.update(self.translator, batch.synth, batch.obs)
+        self.scores.update(*self._turned, batch.synth, batch.obs)
 
     def on_validation_epoch_end(self) -> None:
         scores = {name: value.float() for name, value in self.scores.compute().items()}
@@ -265,7 +272,7 @@ class CycleGAN(LightningModule):
         self.log_dict({f"gradient/{name}": norm for name, norm in self._gradients.items()})
         # Whoever translates without observed stars at hand needs to know what split latents there are.
         stars = self.trainer.train_dataloader.stars.obs.flux
-        _, split = self.translator.encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
+        _, split = self._turned[0].encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
         self.record["split"] = split.cpu()
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
@@ -273,8 +280,8 @@ class CycleGAN(LightningModule):
         checkpoint["record"] = self.record
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        if "split" in checkpoint["record"]:
-            self.record["split"] = checkpoint["record"]["split"]
+        kept = ("split", "axes")
+        self.record |= {name: value for name, value in checkpoint["record"].items() if name in kept}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         judges = [*self.discriminator_s.parameters(), *self.discriminator_o.parameters()]

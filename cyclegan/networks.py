@@ -51,6 +51,15 @@ class DenseEncoder(nn.Module):
         bend = self.trunk(u)
         return self.shared_linear(u) + self.shared_bend(bend), self.split_linear(u) + self.split_bend(bend)
 
+    @torch.no_grad()
+    def turn(self, part: str, centre: Tensor, axes: Tensor) -> None:
+        """Have the latents z of one part, shared or split, become (z - centre (Z,)) @ axes (Z, Z)."""
+        linear, bend = getattr(self, f"{part}_linear"), getattr(self, f"{part}_bend")
+        linear.bias.sub_(centre)
+        for layer in (linear, bend):
+            layer.weight.copy_(axes.T @ layer.weight)
+            layer.bias.copy_(layer.bias @ axes)
+
 
 class DenseGenerator(nn.Module):
     """Coefficients = scale * (linear(latents) + MLP(latents)); starts as the inverse of `DenseEncoder`'s start.
@@ -72,6 +81,13 @@ class DenseGenerator(nn.Module):
     def forward(self, shared: Tensor, split: Tensor) -> Tensor:
         bend = self.bend(self.trunk(self.shared_hidden(shared) + self.split_hidden(split)))
         return self.scale * (self.shared_linear(shared) + self.split_linear(split) + bend)
+
+    @torch.no_grad()
+    def turn(self, part: str, centre: Tensor, axes: Tensor) -> None:
+        """Generate the same from (z - centre (Z,)) @ axes (Z, Z) of one part as from its latents z until now."""
+        for layer in (getattr(self, f"{part}_linear"), getattr(self, f"{part}_hidden")):
+            layer.bias.add_(layer.weight @ centre)
+            layer.weight.copy_(torch.linalg.solve(axes, layer.weight.T).T)
 
 
 class DenseDiscriminator(nn.Module):

@@ -240,8 +240,9 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     if matched:
         truth, shift = obs.truth("val"), translator.space_o.mean - translator.space_s.mean
         controls = control_scores(*val, shift, None if truth is None else truth.cpu())
-    scores = matched_scores(translator, *val, matched) | controls | signals(translator, *val)
-    scores = without_nan(scores) | {
+    blind = signals(translator, *val)  # to which stars are the same; before variables all vary as much
+    translator = translator.turned(record.get("axes", {}))
+    scores = without_nan(matched_scores(translator, *val, matched) | controls | blind) | {
         "faults": health.faults,
         "steps": trainer.global_step,
         "seconds": round(time.perf_counter() - start, 1),

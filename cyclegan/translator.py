@@ -1,5 +1,6 @@
 """The translator: two encoders and two generators over one shared latent and a split latent of the observed domain."""
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from cyclegan.networks import (
 from cyclegan.spectra import Space, Spectra
 
 ENOUGH = 2  # pairs for each feature of a quadratic fit
+DEGENERATE = 1e-6  # variance of latents in one direction, beside that in another: single precision cannot undo it
 
 
 class Crossing(NamedTuple):
@@ -39,6 +41,33 @@ class Crossing(NamedTuple):
     z_os: Tensor
     split_o: Tensor
     split_so: Tensor
+
+
+Axes = dict[str, tuple[Tensor, Tensor]]  # by part of the latents, shared or split: what `standard_axes` returns
+
+
+def standard_axes(latents: Tensor, spectra: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Centre (Z,) and axes (Z, Z) of latents (n, Z) that do not depend on the axes which they happen to have.
+
+    (latents - centre) @ axes are uncorrelated and have a variance of one. The first variable is what, as far as it is
+    linear, moves the spectra (n, K) most, the next what moves them most beside it, and so on: the principal components
+    of what a linear regression on the latents explains of the spectra, each with the sign that its largest effect is
+    positive. None where there is a direction in which latents do not vary, or they are not finite.
+    """
+    centre = latents.double().mean(dim=0)
+    centred = latents - centre
+    covariance = centred.T @ centred / (len(latents) - 1)
+    if latents.shape[1] == 0 or not covariance.isfinite().all():
+        return None
+    values, vectors = torch.linalg.eigh(covariance)
+    if values[0] <= DEGENERATE * values[-1]:
+        return None
+    whiten = vectors / values.sqrt()
+    effect = (centred @ whiten).T @ (spectra - spectra.mean(dim=0)).double()  # of each whitened variable, (Z, K)
+    turn = torch.linalg.svd(effect, full_matrices=False).U
+    moved = turn.T @ effect
+    largest = moved.gather(1, moved.abs().argmax(dim=1, keepdim=True))
+    return centre.to(latents), (whiten @ torch.where(largest.T < 0, -turn, turn)).to(latents)
 
 
 class Translator(nn.Module):
@@ -86,6 +115,33 @@ class Translator(nn.Module):
         """Observed spectra (B, P) as theory would have them, (B, P)."""
         shared, _ = self.encoder_o(self.space_o.project(obs).flux)
         return self.space_s.restore(self.generate_synth(shared))
+
+    @torch.no_grad()
+    def find_axes(self, x_s: Tensor, x_o: Tensor) -> Axes:
+        """`standard_axes` of both parts of the latents, given coordinates (B, K) of stars of the two domains.
+
+        Any mixture of the variables of a part, undone by the generators, is the same translator: which one training
+        ends with is chance, and scores that go variable by variable would depend on it. Conv networks have none: their
+        latents lie along the spectrum.
+        """
+        if not isinstance(self.encoder_s, DenseEncoder):
+            return {}
+        z_o, split = self.encoder_o(x_o)
+        z = torch.cat([self.encode_synth(x_s), z_o])
+        found = {
+            "shared": standard_axes(z, self.generate_synth(z)),
+            "split": standard_axes(split, self.generator_o(z_o, split)),
+        }
+        return {part: axes for part, axes in found.items() if axes is not None}
+
+    def turned(self, axes: Axes) -> "Translator":
+        """The same translator, all spectra what they are, with latents along other axes."""
+        encoders, generators = copy.deepcopy(((self.encoder_s, self.encoder_o), (self.generator_s, self.generator_o)))
+        for part, pair in axes.items():
+            for networks in (encoders, generators):
+                for network in networks if part == "shared" else networks[1:]:
+                    network.turn(part, *pair)
+        return Translator((self.space_s, self.space_o), encoders, generators)
 
     @torch.no_grad()
     def tie(self) -> None:

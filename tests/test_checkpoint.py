@@ -1,5 +1,6 @@
 """A checkpoint stands alone: what comes back is what was trained."""
 
+import csv
 import json
 
 import pytest
@@ -38,15 +39,42 @@ def test_the_best_checkpoint_is_another_one(payne2payne_run):
     assert load_trained(payne2payne_run / "best.ckpt").step in (8, 16)
 
 
+def last_latents(trained):
+    """Latents of the synthetic and the observed training stars of the second and last epoch (index 1)."""
+    config, translator = trained.config, trained.translator
+    synth, obs, _ = make_domains(config.domains, trained.emulator, trained.hidden)
+    seed = config.seed * 10**6 + 1 * 10  # as SpectraData draws them
+    z_s = translator.encode_synth(translator.space_s.project(synth.draw(seed)).flux)
+    return z_s, *translator.encoder_o(translator.space_o.project(obs.draw(seed + 5)).flux)
+
+
 def test_split_latents_of_training_stars_come_along(payne2payne_run):
     trained = load_trained(payne2payne_run)
-    config = trained.config
-    _, obs, _ = make_domains(config.domains, trained.emulator, trained.hidden)
-    # The stars of the second and last epoch (index 1), as SpectraData draws them for the observed domain.
-    stars = obs.draw(config.seed * 10**6 + 1 * 10 + 5)
-    _, expected = trained.translator.encoder_o(trained.translator.space_o.project(stars).flux)
+    *_, expected = last_latents(trained)
     torch.testing.assert_close(trained.split, expected, rtol=1e-4, atol=1e-5)
     assert trained.split.shape == (96, 2)
+
+
+def test_latents_have_standard_axes(payne2payne_run):
+    z_s, z_o, split = last_latents(load_trained(payne2payne_run))
+    for latents in (torch.cat([z_s, z_o]), split):
+        torch.testing.assert_close(torch.cov(latents.T), torch.eye(latents.shape[1]), rtol=0, atol=1e-3)
+    with (payne2payne_run / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["z_shared"]]
+    for name, score in logged(payne2payne_run).items():
+        assert float(rows[-1][name]) == pytest.approx(score, rel=1e-3), name
+
+
+def test_a_checkpoint_of_before_there_were_axes_has_its_own(tmp_path, payne2payne_run):
+    checkpoint = torch.load(payne2payne_run / "last.ckpt", weights_only=True)
+    del checkpoint["record"]["axes"]
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    old, new = load_trained(tmp_path / "old.ckpt"), load_trained(payne2payne_run)
+    spectra = torch.randn(5, len(old.translator.encoder_s.scale))
+    latents = [trained.translator.encode_synth(spectra) for trained in (old, new)]
+    assert (latents[0] - latents[1]).abs().max() > 0.1
+    restored = [trained.translator.generate_synth(z) for trained, z in zip((old, new), latents, strict=True)]
+    torch.testing.assert_close(*restored, rtol=1e-3, atol=1e-3)
 
 
 def test_what_is_no_checkpoint_is_told(tmp_path, payne2payne_run):

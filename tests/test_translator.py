@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from cyclegan.alignment import transport_pairs
 from cyclegan.spectra import Pixels, Spectra, masked_mean, pooled_components, typical_weight
-from cyclegan.translator import build_discriminators, build_translator
+from cyclegan.translator import build_discriminators, build_translator, standard_axes
 
 
 def networks(**changes):
@@ -168,3 +168,59 @@ def test_discriminators_fit_the_translator(sky, kind, split):
     c = translator.cross(x_s[:5], x_o[:5])
     assert judge_s(c.os, c.z_o).shape == (5, 1)
     assert judge_o(c.so, torch.cat([c.z_s, c.split_so], dim=1)).shape == (5, 1)
+
+
+def mixed_factors():
+    """Three uncorrelated factors of unit variance, (500, 3), what each moves spectra by, strongest first, (3, 9)."""
+    torch.manual_seed(0)
+    draws = torch.randn(500, 3)
+    factors = torch.linalg.qr(draws - draws.mean(dim=0)).Q * 499**0.5
+    moves = torch.linalg.qr(torch.randn(9, 3)).Q.T * torch.tensor([[30.0], [5.0], [1.0]])
+    largest = moves.gather(1, moves.abs().argmax(dim=1, keepdim=True))
+    return factors, moves * largest.sign()
+
+
+def test_standard_axes_are_what_moves_spectra_most_whatever_the_latents_are_mixed_of():
+    factors, moves = mixed_factors()
+    spectra = 4 + factors @ moves
+    torch.manual_seed(1)
+    for _ in range(5):
+        latents = factors @ torch.randn(3, 3) + torch.randn(3)
+        centre, axes = standard_axes(latents, spectra)
+        torch.testing.assert_close((latents - centre) @ axes, factors, rtol=0, atol=1e-3)
+
+
+def test_no_axes_where_latents_do_not_vary_or_are_no_numbers():
+    factors, moves = mixed_factors()
+    spectra = factors @ moves
+    assert standard_axes(factors @ torch.diag(torch.tensor([1.0, 0.01, 1.0])), spectra) is not None
+    for latents in (factors * torch.tensor([1.0, 0.0, 1.0]), factors[:, [0, 1, 1]], factors * float("nan")):
+        assert standard_axes(latents, spectra) is None
+    _, axes = standard_axes(factors, torch.ones(500, 9))  # they move nothing, but are latents
+    torch.testing.assert_close(axes @ axes.T, torch.eye(3), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("split", [0, 1, 2])
+def test_turning_the_latents_changes_no_spectrum(sky, split):
+    translator, x_s, x_o, _ = make_translator(sky, split=split)
+    stir(translator)
+    before = translator.cross(x_s, x_o)
+    axes = translator.find_axes(x_s, x_o)
+    assert list(axes) == (["shared", "split"] if split else ["shared"])
+    after = translator.turned(axes).cross(x_s, x_o)
+    for name, expected in before._asdict().items():
+        part = {"z": "shared", "split": "split"}.get(name.split("_")[0])
+        if part in axes:
+            centre, directions = axes[part]
+            expected = (expected - centre) @ directions
+            assert (expected - getattr(before, name)).abs().max() > 0.1, name
+        torch.testing.assert_close(getattr(after, name), expected, rtol=1e-3, atol=1e-3, msg=name)
+    for latents in (torch.cat([after.z_s, after.z_o]), after.split_o):
+        identity = torch.eye(latents.shape[1])
+        torch.testing.assert_close(torch.cov(latents.T).view_as(identity), identity, rtol=0, atol=1e-3)
+    torch.testing.assert_close(translator.cross(x_s, x_o), before)  # it is another that was turned
+
+
+def test_latents_along_the_spectrum_keep_their_axes(sky):
+    translator, x_s, x_o, _ = make_translator(sky, kind="conv")
+    assert translator.find_axes(x_s, x_o) == {}
