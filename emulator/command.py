@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from hydra.errors import HydraException
@@ -133,12 +134,41 @@ def errors_in_one_line() -> Iterator[None]:
     except (InputError, HydraException, OmegaConfBaseException) as error:
         message = " ".join(str(error).split())
         # Hydra's advice to force a mistyped key in would only be refused in turn.
-        message = re.sub(r"To append to your config use \S+", "The keys are those that --cfg job prints", message)
+        message = re.sub(r"(?<=override ')(\S+)'. To append to your config use \S+", _advice, message)
+        message = re.sub(r" Config search path:.*", "", message)
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _advice(mistyped: re.Match) -> str:
+    """What to write instead of a key that no configuration has."""
+    near = get_close_matches(mistyped[1], _config_keys(), n=1)
+    meant = f"; is '{near[0]}' meant?" if near else ""
+    return f"{mistyped[1]}': the keys are those that --cfg job prints{meant}"
+
+
+def _config_keys() -> set[str]:
+    """All keys, with dots, of the files in conf/."""
+    folder = Path(config_folder())
+    keys: set[str] = set()
+
+    def walk(prefix: str, values: dict) -> None:
+        for name, value in values.items():
+            if name in ("defaults", "hydra"):
+                continue
+            keys.add(f"{prefix}{name}")
+            if isinstance(value, dict):
+                walk(f"{prefix}{name}.", value)
+
+    for path in folder.rglob("*.yaml"):
+        group = path.parent.name if path.parent != folder else "experiment"
+        places = {"experiment": [""], "effects": ["domains.synth.effects.", "domains.obs.effects."]}
+        for prefix in places.get(group, [f"{group}."]):
+            walk(prefix, OmegaConf.to_container(OmegaConf.load(path)))
+    return keys
 
 
 def exit_when_terminated() -> None:

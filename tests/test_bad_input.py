@@ -10,7 +10,7 @@ import pytest
 from conftest import all_finished
 
 CONFIGURATIONS = {
-    "a mistyped key": (["trainer.stepz=3"], ["trainer.stepz", "--cfg job"]),
+    "a mistyped key": (["trainer.stepz=3"], ["trainer.stepz", "--cfg job", "is 'trainer.steps' meant?"]),
     "files that are not named": (["+experiment=theory2data"], ["path'", "expected a value, got none"]),
     "an added key": (["+typo=1"], ["unknown config key 'typo'", "networks"]),
     "an added key in a group": (["+trainer.stepz=3"], ["unknown config key 'trainer.stepz'", "steps"]),

@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from emulator.command import InputError, config_folder, run, validate, written_together, written_whole
+from emulator.command import (
+    InputError,
+    config_folder,
+    errors_in_one_line,
+    run,
+    validate,
+    written_together,
+    written_whole,
+)
 
 
 @dataclass
@@ -28,6 +37,23 @@ class Schema:
 
 
 GOOD = {"rate": 0.5, "path": None, "part": {"sizes": [1, 2], "kind": "dense"}}
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "meant"),
+    [
+        ("chekpoint", "checkpoint"),
+        ("domains.obs.effects.bad_pixel", "domains.obs.effects.bad_pixels"),
+        ("loses.pairs", "losses.pairs"),
+        ("nothing_like_it", None),
+    ],
+)
+def test_a_mistyped_key_is_told_what_it_may_have_meant(mistyped, meant, capsys):
+    with pytest.raises(SystemExit, match="2"), errors_in_one_line():
+        raise HydraException(f"Could not override '{mistyped}'.\nTo append to your config use +{mistyped}=3")
+    advice = f"; is '{meant}' meant?" if meant else ""
+    told = f"error: Could not override '{mistyped}': the keys are those that --cfg job prints{advice}\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_good_configuration_passes_with_its_values():
