@@ -388,7 +388,7 @@ def convert(options: argparse.Namespace) -> Report:
     if any(path.is_file() and h5py.is_hdf5(path) for path in paths):
         if len(paths) > 1 or options.labels or output.resolve() == paths[0].resolve():
             raise InputError("IN: expected FITS files, or one HDF5 file, another than OUT and without --labels")
-        with SpectraFile(paths[0]) as source:
+        with SpectraFile(paths[0], normalised=False) as source:
             own = source.wavelength.numpy()
             wavelength, continuum = _target(options, own)
             batches = hdf5_batches(source, Resampler(own, wavelength), report)

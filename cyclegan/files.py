@@ -20,6 +20,17 @@ from emulator.wavelength import MEDIA, air_to_vacuum, nearest_pixels, read_wavel
 SPLITS = ("train", "val", "test")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROWS = 32  # of a dataset that grows, stored together: a megabyte
+NORMALISED = (0.2, 2.0)  # the median flux of spectra whose continuum is 1, whatever their lines
+SAMPLED = 64, 500  # spectra, and pixels of each, that tell it
+
+
+def not_normalised(flux: Tensor, usable: Tensor, name: str) -> str | None:
+    """What is wrong where flux (n, P) of a dataset, as far as it is usable (n, P), has a continuum far from 1."""
+    rows, columns = (slice(None, None, max(1, n // most)) for n, most in zip(flux.shape, SAMPLED, strict=True))
+    sample = flux[rows, columns][usable[rows, columns] & flux[rows, columns].isfinite()]
+    if len(sample) and not NORMALISED[0] <= (median := sample.median().item()) <= NORMALISED[1]:
+        return f"expected flux normalised to a continuum of 1 in '{name}', got a median of {median:.4g}"
+    return None
 
 
 class SpectraFile:
@@ -27,13 +38,20 @@ class SpectraFile:
 
     wavelength (P,): vacuum Angstrom; splits: how many spectra each holds; label_names: of the columns of `labels
     SPLIT`, empty where there are none. skip_pixels: how many to leave out at the blue end; wavelength_file: where the
-    wavelengths are, for files that have none. What is not read here stays in `file`.
+    wavelengths are, for files that have none; normalised: whether flux has to be. What is not read here stays in
+    `file`.
     Shapes are checked when the file is opened, values when they are read: InputError names the file, the dataset,
     what was expected and what is there.
     """
 
-    def __init__(self, path: str | Path, skip_pixels: int = 0, wavelength_file: str | Path | None = None) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | Path,
+        skip_pixels: int = 0,
+        wavelength_file: str | Path | None = None,
+        normalised: bool = True,
+    ) -> None:
+        self.path, self.normalised = Path(path), normalised
         self.pixels = slice(skip_pixels, None)
         self.picked: Tensor | None = None  # of those pixels, the ones to read; all for None
         if not self.path.is_file():
@@ -141,7 +159,8 @@ class SpectraFile:
         """Spectra (n, P) of a split; NaN or infinite pixels, those with errors above `worst_error` and those that the
         file masks are masked.
 
-        Raises InputError where the split is missing or damaged, or the error of a pixel to be used is not above 0.
+        Raises InputError where the split is missing or damaged, its flux is not normalised but has to be, or the error
+        of a pixel to be used is not above 0.
         """
         if split not in self.splits:
             raise InputError(f"{self.path}: expected a dataset 'spectra {split}', got {', '.join(sorted(self.file))}")
@@ -151,6 +170,8 @@ class SpectraFile:
             usable = self._read_pixels(f"mask {split}", rows, "bool") if masked else torch.ones_like(flux, dtype=bool)
         except OSError as damage:
             raise self._damaged() from damage
+        if self.normalised and (problem := not_normalised(flux, usable, f"spectra {split}")):
+            raise InputError(f"{self.path}: {problem}")
         if len(flux) and not (masked and not usable.all()) and flux.sum().isfinite():
             smallest, largest = error.aminmax()  # the rule is that all is well, and it is much quicker told
             if smallest > 0 and largest <= worst_error and largest.isfinite():

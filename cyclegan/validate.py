@@ -9,8 +9,9 @@ from pathlib import Path
 from textwrap import indent
 
 import numpy as np
+import torch
 
-from cyclegan.files import SPLITS, SpectraFile
+from cyclegan.files import SPLITS, SpectraFile, not_normalised
 from cyclegan.results import format_table
 from cyclegan.spectra import WORST_ERROR
 from emulator.command import InputError, errors_in_one_line
@@ -32,6 +33,10 @@ def describe_split(file: SpectraFile, split: str) -> tuple[dict[str, str], list[
         good = np.isfinite(flux) & np.isfinite(error)
         given = f"mask {split}" in file.file
         kept = good & (file.file[f"mask {split}"][rows, file.pixels].astype(bool) if given else True)
+        if not problems and (
+            problem := not_normalised(*map(torch.from_numpy, (flux.astype("float32"), kept)), f"spectra {split}")
+        ):
+            problems.append(problem)
         pixels, not_finite = pixels + flux.size, not_finite + int((~good).sum())
         without_error += int((kept & ~(error > 0)).sum())
         kept &= (error > 0) & (error <= WORST_ERROR)
@@ -42,7 +47,7 @@ def describe_split(file: SpectraFile, split: str) -> tuple[dict[str, str], list[
         problems.append(f"expected spectra in '{split}', got an empty domain")
     elif without_error:
         problems.append(f"expected errors above 0 in 'spectra_err {split}', got {without_error} others")
-    elif usable == 0:
+    elif usable == 0 and not problems:
         problems.append(f"expected usable pixels in '{split}', got none")
     row = {"split": split, "spectra": str(count)}
     if usable:

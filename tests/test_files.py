@@ -1,5 +1,8 @@
 """Spectra in HDF5 files: what is read is what was written, and what is wrong is told."""
 
+import math
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -174,3 +177,26 @@ def test_what_is_wrong_with_a_file_is_told_in_one_line(path, spoil, words):
     message = str(caught.value)
     assert "\n" not in message
     assert all(word in message for word in ["expected", str(path), *words]), message
+
+
+def test_flux_that_is_not_normalised_is_told_unless_it_may_be_so(path):
+    with h5py.File(path, "r+") as file:
+        file["spectra train"][...] *= 3000
+        file["spectra_err train"][...] *= 3000
+    with SpectraFile(path) as file, pytest.raises(InputError) as caught:
+        file.read("train")
+    words = r"expected flux normalised to a continuum of 1 in 'spectra train', got a median of \d+"
+    assert re.fullmatch(f"{path}: {words}", str(caught.value))
+    with SpectraFile(path, normalised=False) as file:
+        assert file.read("train", worst_error=math.inf).flux.median() > 1000
+
+
+def test_lines_gaps_and_single_pixels_do_not_look_like_another_continuum(path):
+    with h5py.File(path, "r+") as file:
+        flux = file["spectra train"][()]
+        flux[:, ::3] = 0.0  # a third of the pixels as deep as lines can be
+        flux[:, 1::3][:, ::2] = np.nan
+        flux[0] = 1e9
+        file["spectra train"][...] = flux
+    with SpectraFile(path) as file:
+        assert len(file.read("train").flux) == 75

@@ -80,6 +80,10 @@ def fewer_stars(path):
         (lambda path: changed(path, "spectra test", None), "expected a dataset 'spectra test', got none"),
         (lambda path: changed(path, "spectra_err val", np.zeros((60, PIXELS))), f"errors above 0 .* got {60 * PIXELS}"),
         (lambda path: changed(path, "mask val", np.zeros((60, PIXELS), bool)), "usable pixels in 'val', got none"),
+        (
+            lambda path: changed(path, "spectra val", np.full((60, PIXELS), 5000.0)),
+            "normalised .* got a median of 5000",
+        ),
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "truncated"),
         (lambda path: path.unlink(), "no such file"),
     ],
