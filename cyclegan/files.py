@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROWS = 32  # of a dataset that grows, stored together: a megabyte
 NORMALISED = (0.2, 2.0)  # the median flux of spectra whose continuum is 1, whatever their lines
-SAMPLED = 64, 500  # spectra, and pixels of each, that tell it
+SAMPLED = 32, 100  # spectra, and pixels of each, that tell it
 
 
 def not_normalised(flux: Tensor, usable: Tensor, name: str) -> str | None:
