@@ -180,7 +180,7 @@ class RecordedNoise(nn.Module):
     @classmethod
     def from_file(cls, path: str | Path, wavelength: Tensor) -> "RecordedNoise":
         """The errors of `spectra_err train`; InputError where the file is on other wavelengths than (P,)."""
-        with SpectraFile(path) as file:
+        with SpectraFile(path, normalised=False) as file:
             here, there = wavelength.cpu(), file.wavelength
             if len(here) != len(there) or not torch.allclose(here, there, rtol=1e-6, atol=0):
                 found, expected = (f"{len(w)} from {w[0]:.2f} to {w[-1]:.2f} Angstrom" for w in (there, here))
