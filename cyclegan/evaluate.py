@@ -33,7 +33,8 @@ from cyclegan.figures import (
     read_history,
     star_windows,
 )
-from cyclegan.label_figures import label_edges, plot_bins, plot_physics
+from cyclegan.label_figures import label_edges, plot_bins, plot_latents, plot_physics
+from cyclegan.latents import examine_latents
 from cyclegan.logs import wandb_logger
 from cyclegan.physics import examine_physics
 from cyclegan.report import page
@@ -337,6 +338,10 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         figures["bins"] = plot_bins(bins)
     if physics.labels:
         figures["physics"] = plot_physics(physics.labels)
+    latents = []
+    if trained.config.networks.kind == "dense":  # others lie along the spectrum
+        examined = examine_latents(translator, made.z_s, made.z_o, labels, matched)
+        latents, figures["latents"] = examined.rows(), plot_latents(examined)
     if (folder / "metrics.csv").exists():
         figures["history"] = plot_history(read_history(folder / "metrics.csv"), controls)
 
@@ -359,6 +364,7 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         "gap_left": left,
         "signals": made.signals,
         "physics": {"cycle_under_noise": physics.cycle, "labels": physics.labels},
+        "latents": latents,
         "separation": separations,
         "bins": {label: {name: values.tolist() for name, values in found.items()} for label, found in bins.items()},
         "examples": {which: row["star"] for which, row in examples.items()},

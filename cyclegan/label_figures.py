@@ -11,6 +11,7 @@ from matplotlib.transforms import nonsingular
 from torch import Tensor
 
 from cyclegan.figures import AFTER, BEFORE, COLOURS, OBSERVED, log_scale, panel_grid, shared_legend
+from cyclegan.latents import Latents
 
 ROUND = [1, 2, 2.5, 5, 10]  # steps between the edges of bins, times a power of ten
 BINS = 41
@@ -91,6 +92,35 @@ def plot_physics(rows: list[dict[str, str | float]]) -> Figure:
     lower.set_xticks(x, [label_axis(row["label"]).split(" [")[0] for row in rows], rotation=45, ha="right")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
+    return figure
+
+
+def plot_latents(latents: Latents) -> Figure:
+    """Of each shared variable the effect on spectra, the difference between the domains, and the labels it follows."""
+    bars = {"effect [σ]": latents.effect}
+    if latents.difference is not None:
+        bars["difference / range"] = latents.difference
+    rows = [1.4, *([0.5 + 0.19 * len(latents.labels)] if latents.follows else [])]
+    columns = max(len(bars), len(latents.follows))
+    figure = Figure(figsize=(5.5 * columns, 0.7 + sum(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), columns, sharex=True, squeeze=False, height_ratios=rows)
+    x = np.arange(1, len(latents.effect) + 1)
+    for axes, (name, values) in zip(panels[0], bars.items(), strict=True):
+        axes.bar(x, values, color=OBSERVED)
+        axes.set_ylabel(name)
+    panels[0, 0].set_yscale("log")
+    panels[0, 0].yaxis.set_major_formatter("{x:g}")
+    for axes, (domain, correlations) in zip(panels[-1], latents.follows.items(), strict=False):
+        place = 0.5, len(x) + 0.5, len(latents.labels) - 0.5, -0.5
+        image = axes.imshow(correlations, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", extent=place)
+        names = [label_axis(name).split(" [")[0] for name in latents.labels]
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_title(f"latents of {domain} spectra", fontsize=10)
+    if latents.follows:
+        figure.colorbar(image, ax=panels[-1], label="partial correlation", pad=0.01, aspect=15)
+    for axes in panels[-1]:
+        axes.xaxis.set_major_locator(MaxNLocator(20, integer=True))
+        axes.set_xlabel("shared latent variable")
     return figure
 
 

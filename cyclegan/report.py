@@ -77,6 +77,12 @@ CAPTIONS = {
         " than theory (blue), it knows nothing of that label, and what it shows for it is paint. Below: labels fitted"
         " to translated minus those fitted to synthetic spectra, mean and scatter, in units of the stars' own spread."
     ),
+    "latents": (
+        "Effect: how far a spectrum moves. Difference: of the same star in both domains; a variable on which they"
+        " disagree much more than on its neighbours is not shared, whatever the mean of all (z_shared) says. Below:"
+        " which labels each variable follows, red with and blue against them, all other labels held fixed. Where the"
+        " two maps differ, the domains do not mean the same by a variable."
+    ),
     "bins": (
         "Where the translation comes close to the shift (grey), it has learnt nothing about such stars; the ends of"
         " the ranges suffer first. Bins of a few stars are uncertain: their counts are below."
@@ -109,6 +115,8 @@ def page(numbers: dict, stars: list[dict], pictures: dict[str, bytes]) -> str:
     content += [_summary(numbers), "<h2>Scores beside their controls</h2>", *_scores(numbers)]
     content += ["<h2>Signals that need no matched stars</h2>", _signals(numbers)]
     content += ["<h2>Physics or paint?</h2>", *_physics(numbers["physics"], pictures)]
+    if numbers["latents"]:
+        content += ["<h2>What the shared latents are</h2>", *_latents(numbers["latents"], pictures)]
     content += ["<h2>Can a classifier tell them apart?</h2>", *_separation(numbers), _figure("embedding", pictures)]
     content += ["<h2>Single stars</h2>", *_stars(numbers, stars, pictures)]
     content += ["<h2>Residuals of all stars</h2>", _figure("residuals", pictures)]
@@ -201,6 +209,22 @@ def _physics(physics: dict, pictures: dict[str, bytes]) -> list[str]:
     ]
     head = ["label", "theory's correlation", "translation's", "bias", "scatter", "spread of stars"]
     return [*content, _figure("physics", pictures), _table(head, rows)]
+
+
+def _latents(latents: list[dict], pictures: dict[str, bytes]) -> list[str]:
+    domains = [name for name in ("synthetic", "observed") if name in latents[0]]
+    names = ["latent", "effect", "difference", *(key for name in domains for key in (name, f"{name}_correlation"))]
+    rows = [[_number(row[name]) for name in names] for row in latents]
+    head = ["latent", "effect [σ]", "difference / range"]
+    head += [text for name in domains for text in (f"{name}: follows most", "partial correlation")]
+    return [
+        "<p>The variables are uncorrelated, and in order of what one standard deviation of each does to a spectrum, all"
+        " pixels taken together. An effect that is small is hard to see in a noisy spectrum.</p>",
+        _figure("latents", pictures),
+        "<details><summary>The same in numbers</summary>",
+        _table(head, rows),
+        "</details>",
+    ]
 
 
 def _separation(numbers: dict) -> list[str]:

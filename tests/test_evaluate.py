@@ -172,7 +172,7 @@ def test_the_report_is_whole_and_refers_to_nothing_outside(reports, name):
 @pytest.mark.parametrize("name", ["emulated", "best", "unmatched"])
 def test_every_figure_is_in_the_report_and_beside_it(reports, name):
     folder, _ = reports[name]
-    figures = {*STARS, "history", "residuals", "embedding"} | ({"bins"} if name == "emulated" else set())
+    figures = {*STARS, "history", "residuals", "embedding", "latents"} | ({"bins"} if name == "emulated" else set())
     figures |= set() if name == "best" else {"physics"}  # a run between files has no emulator
     page = Page((folder / "report.html").read_text())
     assert set(page.ids) == figures
