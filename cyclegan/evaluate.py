@@ -203,16 +203,20 @@ class Shown:
         return torch.where(self.obs.mask, (flux - self.mean) * self.weight, 0.0).numpy()
 
 
-def tell_apart(synth: Spectra, obs: Spectra, made: Translations) -> tuple[dict[str, dict[str, float]], dict[str, dict]]:
+def tell_apart(
+    synth: Spectra, obs: Spectra, made: Translations, effect: np.ndarray | None
+) -> tuple[dict[str, dict[str, float]], dict[str, dict]]:
     """How well classifiers tell observed stars from others: by whose the others are, `separation`s; and t-SNE maps.
 
-    The control `observed` asks them to tell observed stars from observed stars.
+    The control `observed` asks them to tell observed stars from observed stars. effect (Zs,): of the shared latents on
+    spectra, by which they are weighted; None: by their spread.
     """
     shown = Shown(obs)
     real = shown.real()
     others = {"synthetic": shown.noisy(synth.flux, seed=0), "translated": shown.noisy(made.so_other, seed=1)}
     latents = torch.cat([made.z_o, made.z_s])
-    z_o, z_s = ((latents - latents.mean(dim=0)) / latents.std(dim=0).clamp_min(1e-6)).numpy().reshape(2, len(real), -1)
+    latents = ((latents - latents.mean(dim=0)) / latents.std(dim=0).clamp_min(1e-6)).numpy()
+    z_o, z_s = (latents if effect is None else latents * effect).reshape(2, len(real), -1)
     found = {name: separation(real, other) for name, other in others.items()}
     found |= {"observed": separation(real, real), "shared latents": separation(z_o, z_s)}
     a, b = next(halves(len(real)))
@@ -307,9 +311,12 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         models = {"synthetic": synth.flux, "mean shift": synth.flux + shift, "translated": made.so}
         models |= {} if truth is None else {"noiseless truth": truth.cpu()}
 
+    dense = trained.config.networks.kind == "dense"  # other latents lie along the spectrum
+    latents = examine_latents(translator, made.z_s, made.z_o, labels, matched) if dense else None
+
     log.info("asking classifiers")
     with threadpool_limits(1):  # scikit-learn's work is in pieces so small that two threads mostly wait for each other
-        separations, maps = tell_apart(synth, obs, made)
+        separations, maps = tell_apart(synth, obs, made, latents and latents.effect)
 
     log.info("telling physics from paint")
     model = Transfer(trained, str(folder))
@@ -338,10 +345,8 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         figures["bins"] = plot_bins(bins)
     if physics.labels:
         figures["physics"] = plot_physics(physics.labels)
-    latents = []
-    if trained.config.networks.kind == "dense":  # others lie along the spectrum
-        examined = examine_latents(translator, made.z_s, made.z_o, labels, matched)
-        latents, figures["latents"] = examined.rows(), plot_latents(examined)
+    if latents:
+        figures["latents"] = plot_latents(latents)
     if (folder / "metrics.csv").exists():
         figures["history"] = plot_history(read_history(folder / "metrics.csv"), controls)
 
@@ -364,7 +369,7 @@ def examine(trained: Trained, domains: Domains, split: str, folder: Path) -> Exa
         "gap_left": left,
         "signals": made.signals,
         "physics": {"cycle_under_noise": physics.cycle, "labels": physics.labels},
-        "latents": latents,
+        "latents": latents.rows() if latents else [],
         "separation": separations,
         "bins": {label: {name: values.tolist() for name, values in found.items()} for label, found in bins.items()},
         "examples": {which: row["star"] for which, row in examples.items()},

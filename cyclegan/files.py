@@ -20,17 +20,8 @@ from emulator.wavelength import MEDIA, air_to_vacuum, nearest_pixels, read_wavel
 SPLITS = ("train", "val", "test")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROWS = 32  # of a dataset that grows, stored together: a megabyte
-NORMALISED = (0.2, 2.0)  # the median flux of spectra whose continuum is 1, whatever their lines
-SAMPLED = 32, 100  # spectra, and pixels of each, that tell it
-
-
-def not_normalised(flux: Tensor, usable: Tensor, name: str) -> str | None:
-    """What is wrong where flux (n, P) of a dataset, as far as it is usable (n, P), has a continuum far from 1."""
-    rows, columns = (slice(None, None, max(1, n // most)) for n, most in zip(flux.shape, SAMPLED, strict=True))
-    sample = flux[rows, columns][usable[rows, columns] & flux[rows, columns].isfinite()]
-    if len(sample) and not NORMALISED[0] <= (median := sample.median().item()) <= NORMALISED[1]:
-        return f"expected flux normalised to a continuum of 1 in '{name}', got a median of {median:.4g}"
-    return None
+FLUX_LEVELS = (0.2, 2.0)  # the median flux of spectra whose continuum is 1, however deep and many their lines are
+LEVEL_SPECTRA = 32  # of a split, that are looked at for it
 
 
 class SpectraFile:
@@ -54,6 +45,7 @@ class SpectraFile:
         self.path, self.normalised = Path(path), normalised
         self.pixels = slice(skip_pixels, None)
         self.picked: Tensor | None = None  # of those pixels, the ones to read; all for None
+        self._level_known: set[str] = set()  # splits whose flux was seen to be normalised
         if not self.path.is_file():
             raise InputError(f"{path}: expected an HDF5 file of spectra, found no such file")
         try:
@@ -165,13 +157,15 @@ class SpectraFile:
         if split not in self.splits:
             raise InputError(f"{self.path}: expected a dataset 'spectra {split}', got {', '.join(sorted(self.file))}")
         try:
+            if self.normalised and split not in self._level_known:
+                if problem := self.not_normalised(split):
+                    raise InputError(f"{self.path}: {problem}")
+                self._level_known.add(split)
             flux, error = (self._read_pixels(f"{name} {split}", rows, "float32") for name in ("spectra", "spectra_err"))
             masked = f"mask {split}" in self.file
             usable = self._read_pixels(f"mask {split}", rows, "bool") if masked else torch.ones_like(flux, dtype=bool)
         except OSError as damage:
             raise self._damaged() from damage
-        if self.normalised and (problem := not_normalised(flux, usable, f"spectra {split}")):
-            raise InputError(f"{self.path}: {problem}")
         if len(flux) and not (masked and not usable.all()) and flux.sum().isfinite():
             smallest, largest = error.aminmax()  # the rule is that all is well, and it is much quicker told
             if smallest > 0 and largest <= worst_error and largest.isfinite():
@@ -187,7 +181,23 @@ class SpectraFile:
         usable &= error <= worst_error
         return Spectra(torch.where(finite, flux, 1.0), torch.where(finite, error, WORST_ERROR), usable)
 
-    def _read_pixels(self, name: str, rows: slice, kind: str) -> Tensor:
+    def not_normalised(self, split: str) -> str | None:
+        """What is wrong if the flux of a split has a continuum far from 1; None if it is normalised.
+
+        That is told by the median of some spectra, wherever a pixel is not so noisy that it says nothing.
+        """
+        rows = (
+            np.unique(np.linspace(0, self.splits[split] - 1, LEVEL_SPECTRA).astype(int)) if self.splits[split] else []
+        )
+        flux, error = (self._read_pixels(f"{name} {split}", rows, "float32") for name in ("spectra", "spectra_err"))
+        told = flux.isfinite() & (error <= WORST_ERROR * flux.abs().clamp_min(1))
+        if f"mask {split}" in self.file:
+            told &= self._read_pixels(f"mask {split}", rows, "bool")
+        if told.any() and not FLUX_LEVELS[0] <= (level := flux[told].median().item()) <= FLUX_LEVELS[1]:
+            return f"expected flux normalised to a continuum of 1 in 'spectra {split}', got a median of {level:.4g}"
+        return None
+
+    def _read_pixels(self, name: str, rows: slice | np.ndarray, kind: str) -> Tensor:
         values = torch.from_numpy(self._dataset(name)[rows, self.pixels].astype(kind, copy=False))
         return values if self.picked is None else values[:, self.picked]
 

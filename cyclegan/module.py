@@ -89,6 +89,8 @@ class CycleGAN(LightningModule):
         self.record = record
         self._recent: list[tuple[int, dict[str, Tensor]]] = []
         self._gradients: dict[str, Tensor] = {}
+        # The translator along standard axes; in a tuple, or it would be trained and saved with the module's own parts.
+        self._scored: tuple[Translator, ...] = ()
 
     def training_step(self, batch: TrainingBatch, batch_index: int) -> None:
         discriminator_optimizer, translator_optimizer = self.optimizers()
@@ -257,12 +259,11 @@ class CycleGAN(LightningModule):
     def on_validation_epoch_start(self) -> None:
         synth, obs = (side.flux for side in self.trainer.train_dataloader.stars)
         axes = self.translator.find_axes(synth, obs)
-        # In a tuple, as a module's own networks are trained and saved.
-        self._turned = (self.translator.turned(axes),)
+        self._scored = (self.translator.turned(axes),)
         self.record["axes"] = {part: tuple(tensor.cpu() for tensor in pair) for part, pair in axes.items()}
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self.scores.update(*self._turned, batch.synth, batch.obs)
+        self.scores.update(self._scored[0], batch.synth, batch.obs)
 
     def on_validation_epoch_end(self) -> None:
         scores = {name: value.float() for name, value in self.scores.compute().items()}
@@ -272,7 +273,7 @@ class CycleGAN(LightningModule):
         self.log_dict({f"gradient/{name}": norm for name, norm in self._gradients.items()})
         # Whoever translates without observed stars at hand needs to know what split latents there are.
         stars = self.trainer.train_dataloader.stars.obs.flux
-        _, split = self._turned[0].encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
+        _, split = self._scored[0].encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
         self.record["split"] = split.cpu()
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
@@ -280,8 +281,7 @@ class CycleGAN(LightningModule):
         checkpoint["record"] = self.record
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        kept = ("split", "axes")
-        self.record |= {name: value for name, value in checkpoint["record"].items() if name in kept}
+        self.record |= {name: checkpoint["record"][name] for name in ("split", "axes") if name in checkpoint["record"]}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         judges = [*self.discriminator_s.parameters(), *self.discriminator_o.parameters()]

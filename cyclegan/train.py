@@ -240,7 +240,7 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     if matched:
         truth, shift = obs.truth("val"), translator.space_o.mean - translator.space_s.mean
         controls = control_scores(*val, shift, None if truth is None else truth.cpu())
-    blind = signals(translator, *val)  # to which stars are the same; before variables all vary as much
+    blind = signals(translator, *val)  # first: one of them is how much variables vary, which standard axes make equal
     translator = translator.turned(record.get("axes", {}))
     scores = without_nan(matched_scores(translator, *val, matched) | controls | blind) | {
         "faults": health.faults,

@@ -19,7 +19,9 @@ from cyclegan.networks import (
 from cyclegan.spectra import Space, Spectra
 
 ENOUGH = 2  # pairs for each feature of a quadratic fit
-DEGENERATE = 1e-6  # variance of latents in one direction, beside that in another: single precision cannot undo it
+# Where latents vary less than this (variance in one direction beside that in another; by itself), they have no axes: in
+# single precision what is stretched so much is rounding.
+DEGENERATE, DEAD = 1e-6, 1e-12
 
 
 class Crossing(NamedTuple):
@@ -51,23 +53,22 @@ def standard_axes(latents: Tensor, spectra: Tensor) -> tuple[Tensor, Tensor] | N
 
     (latents - centre) @ axes are uncorrelated and have a variance of one. The first variable is what, as far as it is
     linear, moves the spectra (n, K) most, the next what moves them most beside it, and so on: the principal components
-    of what a linear regression on the latents explains of the spectra, each with the sign that its largest effect is
-    positive. None where there is a direction in which latents do not vary, or they are not finite.
+    of what a linear regression on the latents explains of the spectra, each with the sign that makes the sum of its
+    cubed effects positive. None where there is a direction in which latents do not vary, or anything is not finite.
     """
     centre = latents.double().mean(dim=0)
     centred = latents - centre
     covariance = centred.T @ centred / (len(latents) - 1)
-    if latents.shape[1] == 0 or not covariance.isfinite().all():
+    if latents.shape[1] == 0 or not (covariance.isfinite().all() and spectra.isfinite().all()):
         return None
     values, vectors = torch.linalg.eigh(covariance)
-    if values[0] <= DEGENERATE * values[-1]:
+    if values[0] <= max(DEGENERATE * values[-1], DEAD):
         return None
     whiten = vectors / values.sqrt()
     effect = (centred @ whiten).T @ (spectra - spectra.mean(dim=0)).double()  # of each whitened variable, (Z, K)
     turn = torch.linalg.svd(effect, full_matrices=False).U
-    moved = turn.T @ effect
-    largest = moved.gather(1, moved.abs().argmax(dim=1, keepdim=True))
-    return centre.to(latents), (whiten @ torch.where(largest.T < 0, -turn, turn)).to(latents)
+    cubes = (turn.T @ effect).pow(3).sum(dim=1)
+    return centre.to(latents), (whiten @ torch.where(cubes < 0, -turn, turn)).to(latents)
 
 
 class Translator(nn.Module):
@@ -128,10 +129,9 @@ class Translator(nn.Module):
             return {}
         z_o, split = self.encoder_o(x_o)
         z = torch.cat([self.encode_synth(x_s), z_o])
-        found = {
-            "shared": standard_axes(z, self.generate_synth(z)),
-            "split": standard_axes(split, self.generator_o(z_o, split)),
-        }
+        # By chance the shared latents are a little correlated with the split ones, and do much more to spectra.
+        own = self.generator_o(z_o, split) - self.generator_o(z_o, split.mean(dim=0).expand_as(split))
+        found = {"shared": standard_axes(z, self.generate_synth(z)), "split": standard_axes(split, own)}
         return {part: axes for part, axes in found.items() if axes is not None}
 
     def turned(self, axes: Axes) -> "Translator":

@@ -9,9 +9,8 @@ from pathlib import Path
 from textwrap import indent
 
 import numpy as np
-import torch
 
-from cyclegan.files import SPLITS, SpectraFile, not_normalised
+from cyclegan.files import SPLITS, SpectraFile
 from cyclegan.results import format_table
 from cyclegan.spectra import WORST_ERROR
 from emulator.command import InputError, errors_in_one_line
@@ -24,19 +23,17 @@ SAME = 1e-3  # of a label's value: float32 tables of the same stars agree to thi
 
 def describe_split(file: SpectraFile, split: str) -> tuple[dict[str, str], list[str]]:
     """A row of the table for a split, and what keeps it from being trained on."""
-    count, problems = file.splits[split], []
+    count, problems = file.splits[split], [problem] if (problem := file.not_normalised(split)) else []
     pixels = masked = not_finite = without_error = 0
     low, high, total, error_total, usable = np.inf, -np.inf, 0.0, 0.0, 0
     for first in range(0, count, CHUNK):
         rows = slice(first, first + CHUNK)
-        flux, error = (file.file[f"{name} {split}"][rows, file.pixels] for name in ("spectra", "spectra_err"))
+        flux, error = (
+            file.file[f"{name} {split}"][rows, file.pixels].astype("float32") for name in ("spectra", "spectra_err")
+        )
         good = np.isfinite(flux) & np.isfinite(error)
         given = f"mask {split}" in file.file
         kept = good & (file.file[f"mask {split}"][rows, file.pixels].astype(bool) if given else True)
-        if not problems and (
-            problem := not_normalised(*map(torch.from_numpy, (flux.astype("float32"), kept)), f"spectra {split}")
-        ):
-            problems.append(problem)
         pixels, not_finite = pixels + flux.size, not_finite + int((~good).sum())
         without_error += int((kept & ~(error > 0)).sum())
         kept &= (error > 0) & (error <= WORST_ERROR)

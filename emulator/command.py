@@ -15,6 +15,8 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -127,48 +129,44 @@ def written_together(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """InputError and errors of the configuration become one line on stderr and exit code 2; Ctrl-C another, and 130."""
+def errors_in_one_line(config_name: str | None = None) -> Iterator[None]:
+    """InputError and errors of the configuration become one line on stderr and exit code 2; Ctrl-C another, and 130.
+
+    config_name: of the command's file in conf/, whose keys are proposed for one that it has not.
+    """
     try:
         yield
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        message = " ".join(str(error).split())
+        message = str(error)
         # Hydra's advice to force a mistyped key in would only be refused in turn.
-        message = re.sub(r"(?<=override ')(\S+)'. To append to your config use \S+", _advice, message)
-        message = re.sub(r" Config search path:.*", "", message)
-        print(f"error: {message}", file=sys.stderr)
+        if mistyped := re.search(r"(?<=Could not override ')([^']+)'\.\s+To append to your config use .*", message):
+            key = mistyped[1]
+            near = _nearest_key(key, config_name) if config_name else None
+            meant = f"; is '{near}' meant?" if near else ""
+            message = f"{message[: mistyped.start()]}{key}': the keys are those that --cfg job prints{meant}"
+        message = re.sub(r"\s+Config search path:.*", "", message, flags=re.DOTALL)
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
-def _advice(mistyped: re.Match) -> str:
-    """What to write instead of a key that no configuration has."""
-    near = get_close_matches(mistyped[1], _config_keys(), n=1)
-    meant = f"; is '{near[0]}' meant?" if near else ""
-    return f"{mistyped[1]}': the keys are those that --cfg job prints{meant}"
+def _nearest_key(mistyped: str, config_name: str) -> str | None:
+    """The key of a command that is most like a mistyped one, or ends so; None where none is like it."""
+    GlobalHydra.instance().clear()  # of the command that failed
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        keys = list(_keys(OmegaConf.to_container(compose(config_name))))
+    ends = {key.rpartition(".")[2]: key for key in keys}
+    last = get_close_matches(mistyped.rpartition(".")[2], ends, n=1)
+    return next(iter([*get_close_matches(mistyped, keys, n=1), *(ends[end] for end in last)]), None)
 
 
-def _config_keys() -> set[str]:
-    """All keys, with dots, of the files in conf/."""
-    folder = Path(config_folder())
-    keys: set[str] = set()
-
-    def walk(prefix: str, values: dict) -> None:
-        for name, value in values.items():
-            if name in ("defaults", "hydra"):
-                continue
-            keys.add(f"{prefix}{name}")
-            if isinstance(value, dict):
-                walk(f"{prefix}{name}.", value)
-
-    for path in folder.rglob("*.yaml"):
-        group = path.parent.name if path.parent != folder else "experiment"
-        places = {"experiment": [""], "effects": ["domains.synth.effects.", "domains.obs.effects."]}
-        for prefix in places.get(group, [f"{group}."]):
-            walk(prefix, OmegaConf.to_container(OmegaConf.load(path)))
-    return keys
+def _keys(config: dict, prefix: str = "") -> Iterator[str]:
+    for name, value in config.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{name}.")
 
 
 def exit_when_terminated() -> None:
@@ -200,7 +198,7 @@ def run(main: Callable[[], None], config_name: str) -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)|.*Experiment logs directory")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
-    with errors_in_one_line():
+    with errors_in_one_line(config_name):
         try:
             main()
         except SystemExit as end:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hydra.errors import HydraException
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from emulator.command import (
@@ -40,20 +41,42 @@ GOOD = {"rate": 0.5, "path": None, "part": {"sizes": [1, 2], "kind": "dense"}}
 
 
 @pytest.mark.parametrize(
-    ("mistyped", "meant"),
+    ("command", "mistyped", "meant"),
     [
-        ("chekpoint", "checkpoint"),
-        ("domains.obs.effects.bad_pixel", "domains.obs.effects.bad_pixels"),
-        ("loses.pairs", "losses.pairs"),
-        ("nothing_like_it", None),
+        ("fit", "chekpoint=runs/x", "checkpoint"),
+        ("train", "split=2", "networks.split"),
+        ("train", "epochs=3", "trainer.epochs"),
+        ("train", "input=obs.h5", None),  # a key of others
+        ("train", "domains.obs.effects.bad_pixel=0.1", "domains.obs.effects.bad_pixels"),
+        ("train", "loses.pairs=1", "losses.pairs"),
+        ("train", "networks.chanels=[1, 2]", "networks.channels"),
+        ("train", "nothing_like_it=3", None),
+        ("emulator", "ouput=x.pt", "output"),
     ],
 )
-def test_a_mistyped_key_is_told_what_it_may_have_meant(mistyped, meant, capsys):
-    with pytest.raises(SystemExit, match="2"), errors_in_one_line():
-        raise HydraException(f"Could not override '{mistyped}'.\nTo append to your config use +{mistyped}=3")
+def test_a_mistyped_key_is_told_what_it_may_have_meant(command, mistyped, meant, capsys):
+    with (
+        pytest.raises(SystemExit, match="2"),
+        errors_in_one_line(command),
+        initialize_config_dir(config_folder(), version_base="1.3"),
+    ):
+        compose(command, [mistyped])
     advice = f"; is '{meant}' meant?" if meant else ""
-    told = f"error: Could not override '{mistyped}': the keys are those that --cfg job prints{advice}\n"
+    key = mistyped.partition("=")[0]
+    told = f"error: Could not override '{key}': the keys are those that --cfg job prints{advice}\n"
     assert capsys.readouterr().err == told
+
+
+def test_an_unknown_choice_is_told_without_where_it_was_sought(capsys):
+    with (
+        pytest.raises(SystemExit, match="2"),
+        errors_in_one_line("train"),
+        initialize_config_dir(config_folder(), version_base="1.3"),
+    ):
+        compose("train", ["networks=dens"])
+    assert re.fullmatch(
+        r"error: .*'networks/dens' Available options in 'networks': conv dense\n", capsys.readouterr().err
+    )
 
 
 def test_a_good_configuration_passes_with_its_values():

@@ -191,12 +191,30 @@ def test_flux_that_is_not_normalised_is_told_unless_it_may_be_so(path):
         assert file.read("train", worst_error=math.inf).flux.median() > 1000
 
 
-def test_lines_gaps_and_single_pixels_do_not_look_like_another_continuum(path):
+def spoilt_flux(flux, error):
+    """Sound spectra in which much is wrong, but not the continuum."""
+    flux[:, ::3] = 0.0  # a third of the pixels as deep as lines can be
+    flux[:, 1::3][:, ::2] = np.nan
+    flux[0] = 1e9
+
+
+def most_pixels_bad(flux, error):
+    """As surveys mark them: without flux, and with an error that nobody believes."""
+    flux[:, : 2 * PIXELS // 3], error[:, : 2 * PIXELS // 3] = 0.0, 1e10
+    flux[:, :5], error[:, :5] = 0.0, np.nan
+
+
+def last_star_dark(flux, error):
+    flux[-1], error[-1] = 0.0, 0.01
+
+
+@pytest.mark.parametrize("spoil", [spoilt_flux, most_pixels_bad, last_star_dark])
+@pytest.mark.parametrize("size", [1, 37, 74, 75])
+def test_what_is_not_the_continuum_does_not_look_like_another_however_a_file_is_cut(path, spoil, size):
     with h5py.File(path, "r+") as file:
-        flux = file["spectra train"][()]
-        flux[:, ::3] = 0.0  # a third of the pixels as deep as lines can be
-        flux[:, 1::3][:, ::2] = np.nan
-        flux[0] = 1e9
-        file["spectra train"][...] = flux
+        flux, error = file["spectra train"][()], file["spectra_err train"][()]
+        spoil(flux, error)
+        file["spectra train"][...], file["spectra_err train"][...] = flux, error
     with SpectraFile(path) as file:
-        assert len(file.read("train").flux) == 75
+        assert sum(len(chunk.flux) for chunk in file.chunks("train", size)) == 75
+        assert file.not_normalised("train") is None

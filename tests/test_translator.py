@@ -176,8 +176,7 @@ def mixed_factors():
     draws = torch.randn(500, 3)
     factors = torch.linalg.qr(draws - draws.mean(dim=0)).Q * 499**0.5
     moves = torch.linalg.qr(torch.randn(9, 3)).Q.T * torch.tensor([[30.0], [5.0], [1.0]])
-    largest = moves.gather(1, moves.abs().argmax(dim=1, keepdim=True))
-    return factors, moves * largest.sign()
+    return factors, moves * moves.pow(3).sum(dim=1, keepdim=True).sign()
 
 
 def test_standard_axes_are_what_moves_spectra_most_whatever_the_latents_are_mixed_of():
@@ -194,8 +193,10 @@ def test_no_axes_where_latents_do_not_vary_or_are_no_numbers():
     factors, moves = mixed_factors()
     spectra = factors @ moves
     assert standard_axes(factors @ torch.diag(torch.tensor([1.0, 0.01, 1.0])), spectra) is not None
-    for latents in (factors * torch.tensor([1.0, 0.0, 1.0]), factors[:, [0, 1, 1]], factors * float("nan")):
+    still, repeated, rounding = factors * torch.tensor([1.0, 0.0, 1.0]), factors[:, [0, 1, 1]], 1e-8 * factors[:, :1]
+    for latents in (still, repeated, rounding, factors * float("nan"), factors[:, :0]):
         assert standard_axes(latents, spectra) is None
+    assert standard_axes(factors, spectra * float("inf")) is None
     _, axes = standard_axes(factors, torch.ones(500, 9))  # they move nothing, but are latents
     torch.testing.assert_close(axes @ axes.T, torch.eye(3), rtol=0, atol=1e-5)
 
@@ -224,3 +225,16 @@ def test_turning_the_latents_changes_no_spectrum(sky, split):
 def test_latents_along_the_spectrum_keep_their_axes(sky):
     translator, x_s, x_o, _ = make_translator(sky, kind="conv")
     assert translator.find_axes(x_s, x_o) == {}
+
+
+def test_axes_of_split_latents_do_not_see_what_shared_ones_do(sky):
+    translator, x_s, x_o, _ = make_translator(sky, split=2)
+    stir(translator)
+    _, before = translator.find_axes(x_s, x_o)["split"]
+    with torch.no_grad():
+        translator.generator_o.shared_linear.weight.mul_(30)
+    _, after = translator.find_axes(x_s, x_o)["split"]
+    torch.testing.assert_close(after, before, rtol=1e-2, atol=1e-2)
+    translator = translator.turned(translator.find_axes(x_s, x_o))
+    effect = translator.generator_o.split_linear.weight * translator.generator_o.scale[:, None]
+    assert effect[:, 0].norm() > effect[:, 1].norm()

@@ -96,6 +96,13 @@ def test_why_two_files_cannot_be_trained_is_told(files, spoil, words, capsys):
     assert "can be trained" not in capsys.readouterr().out
 
 
+def test_counts_are_told_though_they_are_integers(files):
+    changed(files[0], "spectra val", np.full((60, PIXELS), 5000))
+    changed(files[0], "spectra_err val", np.full((60, PIXELS), 70))
+    (problem,) = validate(files[:1], None)
+    assert problem.endswith("expected flux normalised to a continuum of 1 in 'spectra val', got a median of 5000")
+
+
 def test_matched_rows_of_other_stars_are_found_by_their_labels(files):
     teff = torch.linspace(4000, 5000, 60)[:, None]
     for path, labels in zip(files, (teff, teff.roll(1)), strict=True):
