@@ -33,7 +33,9 @@ class Latents(NamedTuple):
             row["difference"] = None if self.difference is None else float(self.difference[i])
             for domain, correlations in self.follows.items():
                 best = int(np.nan_to_num(np.abs(correlations[:, i])).argmax())
-                row |= {domain: self.labels[best], f"{domain}_correlation": float(correlations[best, i])}
+                told = bool(np.isfinite(correlations[best, i]))
+                row[domain] = self.labels[best] if told else None
+                row[f"{domain}_correlation"] = float(correlations[best, i]) if told else None
             found.append(row)
         return found
 
@@ -51,9 +53,11 @@ def examine_latents(
     z, moved = (x.double() - x.double().mean(dim=0) for x in (z, moved))
     effect = (torch.linalg.pinv(z) @ moved).norm(dim=1) * z.std(dim=0)
     difference = ((z_s - z_o).abs().mean(dim=0) / extent_of([z_s, z_o]).clamp_min(STILL)).numpy() if matched else None
-    domains = {"synthetic": z_s, "observed": z_o} if matched else {"observed": z_o}
-    values = np.stack(list(labels.values()), axis=1).astype(float) if labels else np.empty((len(z_o), 0))
-    follows = {name: partial_correlations(values, z.double().numpy()) for name, z in domains.items() if labels}
+    follows = {}
+    if labels:
+        values = np.stack(list(labels.values()), axis=1).astype(float)
+        for name, latents in {"synthetic": z_s, "observed": z_o}.items() if matched else {"observed": z_o}.items():
+            follows[name] = partial_correlations(values, latents.double().numpy())
     return Latents(effect.numpy(), difference, follows, list(labels))
 
 

@@ -96,6 +96,14 @@ def test_effect_difference_and_what_is_followed(matched):
     assert [text.get_text() for text in maps[0].get_yticklabels()] == [r"$T_\mathrm{eff}$", "[Fe/H]", "[Si/H]"]
 
 
+def test_a_row_names_no_label_where_none_is_known():
+    z = torch.from_numpy(some_stars()[1]).float()
+    labels = {"teff": np.full(400, np.nan)}
+    found = examine_latents(SimpleNamespace(generate_synth=lambda z: z), z, z, labels, matched=False)
+    assert [(row["observed"], row["observed_correlation"]) for row in found.rows()] == [(None, None)] * 2
+    plot_latents(found)
+
+
 def test_without_labels_there_are_bars_alone():
     z = torch.from_numpy(some_stars()[1]).float()
     found = examine_latents(SimpleNamespace(generate_synth=lambda z: z), z, z, {}, matched=True)
