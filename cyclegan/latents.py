@@ -53,11 +53,11 @@ def examine_latents(
     z, moved = (x.double() - x.double().mean(dim=0) for x in (z, moved))
     effect = (torch.linalg.pinv(z) @ moved).norm(dim=1) * z.std(dim=0)
     difference = ((z_s - z_o).abs().mean(dim=0) / extent_of([z_s, z_o]).clamp_min(STILL)).numpy() if matched else None
+    domains = {"synthetic": z_s, "observed": z_o} if matched else {"observed": z_o}
     follows = {}
     if labels:
         values = np.stack(list(labels.values()), axis=1).astype(float)
-        for name, latents in {"synthetic": z_s, "observed": z_o}.items() if matched else {"observed": z_o}.items():
-            follows[name] = partial_correlations(values, latents.double().numpy())
+        follows = {name: partial_correlations(values, own.double().numpy()) for name, own in domains.items()}
     return Latents(effect.numpy(), difference, follows, list(labels))
 
 
