@@ -1,6 +1,7 @@
 """cyclegan/starnet.py: labels read off spectra, and what is done to spectra first."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from cyclegan.starnet import (
     interpolate,
     judge,
     noise_of,
+    shared_labels,
     teach,
     without_outliers,
 )
-from emulator.command import validate
+from emulator.command import InputError, validate
 
 
 def test_the_network_has_the_shape_of_starnet():
@@ -56,6 +58,17 @@ def validate_config(values):
     return validate(
         OmegaConf.create(values | {"synth": None, "obs": None, "device": "cpu", "output": None}), StarNetConfig
     )
+
+
+def test_labels_are_those_of_the_split_asked_for():
+    values = torch.zeros(3)
+    known = {"val": {"logg": values, "teff": values}, "test": {"logg": values}, "train": {"mass": values}}
+    synth = SimpleNamespace(drawn_labels=lambda seed: {"teff": values, "fe_h": values, "logg": values})
+    obs = SimpleNamespace(known_labels=known.get)
+    assert shared_labels(synth, obs, "val") == ["teff", "logg"]
+    assert shared_labels(synth, obs, "test") == ["logg"]
+    with pytest.raises(InputError, match="got teff, fe_h, logg in synth and mass in obs"):
+        shared_labels(synth, obs, "train")
 
 
 def test_the_error_of_a_masked_pixel_is_no_noise():
