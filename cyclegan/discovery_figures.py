@@ -83,7 +83,9 @@ def plot_discovery(
             _line(axes, wavelength, truth[:, e], window, color="black", lw=0.9, ls=":", label="true")
         axes.set_ylabel(f"[{name}/H]")
     if panels:
-        panels[0].legend(loc="lower left", ncols=2, fontsize=8)
+        panels[0].legend(
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8, borderaxespad=0.2, frameon=False
+        )
         panels[0].set_title("response that theory lacks, d flux / dex", fontsize=9, loc="left")
     for axes in rows[:, 0]:
         axes.set_xlim(first, first + WINDOW)
