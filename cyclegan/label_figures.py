@@ -108,8 +108,7 @@ def plot_latents(latents: Latents) -> Figure:
     for axes, (name, values) in zip(panels[0], bars.items(), strict=True):
         axes.bar(x, values, color=OBSERVED)
         axes.set_ylabel(name)
-    panels[0, 0].set_yscale("log")
-    panels[0, 0].yaxis.set_major_formatter("{x:g}")
+    log_scale(panels[0, 0])
     for axes, (domain, correlations) in zip(panels[-1], latents.follows.items(), strict=False):
         place = 0.5, len(x) + 0.5, len(latents.labels) - 0.5, -0.5
         image = axes.imshow(correlations, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", extent=place)

@@ -219,7 +219,8 @@ def _process(module: str, arguments: list[str], folder: str, environment: dict[s
         before()
     from emulator.command import run
 
-    run(importlib.import_module(module).main, "")
+    config_name = "emulator" if module == "emulator.train" else module.rpartition(".")[2]
+    run(importlib.import_module(module).main, config_name)
 
 
 class Started(NamedTuple):
