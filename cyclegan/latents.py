@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cyclegan.scores import STILL, extent_of
+from cyclegan.scores import variable_differences
 from cyclegan.translator import Translator
 
 KNOWN = 0.5  # of the stars have to have a label that is asked for
@@ -52,7 +52,7 @@ def examine_latents(
     moved = translator.generate_synth(z)
     z, moved = (x.double() - x.double().mean(dim=0) for x in (z, moved))
     effect = (torch.linalg.pinv(z) @ moved).norm(dim=1) * z.std(dim=0)
-    difference = ((z_s - z_o).abs().mean(dim=0) / extent_of([z_s, z_o]).clamp_min(STILL)).numpy() if matched else None
+    difference = variable_differences(z_s, z_o, [z_s, z_o]).numpy() if matched else None
     domains = {"synthetic": z_s, "observed": z_o} if matched else {"observed": z_o}
     follows = {}
     if labels:

@@ -35,15 +35,21 @@ def extent_of(compared: list[Tensor]) -> Tensor:
     return stacked.amax(dim=0) - stacked.amin(dim=0)
 
 
-def latent_difference(a: Tensor, b: Tensor, compared: list[Tensor]) -> Tensor:
-    """Normalised latent mean absolute difference of a (N, Z) and b (N, Z), a scalar.
+def variable_differences(a: Tensor, b: Tensor, compared: list[Tensor]) -> Tensor:
+    """Normalised mean absolute difference of each latent variable of a (N, Z) and b (N, Z), (Z,) float64.
 
-    Each variable is scaled to [0, 1] by its extremes over all encodings compared in that space. A variable that
-    never varies carries nothing and is left out; NaN where none is left.
+    Each is scaled to [0, 1] by its extremes over all encodings compared in that space; NaN where it never varies.
     """
     extent = extent_of(compared)
-    alive = extent > STILL
-    return ((a - b).abs()[:, alive] / extent[alive]).double().mean(dim=0).mean()
+    return torch.where(extent > STILL, ((a - b).abs() / extent).double().mean(dim=0), torch.nan)
+
+
+def latent_difference(a: Tensor, b: Tensor, compared: list[Tensor]) -> Tensor:
+    """Normalised latent mean absolute difference of a (N, Z) and b (N, Z), a scalar: the mean over variables.
+
+    A variable that never varies carries nothing and is left out; NaN where none is left.
+    """
+    return variable_differences(a, b, compared)[extent_of(compared) > STILL].mean()
 
 
 class MatchedScores(Metric):

@@ -158,8 +158,9 @@ def _nearest_key(mistyped: str, config_name: str) -> str | None:
     with initialize_config_dir(config_folder(), version_base="1.3"):
         keys = list(_keys(OmegaConf.to_container(compose(config_name))))
     ends = {key.rpartition(".")[2]: key for key in keys}
-    last = get_close_matches(mistyped.rpartition(".")[2], ends, n=1)
-    return next(iter([*get_close_matches(mistyped, keys, n=1), *(ends[end] for end in last)]), None)
+    near = get_close_matches(mistyped, keys, n=1)
+    near += [ends[end] for end in get_close_matches(mistyped.rpartition(".")[2], ends, n=1)]
+    return near[0] if near else None
 
 
 def _keys(config: dict, prefix: str = "") -> Iterator[str]:
