@@ -13,6 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+CELL, ROUNDS = 250, 12  # stars that exchange partners among themselves; how often, each time with other neighbours
 LENGTHS = (0.5, 2.0)  # of waves, in standard deviations: shorter ones see the sample, longer ones its covariance
 REACH = 5e-5  # a rotation by one radian must lower the dependence by this: five times what 4000 stars have by chance
 OWN_COMPONENTS, LEADING = 20, 8  # principal components: those of which a star's own is a sum; of these, the first
@@ -39,24 +40,55 @@ def random_pairs(synth: int, obs: int, generator: torch.Generator) -> Pairs:
     return Pairs(_cover(synth, places, generator), _cover(obs, places, generator))
 
 
-def transport_pairs(synth: Tensor, obs: Tensor, block: int, share: float, generator: torch.Generator) -> Pairs:
-    """One-to-one assignment of least total squared distance in random blocks of `block` stars.
+def transport_pairs(synth: Tensor, obs: Tensor, share: float, generator: torch.Generator) -> Pairs:
+    """One-to-one assignment of least total squared distance, within a percent of it.
 
-    synth (n, K) and obs (m, K) are in a space whose Euclidean distance says how unlike two stars are. Each block has
-    `share` times as many observed as synthetic stars: below 1 the synthetic stars least like any stay unpaired
-    (partial transport). Every star is in a block at least. The Hungarian method of scipy, O(block^3).
+    synth (n, K) and obs (m, K) are in a space whose Euclidean distance says how unlike two stars are. In sets of as
+    many synthetic stars as the smaller domain has, `share` times as many observed ones are assigned to them: below 1
+    the synthetic stars least like any stay unpaired (partial transport). Every star is in one set at least.
     """
-    block = min(block, len(synth), len(obs))
-    in_block = max(1, round(share * block))
-    blocks = max(-(-len(synth) // block), -(-len(obs) // in_block))
-    rows = _cover(len(synth), blocks * block, generator).view(blocks, block)
-    columns = _cover(len(obs), blocks * in_block, generator).view(blocks, in_block)
+    synth, obs = synth.cpu(), obs.cpu()  # where scipy assigns
+    size = min(len(synth), len(obs))
+    chosen = max(1, round(share * size))
+    sets = max(-(-len(synth) // size), -(-len(obs) // chosen))
+    rows = _cover(len(synth), sets * size, generator).view(sets, size)
+    columns = _cover(len(obs), sets * chosen, generator).view(sets, chosen)
     pairs = []
     for row, column in zip(rows, columns, strict=True):
-        cost = torch.cdist(synth[row], obs[column]).square().cpu().numpy()
-        left, right = linear_sum_assignment(cost)
-        pairs.append((row[torch.from_numpy(left)], column[torch.from_numpy(right)]))
+        partner = _partners(synth[row], obs[column], generator)
+        paired = partner >= 0
+        pairs.append((row[paired], column[partner[paired]]))
     return Pairs(*(torch.cat(side) for side in zip(*pairs, strict=True)))
+
+
+def _partners(synth: Tensor, obs: Tensor, generator: torch.Generator) -> Tensor:
+    """Which of obs (m, K) each of synth (n, K) is paired with, (n,); -1 for none. m is at most n; both in random order.
+
+    The Hungarian method takes O(n^3). So stars exchange partners with their neighbours only, of whom there are others
+    in every round.
+    """
+    partner = torch.cat([torch.arange(len(obs)), torch.full((len(synth) - len(obs),), -1)])
+    for _ in range(ROUNDS if len(synth) > CELL else 1):
+        places = torch.where((partner >= 0)[:, None], (synth + obs[partner]) / 2, synth)
+        for cell in _cells(places, generator):
+            free = partner[cell]
+            free = free[free >= 0]
+            left, right = linear_sum_assignment(torch.cdist(synth[cell], obs[free]).square().numpy())
+            partner[cell] = -1
+            partner[cell[torch.from_numpy(left)]] = free[torch.from_numpy(right)]
+    return partner
+
+
+def _cells(places: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Rows of places (n, K) in cells of neighbours, at most CELL in each: halved along random lines until they fit."""
+    cells = [torch.arange(len(places))]
+    while len(cells[0]) > CELL:
+        halves = []
+        for cell in cells:
+            line = torch.randn(places.shape[1], generator=generator)
+            halves += cell[(places[cell] @ line).argsort()].tensor_split(2)
+        cells = halves
+    return cells
 
 
 def gap_metric(gap: Tensor) -> Tensor:

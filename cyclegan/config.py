@@ -77,7 +77,6 @@ class LossesConfig:
 
 @dataclass
 class PairsConfig:
-    block: int = field(metadata={"minimum": 2})
     share: float = field(metadata={"above": 0.0, "maximum": 1.0})
 
 

@@ -9,15 +9,17 @@ from torch import Tensor, nn
 
 from cyclegan.alignment import Pairs, gap_metric, independent, only_observed, random_pairs, transport_pairs
 from cyclegan.domains import Domain, check_same_stars, stars_to_score
+from cyclegan.effects import LIGHT_SPEED
 from cyclegan.scores import SCORE_BATCH
 from cyclegan.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
 from cyclegan.separation import FEWEST_TO_SCORE
-from cyclegan.spectra import Pixels, Space, Spectra, masked_mean, pooled_components, typical_weight
+from cyclegan.spectra import Pixels, Space, Spectra, blurred, masked_mean, pooled_components, typical_weight
 from cyclegan.translator import Translator
 from emulator.command import InputError
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
+BLUR = 20.0  # km/s, 1 sigma: several times as wide as stars and spectrographs make lines
 EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
 SOUGHT = 1  # the epoch that begins with a search, from the first pairs' residuals, for what only observed stars vary in
@@ -137,7 +139,6 @@ class SpectraData(LightningDataModule):
         steps: int,
         seed: int,
         paired: bool,
-        block: int,
         share: float,
         choice: str = "none",
         pool: int = 1,
@@ -148,7 +149,7 @@ class SpectraData(LightningDataModule):
         super().__init__()
         self.synth, self.obs, self.matched = synth, obs, matched
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
-        self.paired, self.block, self.share = paired, block, share
+        self.paired, self.share = paired, share
         self.choice, self.pool, self.anchors = choice, pool, anchors
         self.noisy, self.unjudged = noisy, unjudged
         self.metric: Tensor | None = None
@@ -190,21 +191,25 @@ class SpectraData(LightningDataModule):
         """The synthetic spectra that partial transport pairs with observed ones, each as often.
 
         Where the two sets do not match, the difference of their means is that of their labels as much as the gap. So
-        spectra are compared as they are, and the gap comes out as the least that pairs can have. Anchors know better,
-        the more of them there are; of a single one nothing tells how far its own gap is from the mean.
+        spectra are compared as they are, and the gap comes out as the least that pairs can have. It is the strengths of
+        lines that are compared: their shapes, which theory and data have from other causes too, are blurred. Anchors
+        know better, the more of them there are; of a single one nothing tells how far its own gap is from the mean.
         """
-        space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, len(synth.flux), len(synth.flux[0])))
-        synth_flux, obs_flux = (projected_on(space, spectra).flux for spectra in (synth, obs))
+        step = LIGHT_SPEED * float(self.synth.wavelength.log().diff().median())
+        blurred_synth, blurred_obs = (blurred(spectra, BLUR / step) for spectra in (synth, obs))
+        components = min(PAIR_COMPONENTS, len(synth.flux), len(synth.flux[0]))
+        space, _ = pooled_components(blurred_synth, blurred_obs, components)
+        synth_flux, obs_flux = (projected_on(space, spectra).flux for spectra in (blurred_synth, blurred_obs))
         generator = torch.Generator().manual_seed(self.seed)
 
         def like(observed: Tensor) -> Pairs:
-            return transport_pairs(synth_flux, observed, self.block, self._first_share(), generator)
+            return transport_pairs(synth_flux, observed, self._first_share(), generator)
 
         pairs = like(obs_flux)
         stars = 0 if self.anchors is None else len(self.anchors.synth.flux)
         if stars > 1:
             least = (obs_flux[pairs.obs] - synth_flux[pairs.synth]).mean(dim=0)
-            known_synth, known_obs = (projected_on(space, spectra).flux for spectra in self.anchors)
+            known_synth, known_obs = (projected_on(space, blurred(side, BLUR / step)).flux for side in self.anchors)
             known = (known_obs - known_synth).mean(dim=0)
             pairs = like(obs_flux - torch.lerp(least, known, stars / (stars + EQUAL_ANCHORS)))
         return synth.rows(pairs.synth)
@@ -278,7 +283,7 @@ class SpectraData(LightningDataModule):
         share = self._first_share() if first else self.share
 
         def assign(observed: Tensor) -> Pairs:
-            return transport_pairs(synth @ metric, observed @ metric, self.block, share, generator)
+            return transport_pairs(synth @ metric, observed @ metric, share, generator)
 
         if not first and self.likeness is None:
             if epoch == SOUGHT and self.own.shape[1]:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
 from emulator.command import InputError
@@ -141,6 +142,16 @@ def typical_weight(spectra: Spectra) -> Tensor:
     inverse = torch.where(spectra.mask, 1 / spectra.error.clamp_min(ERROR_FLOOR).square(), 0.0)
     weight = (inverse.sum(dim=0) / spectra.mask.sum(dim=0).clamp_min(1)).sqrt()
     return weight.clamp_min(1 / WORST_ERROR)
+
+
+def blurred(spectra: Spectra, width: float) -> Spectra:
+    """Spectra (N, P) with flux as a Gaussian of `width` pixels, 1 sigma, sees it: the mean over usable ones nearby.
+
+    What is masked stays so, and errors are those of the pixels as they were.
+    """
+    parts = (torch.where(spectra.mask, spectra.flux, 0.0), spectra.mask.to(spectra.flux))
+    total, weight = (torch.from_numpy(gaussian_filter1d(part.numpy(), width, mode="nearest")) for part in parts)
+    return spectra._replace(flux=torch.where(spectra.mask, total / weight, spectra.flux))
 
 
 def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Components, Components]:

@@ -201,7 +201,6 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         settings.steps,
         config.seed,
         paired=paired,
-        block=pairs.block,
         share=pairs.share,
         choice=config.selection.by,
         pool=config.selection.pool,

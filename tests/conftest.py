@@ -189,7 +189,6 @@ TINY = (
     "trainer.log_every=2",
     "trainer.checkpoint_every=4",
     "trainer.accelerator=cpu",
-    "pairs.block=96",
 )
 
 

@@ -36,7 +36,7 @@ NO_WEIGHTS = LossWeights(*[0.0] * 9)
 def make(domains, weights=ALL_WEIGHTS, *, split=1, steps=6, epochs=1, seed=1, **changes):
     """A CycleGAN and its data for the toy sky."""
     torch.manual_seed(seed)
-    data = SpectraData(*domains, matched=True, batch_size=16, steps=steps, seed=seed, paired=True, block=400, share=1.0)
+    data = SpectraData(*domains, matched=True, batch_size=16, steps=steps, seed=seed, paired=True, share=1.0)
     spaces = data.make_spaces(8)
     scale = torch.cat([side.flux for side in data.coordinates(spaces, 0)]).std(dim=0)
     networks = OmegaConf.create({"kind": "dense", "shared": 3, "split": split, "width": 8})

@@ -12,6 +12,7 @@ from cyclegan.spectra import (
     Components,
     Pixels,
     Spectra,
+    blurred,
     masked_mean,
     pooled_components,
     typical_weight,
@@ -190,3 +191,28 @@ def test_rows_and_chunks_take_flux_error_and_mask_along(sky):
     assert [len(chunk.flux) for chunk in chunks] == [150, 150, 100]
     for name in Spectra._fields:
         assert torch.equal(torch.cat([getattr(chunk, name) for chunk in chunks]), getattr(sky.synth, name))
+
+
+def line(width, strength=1.0, pixels=201):
+    return 1 - strength * torch.exp(-0.5 * ((torch.arange(pixels) - pixels // 2) / width) ** 2) / width
+
+
+def test_blurred_lines_of_equal_strength_look_alike():
+    """Convolving a Gaussian line of width w with one of 9 pixels makes it one of sqrt(w^2 + 81)."""
+    flux = torch.stack([line(2.0), line(3.0)])
+    seen = blurred(spectra_of(flux), 9.0).flux
+    expected = torch.stack([line((width**2 + 81) ** 0.5) for width in (2.0, 3.0)])
+    torch.testing.assert_close(seen, expected, rtol=0, atol=2e-5)
+    assert (seen[0] - seen[1]).abs().max() < 0.02 * (flux[0] - flux[1]).abs().max()
+
+
+def test_blurred_spectra_know_nothing_of_what_is_masked():
+    spectra = spectra_of(line(4.0).repeat(2, 1))
+    spectra.mask[1, 95:103] = False
+    dirty = spectra._replace(flux=torch.where(spectra.mask, spectra.flux, math.nan))
+    seen = blurred(dirty, 3.0)
+    assert torch.equal(seen.mask, spectra.mask)
+    assert torch.equal(seen.flux[spectra.mask], blurred(spectra, 3.0).flux[spectra.mask])
+    torch.testing.assert_close(seen.flux[1, :80], seen.flux[0, :80])  # out of reach
+    flat = blurred(spectra._replace(flux=torch.full_like(spectra.flux, 0.7)), 3.0)
+    torch.testing.assert_close(flat.flux, torch.full_like(flat.flux, 0.7))
