@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-CELL, ROUNDS = 250, 12  # stars that exchange partners among themselves; how often, each time with other neighbours
+CELL, ROUNDS = 250, 12  # pairs that exchange partners among themselves; how often, each time with other neighbours
 LENGTHS = (0.5, 2.0)  # of waves, in standard deviations: shorter ones see the sample, longer ones its covariance
 REACH = 5e-5  # a rotation by one radian must lower the dependence by this: five times what 4000 stars have by chance
 OWN_COMPONENTS, LEADING = 20, 8  # principal components: those of which a star's own is a sum; of these, the first
@@ -68,9 +68,10 @@ def _partners(synth: Tensor, obs: Tensor, generator: torch.Generator) -> Tensor:
     in every round.
     """
     partner = torch.cat([torch.arange(len(obs)), torch.full((len(synth) - len(obs),), -1)])
-    for _ in range(ROUNDS if len(synth) > CELL else 1):
+    size = CELL * len(synth) // len(obs)  # of which about CELL have a partner
+    for _ in range(ROUNDS if len(synth) > size else 1):
         places = torch.where((partner >= 0)[:, None], (synth + obs[partner]) / 2, synth)
-        for cell in _cells(places, generator):
+        for cell in _cells(places, size, generator):
             free = partner[cell]
             free = free[free >= 0]
             left, right = linear_sum_assignment(torch.cdist(synth[cell], obs[free]).square().numpy())
@@ -79,10 +80,10 @@ def _partners(synth: Tensor, obs: Tensor, generator: torch.Generator) -> Tensor:
     return partner
 
 
-def _cells(places: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Rows of places (n, K) in cells of neighbours, at most CELL in each: halved along random lines until they fit."""
+def _cells(places: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+    """Rows of places (n, K), cut into cells of neighbours by halving along random lines; at most `size` in each."""
     cells = [torch.arange(len(places))]
-    while len(cells[0]) > CELL:
+    while len(cells[0]) > size:
         halves = []
         for cell in cells:
             line = torch.randn(places.shape[1], generator=generator)
