@@ -14,7 +14,6 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 CELL, ROUNDS = 250, 12  # pairs that exchange partners among themselves; how often, each time with other neighbours
-SET = 2000  # observed stars that are paired at a time: of many others are in each, and networks average over partners
 LENGTHS = (0.5, 2.0)  # of waves, in standard deviations: shorter ones see the sample, longer ones its covariance
 REACH = 5e-5  # a rotation by one radian must lower the dependence by this: five times what 4000 stars have by chance
 OWN_COMPONENTS, LEADING = 20, 8  # principal components: those of which a star's own is a sum; of these, the first
@@ -41,17 +40,20 @@ def random_pairs(synth: int, obs: int, generator: torch.Generator) -> Pairs:
     return Pairs(_cover(synth, places, generator), _cover(obs, places, generator))
 
 
-def transport_pairs(synth: Tensor, obs: Tensor, share: float, generator: torch.Generator) -> Pairs:
+def transport_pairs(
+    synth: Tensor, obs: Tensor, share: float, generator: torch.Generator, most: int | None = None
+) -> Pairs:
     """One-to-one assignment of least total squared distance, within a percent of it, in random sets of stars.
 
     synth (n, K) and obs (m, K) are in a space whose Euclidean distance says how unlike two stars are. A set has `share`
     times as many observed as synthetic stars: below 1 the synthetic stars least like any stay unpaired (partial
-    transport). A set has no more than SET observed stars. Every star is in one set at least.
+    transport). most: observed stars of a set; None: as many as can be. Every star is in one set at least.
     """
     synth, obs = synth.cpu(), obs.cpu()  # where scipy assigns
-    most = min(len(synth), len(obs))
-    chosen = min(SET, max(1, round(share * most)))
-    size = min(most, round(chosen / share))
+    fewest = min(len(synth), len(obs))
+    chosen = max(1, round(share * fewest))
+    chosen = chosen if most is None else min(chosen, most)
+    size = min(fewest, round(chosen / share))
     sets = max(-(-len(synth) // size), -(-len(obs) // chosen))
     rows = _cover(len(synth), sets * size, generator).view(sets, size)
     columns = _cover(len(obs), sets * chosen, generator).view(sets, chosen)

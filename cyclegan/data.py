@@ -19,6 +19,7 @@ from emulator.command import InputError
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
+SET = 2000  # stars paired at a time where they are the same in every epoch: partners are not to be, as networks average
 BLUR = 20.0  # km/s, 1 sigma: several times as wide as stars and spectrographs make lines
 EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
@@ -281,9 +282,10 @@ class SpectraData(LightningDataModule):
             metric = self.metric = self.metric.to(synth.device)  # a checkpoint gives it back on the CPU
             self.own = self.own if self.own is None else self.own.to(synth.device)
         share = self._first_share() if first else self.share
+        most = SET if self.synth.fixed and self.obs.fixed else None
 
         def assign(observed: Tensor) -> Pairs:
-            return transport_pairs(synth @ metric, observed @ metric, share, generator)
+            return transport_pairs(synth @ metric, observed @ metric, share, generator, most)
 
         if not first and self.likeness is None:
             if epoch == SOUGHT and self.own.shape[1]:

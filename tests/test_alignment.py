@@ -63,6 +63,15 @@ def test_exchanging_neighbours_comes_close_to_the_least_distance(share):
     assert found < 1.01 * least
 
 
+def test_in_small_sets_every_star_still_has_one_partner():
+    synth, obs = draw(90, 3), draw(90, 3, seed=1)
+    small, whole = (transport_pairs(synth, obs, 1.0, seeded(), most) for most in (30, None))
+    assert torch.equal(small.synth.sort().values, torch.arange(90))
+    assert torch.equal(small.obs.sort().values, torch.arange(90))
+    distances = [(synth[pairs.synth] - obs[pairs.obs]).square().sum().item() for pairs in (whole, small)]
+    assert distances[0] < 0.9 * distances[1]
+
+
 @pytest.mark.parametrize(("stars_s", "stars_o"), [(50, 120), (120, 50), (600, 300), (3, 200)])
 def test_every_star_is_used_where_the_sizes_differ(stars_s, stars_o):
     pairs = transport_pairs(draw(stars_s, 2), draw(stars_o, 2, seed=1), 1.0, seeded())

@@ -366,3 +366,22 @@ def test_where_the_sets_do_not_match_line_shapes_are_not_taken_for_strengths():
     space, _ = make_data(synth, obs, share=0.25).make_spaces(4)
     alike = (1 - space.mean).sum() / (1 - stars(torch.ones(1), 2.0).flux[0]).sum()  # mean strength of those paired
     assert 0.46 < alike < 0.5  # pixel by pixel least squares gives 0.32
+
+
+@pytest.mark.parametrize(("fixed", "least", "most"), [(False, 0.8, 1.0), (True, 0.0, 0.6)])
+def test_stars_that_never_change_have_other_partners_in_each_epoch(sky, monkeypatch, fixed, least, most):
+    """Stars that are drawn anew do so by themselves, and are paired all at once."""
+    monkeypatch.setattr("cyclegan.data.SET", 100)
+    domains = SkyDomain(sky.synth, sky.val_synth), SkyDomain(sky.obs, sky.val_obs)
+    for domain in domains:
+        domain.fixed = fixed
+    data = make_data(*domains)
+    translator, stars = make_translator(data)
+    data.pair(translator, stars, 0)
+    metric = data.metric
+    partners = []
+    for epoch in (2, 3):
+        data.metric = metric
+        pairs = data.pair(translator, stars, epoch)
+        partners.append(pairs.obs[pairs.synth.argsort()])
+    assert least <= (partners[0] == partners[1]).float().mean() <= most
