@@ -365,7 +365,9 @@ def test_where_the_sets_do_not_match_line_shapes_are_not_taken_for_strengths():
     synth, obs = (SkyDomain(side, side.rows(slice(60)), wavelength) for side in (stars(strength, 2.0), observed))
     space, _ = make_data(synth, obs, share=0.25).make_spaces(4)
     alike = (1 - space.mean).sum() / (1 - stars(torch.ones(1), 2.0).flux[0]).sum()  # mean strength of those paired
-    assert 0.46 < alike < 0.5  # pixel by pixel least squares gives 0.32
+    # Least squares of Gaussians of widths a and b gives sqrt(2) a / hypot(a, b): 0.91 of 0.5 when both are blurred by
+    # 5 pixels, 0.63 of it as they are.
+    assert 0.44 < alike < 0.5
 
 
 @pytest.mark.parametrize(("fixed", "least", "most"), [(False, 0.8, 1.0), (True, 0.0, 0.6)])
