@@ -1,5 +1,6 @@
 """cyclegan/health.py: each fault is provoked in a run of the toy sky, and a sound run shows none."""
 
+import copy
 import logging
 
 import pytest
@@ -134,14 +135,21 @@ def test_a_perfect_translation_cannot_be_told_from_the_real(domains, sky):
     assert abs(found["auc_latents"] - 0.5) < 0.1
 
 
-def test_signals_tell_a_translation_from_a_mere_shift(domains, sky):
-    """The toy sky before and after training; the order of the stars makes no difference to what needs no partners."""
+def test_signals_tell_a_translation_from_a_mere_shift_and_from_a_wrong_one(domains, sky):
+    """The toy sky before and after training, and with all latents of observed stars mirrored, which no reconstruction
+    shows. The order of the stars makes no difference to what needs no partners.
+    """
     module, data = make(domains, ALL_WEIGHTS, steps=150, learning_rate=3e-3)
     before = signals(module.translator, sky.val_synth, sky.val_obs)
     fit(module, data)
     after = signals(module.translator, sky.val_synth, sky.val_obs)
     assert after["wasserstein"] < before["wasserstein"]
-    assert after["agreement"] >= before["agreement"]
+    mirrored = copy.deepcopy(module.translator)
+    for network in (mirrored.encoder_o, mirrored.generator_o):
+        network.turn("shared", torch.zeros(3), -torch.eye(3))
+    wrong = signals(mirrored, sky.val_synth, sky.val_obs)
+    assert wrong["agreement"] < 0.75 * after["agreement"]
+    assert wrong["wasserstein"] > after["wasserstein"]
     order = torch.randperm(len(sky.val_obs.flux), generator=torch.Generator().manual_seed(1))
     shuffled = signals(module.translator, sky.val_synth, sky.val_obs.rows(order))
     assert shuffled["agreement"] == pytest.approx(after["agreement"], abs=0.1)
