@@ -43,7 +43,7 @@ def random_pairs(synth: int, obs: int, generator: torch.Generator) -> Pairs:
 def transport_pairs(
     synth: Tensor, obs: Tensor, share: float, generator: torch.Generator, most: int | None = None
 ) -> Pairs:
-    """One-to-one assignment of least total squared distance, within a percent of it, in random sets of stars.
+    """One-to-one assignment of nearly the least total squared distance (of spectra, to a percent), in random sets.
 
     synth (n, K) and obs (m, K) are in a space whose Euclidean distance says how unlike two stars are. A set has `share`
     times as many observed as synthetic stars: below 1 the synthetic stars least like any stay unpaired (partial
