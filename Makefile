@@ -34,7 +34,7 @@ format: install  ## put the code into the project's style
 	$(BIN)/ruff format .
 
 benchmark: install  ## time the parts that must be fast
-	$(BIN)/python -m pytest benchmarks --benchmark-only
+	$(BIN)/python -m pytest -s benchmarks
 
 clean:  ## remove .venv and caches, but no runs and no models
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -37,7 +37,8 @@ def model():
     networks = OmegaConf.merge(OmegaConf.load("conf/networks/dense.yaml"), {"shared": 6, "split": 1})
     translator = build_translator(networks, spaces, torch.ones(K)).eval().requires_grad_(False)
     config = OmegaConf.create({"domains": {"synth": {"path": None}, "obs": {"path": None}}})
-    return Transfer(Trained(translator, wavelength, payne, {}, torch.randn(99, 1), True, config, 1), "a benchmark")
+    trained = Trained(translator, wavelength, payne, {}, None, torch.randn(99, 1), True, config, 1)
+    return Transfer(trained, "a benchmark")
 
 
 def test_rates(model):

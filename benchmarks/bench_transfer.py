@@ -19,6 +19,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from cyclegan.checkpoint import DATA_STATE
 from cyclegan.files import SpectraFile
 from cyclegan.spectra import Components
 from cyclegan.transfer import BATCH, SYNTH_TO_OBS, TransferConfig, load, transfer
@@ -41,7 +42,10 @@ def checkpoint(tmp_path_factory):
     spaces = [Components(torch.full((pixels,), 0.9), torch.full((pixels,), 100.0), basis) for _ in "so"]
     translator = build_translator(networks, tuple(spaces), torch.ones(K))
     record = {
-        "config": {"networks": OmegaConf.to_container(networks), "domains": {"synth": {"path": "synth.h5"}}},
+        "config": {
+            "networks": OmegaConf.to_container(networks),
+            "domains": {name: {"path": f"{name}.h5"} for name in ("synth", "obs")},
+        },
         "wavelength": wavelength,
         "emulator": None,
         "hidden": {},
@@ -50,7 +54,7 @@ def checkpoint(tmp_path_factory):
     }
     path = tmp_path_factory.mktemp("run") / "last.ckpt"
     state = {f"translator.{name}": tensor for name, tensor in translator.state_dict().items()}
-    torch.save({"global_step": 0, "state_dict": state, "record": record}, path)
+    torch.save({"global_step": 0, "state_dict": state, "record": record, DATA_STATE: {}}, path)
     return path
 
 

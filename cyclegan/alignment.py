@@ -47,7 +47,8 @@ def transport_pairs(
 
     synth (n, K) and obs (m, K) are in a space whose Euclidean distance says how unlike two stars are. A set has `share`
     times as many observed as synthetic stars: below 1 the synthetic stars least like any stay unpaired (partial
-    transport). most: observed stars of a set; None: as many as can be. Every star is in one set at least.
+    transport), and a set has as many synthetic stars as there are in the smaller domain. most: observed stars of a set,
+    where that would be more. Every star is in one set at least.
     """
     synth, obs = synth.cpu(), obs.cpu()  # where scipy assigns
     fewest = min(len(synth), len(obs))
@@ -174,7 +175,7 @@ def independent(stars: Tensor, reference: Tensor, generator: torch.Generator) ->
     """
     own = reference.shape[1]
     values, vectors = torch.linalg.eigh(torch.cov(stars.T.double()))
-    sums = (vectors / values.clamp_min(1e-9 * values[-1]).sqrt()).flip(1)[:, :OWN_COMPONENTS].to(stars)
+    sums = (vectors / values.clamp_min(1e-9 * values[-1]).sqrt()).flip(1)[:, : max(OWN_COMPONENTS, own + 1)].to(stars)
     white = (stars - stars.mean(dim=0)) @ sums
     start = torch.linalg.qr(white.T @ (reference - reference.mean(dim=0)), mode="complete").Q.roll(-own, dims=1)
     found = torch.cat([_search(start, own, white, generator) for _ in range(SEARCHES)], dim=1)

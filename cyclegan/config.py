@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
+from cyclegan.files import FEWEST
 from cyclegan.selection import CHOICES, DENSITY, DISCRIMINATOR
-from cyclegan.separation import FEWEST_TO_SCORE
 from emulator.command import MOST_SEED, InputError
 from emulator.synthesis import RESOLUTION
 
@@ -46,7 +46,7 @@ class DomainsConfig:
     anchors: str | None
     emulator: str
     stars: int = field(metadata={"minimum": 2})
-    matched_stars: int = field(metadata={"minimum": FEWEST_TO_SCORE})
+    matched_stars: int = field(metadata={"minimum": FEWEST["val"]})
     matched: bool
 
 

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from cyclegan.alignment import Pairs, gap_metric, independent, only_observed, random_pairs, transport_pairs
 from cyclegan.domains import Domain, check_same_stars, stars_to_score
 from cyclegan.effects import LIGHT_SPEED
+from cyclegan.files import FEWEST
 from cyclegan.scores import SCORE_BATCH
 from cyclegan.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
-from cyclegan.separation import FEWEST_TO_SCORE
 from cyclegan.spectra import Pixels, Space, Spectra, blurred, masked_mean, pooled_components, typical_weight
 from cyclegan.translator import Translator
 from emulator.command import InputError
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
-SET = 2000  # stars paired at a time where they are the same in every epoch: partners are not to be, as networks average
+SET = 2000  # stars paired at a time where they are the same in every epoch and partners are not to be: networks average
 BLUR = 20.0  # km/s, 1 sigma: several times as wide as stars and spectrographs make lines
 EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
@@ -172,8 +172,12 @@ class SpectraData(LightningDataModule):
             )
         if matched:
             check_same_stars(synth, obs, " (or domains.matched=false)")
-        if (count := min(domain.count("val") for domain in (synth, obs))) < FEWEST_TO_SCORE:
-            raise InputError(f"domains: expected at least {FEWEST_TO_SCORE} stars in 'val', got {count}")
+        if (count := min(domain.count("val") for domain in (synth, obs))) < FEWEST["val"]:
+            raise InputError(f"domains: expected at least {FEWEST['val']} stars in 'val', got {count}")
+        wanted = FEWEST["train"] * (pool if choice == DISCRIMINATOR else 1)
+        for name, domain, fewest in (("synth", synth, wanted), ("obs", obs, FEWEST["train"])):
+            if (count := domain.count("train")) < fewest:
+                raise InputError(f"domains.{name}: expected at least {fewest} spectra in 'train', got {count}")
 
     def make_spaces(self, components: int | None) -> tuple[Space, Space]:
         """The spaces of both domains, from their training spectra: components of both, or pixels for None."""
@@ -210,7 +214,8 @@ class SpectraData(LightningDataModule):
         stars = 0 if self.anchors is None else len(self.anchors.synth.flux)
         if stars > 1:
             least = (obs_flux[pairs.obs] - synth_flux[pairs.synth]).mean(dim=0)
-            known_synth, known_obs = (projected_on(space, blurred(side, BLUR / step)).flux for side in self.anchors)
+            anchors = (blurred(side.to("cpu"), BLUR / step) for side in self.anchors)
+            known_synth, known_obs = (projected_on(space, side).flux for side in anchors)
             known = (known_obs - known_synth).mean(dim=0)
             pairs = like(obs_flux - torch.lerp(least, known, stars / (stars + EQUAL_ANCHORS)))
         return synth.rows(pairs.synth)
@@ -328,8 +333,13 @@ class SpectraData(LightningDataModule):
 
     def state_dict(self) -> dict:
         pairs = self.pairs and tuple(self.pairs)
-        return {"metric": self.metric, "own": self.own, "pairs": pairs, "places": self.places}
+        likeness = [space.state_dict() for space in self.likeness or ()]
+        return {"metric": self.metric, "own": self.own, "pairs": pairs, "places": self.places, "likeness": likeness}
 
     def load_state_dict(self, state: dict) -> None:
+        # A checkpoint's networks bring spaces of their own, which may be another machine's.
+        self._fixed.clear()
+        for space, kept in zip(self.likeness or (), state.get("likeness", ()), strict=False):  # older ones hold none
+            space.load_state_dict(kept)
         self.metric, self.own, self.places = state["metric"], state["own"], state["places"]
         self.pairs = state["pairs"] and Pairs(*state["pairs"])

@@ -26,6 +26,7 @@ from cyclegan.derivatives import responses
 from cyclegan.discovery_figures import plot_discovery, plot_element
 from cyclegan.domains import draw_stars
 from cyclegan.features import Feature, read_features, reference_labels
+from cyclegan.figures import label_facts
 from cyclegan.results import format_table, write_json
 from cyclegan.tables import check_label_columns, read_labels, read_table
 from cyclegan.transfer import Transfer, load
@@ -276,7 +277,9 @@ def discover(config: DictConfig) -> list[Line]:
         write_lines(lines, unfinished / "lines.csv")
         write_json(unfinished / "discovery.json", found)
         gain = None if truth is None else truth.gain
-        summary = plot_discovery(wavelength, *fluxes, evidence.gain, elements, lines, gain, model.hidden)
+        facts = label_facts(dict(zip(model.label_names, reference[0].tolist(), strict=True)))
+        title = ", ".join(["a reference star", *facts]).replace("-", "−")
+        summary = plot_discovery(wavelength, *fluxes, evidence.gain, elements, lines, gain, model.hidden, title)
         summary.savefig(unfinished / "summary.png", dpi=110)
         for element in dict.fromkeys(line.element for line in lines):
             own, e = [line for line in lines if line.element == element], elements.index(element)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cyclegan.figures import AFTER, BEFORE, CYCLE, panel_grid, shared_legend, widest_gap
+from cyclegan.figures import AFTER, BEFORE, panel_grid, shared_legend, widest_gap
 from emulator.wavelength import chip_starts, with_gaps
 
 WINDOW = 60.0  # Angstrom
@@ -44,11 +44,12 @@ def plot_discovery(
     lines: Sequence[Found],
     truth: np.ndarray | None,
     hidden: Tensor | None,
+    title: str,
 ) -> Figure:
     """A reference star synthetic and translated, what theory lacks, and whose it is, where most is lacking.
 
     wavelength, synth, translated (P,); gain, truth (P, E): d flux / d [X/H] that theory lacks, found and true; hidden
-    (P,): pixels whose lines theory was made to lack.
+    (P,): pixels whose lines theory was made to lack; title: which star it is.
     """
     chips = np.split(np.arange(len(wavelength)), chip_starts(wavelength))
     lack = np.abs(synth - translated)
@@ -63,6 +64,7 @@ def plot_discovery(
     top, residual, *panels = rows[:, 0]
     _line(top, wavelength, synth, window, color=BEFORE, lw=1, label="synthetic")
     _line(top, wavelength, translated, window, color=AFTER, lw=1, label="translated")
+    top.set_title(title, fontsize=9, loc="left")
     top.set_ylabel("flux")
     top.legend(loc="lower left", ncols=2, fontsize=9)
     _line(residual, wavelength, translated - synth, window, color="black", lw=1)
@@ -76,11 +78,11 @@ def plot_discovery(
             maker(line), (line.wavelength, low * level), ha="center", va="bottom", fontsize=8, annotation_clip=True
         )
         last = line.wavelength if level == 1.40 else -np.inf
-    for axes, name, colour in zip(panels, shown, CYCLE, strict=False):
+    for axes, name in zip(panels, shown, strict=True):
         e = list(elements).index(name)
-        _line(axes, wavelength, gain[:, e], window, color=colour, lw=1, label="found")
+        _line(axes, wavelength, gain[:, e], window, color=AFTER, lw=1, label="found")
         if truth is not None:
-            _line(axes, wavelength, truth[:, e], window, color="black", lw=0.9, ls=":", label="true")
+            _line(axes, wavelength, truth[:, e], window, color=TRUTH, lw=1, ls="--", label="true")
         axes.set_ylabel(f"[{name}/H]")
     if panels:
         panels[0].legend(

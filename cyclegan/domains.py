@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cyclegan.continuum import Continuum
 from cyclegan.effects import Exposure, Observation, make_observation
-from cyclegan.files import SPLITS, SpectraFile
+from cyclegan.files import FEWEST, SPLITS, SpectraFile
 from cyclegan.spectra import WORST_ERROR, Spectra
 from emulator.command import InputError
 from emulator.labels import ABUNDANCES
@@ -36,7 +36,7 @@ class Domain(Protocol):
         ...
 
     def count(self, split: str) -> int:
-        """How many spectra `matched` gives."""
+        """How many spectra `matched` gives, or `draw` of 'train'."""
         ...
 
     def truth(self, split: str) -> Tensor | None:
@@ -188,6 +188,8 @@ class EmulatedDomain:
         return self._observe_matched(split).spectra()
 
     def count(self, split: str) -> int:
+        if split == "train":
+            return self.stars
         return len(self.known[split]) if split in self.known else self.matched_stars
 
     def truth(self, split: str) -> Tensor:
@@ -277,7 +279,7 @@ def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
     """Make the matched stars of an emulated domain those of a file, from the labels that the file gives them.
 
     Stars outside the emulator's range, or without one of its labels, are left out of the file's matched ones. False
-    where that leaves none: the two domains then have no star in common.
+    where that leaves too few to score: the two domains are then taken to have no star in common.
     """
     emulator = emulated.emulator
     if missing := [name for name in emulator.label_names if name not in file.label_names]:
@@ -293,7 +295,8 @@ def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
         inside[split] = ((labels[:, columns] >= low) & (labels[:, columns] <= high)).all(dim=1)
         count = int(inside[split].sum())
         log.info("%s: %d of %d stars in '%s' are matched by labels", file.path, count, len(labels), split)
-    if not all(rows.any() for rows in inside.values()):
+    if any(rows.sum() < FEWEST[split] for split, rows in inside.items()):
+        log.warning("%s: no stars are matched, as scores need at least %d", file.path, FEWEST["val"])
         return False
     for split, rows in inside.items():
         file.keep(split, rows)

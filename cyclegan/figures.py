@@ -83,7 +83,7 @@ def plot_history(history: dict[str, tuple[np.ndarray, np.ndarray]], controls: di
     translations.set_ylabel("mean squared deviation [σ²]")
     translations.set_title("translation of matched stars")
     latents.set_ylabel("normalised mean absolute difference")
-    latents.set_title("agreement of latents")
+    latents.set_title("differences of latents")
     losses = sorted(name.removeprefix("train/") for name in history if name.startswith("train/"))
     colors = dict(zip(dict.fromkeys(map(_without_side, losses)), cycle(CYCLE)))
     for name in losses:
@@ -141,7 +141,7 @@ def plot_stars(
         _draw_deviations(lower, x, window, observed, sigma[star], models)
         upper.set_title(title, loc="left", fontsize=10)
         upper.set_ylabel("normalised flux")
-        lower.set_ylabel("residual [σ]")
+        lower.set_ylabel("minus obs. [σ]")
         upper.tick_params(labelbottom=False)
         for axes in (upper, lower):
             axes.set_xlim(first, first + WINDOW)

@@ -11,7 +11,6 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-FEWEST_TO_SCORE = 4  # stars: `quick_auc` shows a half of them as real, and trains on half of those
 COMPONENTS = 10  # that the classifier sees
 FOLDS = 5
 HALVINGS = 4  # draws of which stars are shown as real and which as translated

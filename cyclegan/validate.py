@@ -10,7 +10,7 @@ from textwrap import indent
 
 import numpy as np
 
-from cyclegan.files import SPLITS, SpectraFile
+from cyclegan.files import FEWEST, SPLITS, SpectraFile
 from cyclegan.results import format_table
 from cyclegan.spectra import WORST_ERROR
 from emulator.command import InputError, errors_in_one_line
@@ -40,8 +40,8 @@ def describe_split(file: SpectraFile, split: str) -> tuple[dict[str, str], list[
         masked, usable = masked + int((~kept).sum()), usable + int(kept.sum())
         low, high = min(low, flux[kept].min(initial=np.inf)), max(high, flux[kept].max(initial=-np.inf))
         total, error_total = total + flux[kept].sum(dtype=float), error_total + error[kept].sum(dtype=float)
-    if count == 0:
-        problems.append(f"expected spectra in '{split}', got an empty domain")
+    if count < (fewest := FEWEST[split]):
+        problems.append(f"expected at least {fewest} spectra in '{split}', got {count}")
     elif without_error:
         problems.append(f"expected errors above 0 in 'spectra_err {split}', got {without_error} others")
     elif usable == 0 and not problems:

@@ -147,7 +147,7 @@ class SkyDomain:
         return self.stars
 
     def count(self, split: str) -> int:
-        return len(self.stars.flux)
+        return len((self.train if split == "train" else self.stars).flux)
 
     def truth(self, split: str) -> None:
         return None

@@ -278,6 +278,13 @@ def test_fewer_variables_than_the_split_latent_has_may_be_known():
     assert correlation(unmix(latents, found)[0][:, 4:], latents[:, 4:]) > 0.98
 
 
+@pytest.mark.parametrize("own", [20, 24])
+def test_a_star_may_have_more_of_its_own_than_components_that_are_looked_at(own):
+    found = independent(draw(300, 30), draw(300, own, seed=1), seeded())
+    assert found.shape == (30, own)
+    assert torch.linalg.matrix_rank(found) == own
+
+
 def test_a_dead_latent_does_not_stand_in_the_way():
     latents = torch.cat([draw(500, 2), torch.ones(500, 1), draw(500, 1, seed=1)], dim=1)
     found = sought(latents, latents[:, 3:])

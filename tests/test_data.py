@@ -232,6 +232,33 @@ def test_the_metric_is_kept_in_a_checkpoint(domains):
     assert torch.equal(first.obs, again.obs)
 
 
+def test_a_resumed_run_sees_its_stars_in_the_spaces_of_its_checkpoint(domains):
+    """Which are another machine's, and it has projected its stars on its own by then."""
+    for domain in domains:
+        domain.fixed = True
+    data, resumed = make_data(*domains), make_data(*domains)
+    first, spaces = ([side.make_spaces(8) for side in (data, resumed)], [])
+    for kept, own in zip(*first, strict=True):
+        kept.mean.add_(0.1)
+        spaces.append(own)
+    resumed.coordinates(tuple(spaces), 0)
+    for kept, own in zip(*first, strict=True):
+        own.load_state_dict(kept.state_dict())
+    resumed.load_state_dict(data.state_dict())
+    for seen, expected in zip(resumed.coordinates(tuple(spaces), 1), data.coordinates(first[0], 1), strict=True):
+        assert torch.equal(seen.flux, expected.flux)
+
+
+def test_a_resumed_run_compares_stars_where_it_did(domains):
+    data, resumed = make_data(*domains), make_data(*domains)
+    for side in (data, resumed):
+        side.make_spaces(None)
+    data.likeness[0].basis.mul_(-1)  # as another machine's may be
+    resumed.load_state_dict(data.state_dict())
+    for own, kept in zip(resumed.likeness, data.likeness, strict=True):
+        assert torch.equal(own.basis, kept.basis)
+
+
 def test_the_loader_of_an_epoch_is_the_same_whenever_it_is_made(domains):
     """What a resumed run relies on: an epoch depends on its number and the seed, not on what came before."""
 
@@ -309,6 +336,21 @@ def test_too_few_stars_to_score_are_told(sky):
         make_data(*few)
 
 
+@pytest.mark.parametrize(
+    ("stars", "settings", "told"),
+    [
+        ((1, 9), {}, "domains.synth: expected at least 2 spectra in 'train', got 1"),
+        ((9, 1), {}, "domains.obs: expected at least 2 spectra in 'train', got 1"),
+        ((7, 9), {"choice": "discriminator", "pool": 4}, "synth: expected at least 8 spectra in 'train', got 7"),
+    ],
+)
+def test_too_few_stars_to_train_on_are_told(sky, stars, settings, told):
+    sides = (sky.synth, sky.val_synth), (sky.obs, sky.val_obs)
+    few = [SkyDomain(side.rows(slice(count)), matched) for (side, matched), count in zip(sides, stars, strict=True)]
+    with pytest.raises(InputError, match=told):
+        make_data(*few, **settings)
+
+
 def widened(sky):
     """A domain of synthetic stars that reach beyond the observed ones, on one side; and the (P,) along which."""
     random = torch.Generator().manual_seed(4)
@@ -349,7 +391,8 @@ def test_where_the_sets_do_not_match_anchors_tell_a_gap_that_looks_like_a_label(
     assert found(1) == found(0)  # one star's gap may be its own
 
 
-def test_where_the_sets_do_not_match_line_shapes_are_not_taken_for_strengths():
+@pytest.mark.parametrize("anchors", [0, 20])
+def test_where_the_sets_do_not_match_line_shapes_are_not_taken_for_strengths(anchors):
     """Theory's lines are half as wide as observed ones: pixel by pixel an observed one looks weaker than it is."""
     random = torch.Generator().manual_seed(0)
     pixel = torch.arange(400)
@@ -363,20 +406,24 @@ def test_where_the_sets_do_not_match_line_shapes_are_not_taken_for_strengths():
     strength = torch.rand(600, generator=random)
     observed = stars(0.5 + 0.05 * torch.randn(600, generator=random), 4.0)
     synth, obs = (SkyDomain(side, side.rows(slice(60)), wavelength) for side in (stars(strength, 2.0), observed))
-    space, _ = make_data(synth, obs, share=0.25).make_spaces(4)
+    known = torch.full((anchors,), 0.5)
+    pair = Batch(stars(known, 2.0), stars(known, 4.0)) if anchors else None
+    space, _ = make_data(synth, obs, share=0.25, anchors=pair).make_spaces(4)
     alike = (1 - space.mean).sum() / (1 - stars(torch.ones(1), 2.0).flux[0]).sum()  # mean strength of those paired
     # Least squares of Gaussians of widths a and b gives sqrt(2) a / hypot(a, b): 0.91 of 0.5 when both are blurred by
     # 5 pixels, 0.63 of it as they are.
     assert 0.44 < alike < 0.5
 
 
-@pytest.mark.parametrize(("fixed", "least", "most"), [(False, 0.8, 1.0), (True, 0.0, 0.6)])
+@pytest.mark.parametrize(
+    ("fixed", "least", "most"), [((False, False), 0.8, 1.0), ((False, True), 0.8, 1.0), ((True, True), 0.0, 0.6)]
+)
 def test_stars_that_never_change_have_other_partners_in_each_epoch(sky, monkeypatch, fixed, least, most):
     """Stars that are drawn anew do so by themselves, and are paired all at once."""
     monkeypatch.setattr("cyclegan.data.SET", 100)
     domains = SkyDomain(sky.synth, sky.val_synth), SkyDomain(sky.obs, sky.val_obs)
-    for domain in domains:
-        domain.fixed = fixed
+    for domain, never_changes in zip(domains, fixed, strict=True):
+        domain.fixed = never_changes
     data = make_data(*domains)
     translator, stars = make_translator(data)
     data.pair(translator, stars, 0)

@@ -44,9 +44,9 @@ def test_training_takes_place_on_the_accelerator_and_never_waits_in_a_step(domai
     for domain in domains:
         domain.fixed = True  # as files are
     with attached() as device:
-        module, data = make(domains, epochs=3, real="spectrum", log_every=5)
-        data.share, data.choice, data.pool = share, choice, 2
-        data.anchors = Batch(*(domain.train.rows(slice(5)) for domain in domains))
+        anchors = Batch(domains[0].train.rows(slice(5)).to(THERE), domains[1].train.rows(slice(5)))  # emulated, read
+        special = {"share": share, "choice": choice, "pool": 2, "anchors": anchors}
+        module, data = make(domains, epochs=3, real="spectrum", log_every=5, data=special)
         trainer = Trainer(
             strategy=strategy(),
             max_epochs=3,

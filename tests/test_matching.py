@@ -95,9 +95,14 @@ def test_without_the_emulators_labels_no_star_is_matched(payne, tmp_path, names,
     assert "no stars are matched" in caplog.text
 
 
-def test_labels_all_out_of_range_match_no_star(payne, tmp_path):
-    path = write_survey(tmp_path / "hot.h5", payne, spoil=lambda split, labels: labels.add_(20000))
-    assert not domains(path, payne).matched
+@pytest.mark.parametrize(("within", "matched"), [(0, False), (3, False), (4, True)])
+def test_labels_out_of_range_leave_stars_unmatched_where_too_few_are_left_to_score(payne, tmp_path, within, matched):
+    path = write_survey(tmp_path / "hot.h5", payne, spoil=lambda split, labels: labels[within:].add_(20000))
+    synth, obs, are = domains(path, payne)
+    assert are == matched
+    assert len(obs.matched("val").flux) == (within if matched else 12)
+    if not matched:
+        assert len(synth.matched("val").flux) >= 4
 
 
 @pytest.mark.parametrize(("names", "matched"), [(None, True), ([], False)])

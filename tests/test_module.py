@@ -33,10 +33,11 @@ ALL_WEIGHTS = LossWeights(1.0, 1.0, 0.1, 1.0, 0.5, 0.2, 0.3, 0.7, 1.0)
 NO_WEIGHTS = LossWeights(*[0.0] * 9)
 
 
-def make(domains, weights=ALL_WEIGHTS, *, split=1, steps=6, epochs=1, seed=1, **changes):
-    """A CycleGAN and its data for the toy sky."""
+def make(domains, weights=ALL_WEIGHTS, *, split=1, steps=6, epochs=1, seed=1, data=None, **changes):
+    """A CycleGAN and its data for the toy sky; data: what is to be unlike the usual in it."""
     torch.manual_seed(seed)
-    data = SpectraData(*domains, matched=True, batch_size=16, steps=steps, seed=seed, paired=True, share=1.0)
+    common = {"batch_size": 16, "steps": steps, "seed": seed, "paired": True, "share": 1.0}
+    data = SpectraData(*domains, matched=True, **common | (data or {}))
     spaces = data.make_spaces(8)
     scale = torch.cat([side.flux for side in data.coordinates(spaces, 0)]).std(dim=0)
     networks = OmegaConf.create({"kind": "dense", "shared": 3, "split": split, "width": 8})

@@ -206,6 +206,14 @@ def test_blurred_lines_of_equal_strength_look_alike():
     assert (seen[0] - seen[1]).abs().max() < 0.02 * (flux[0] - flux[1]).abs().max()
 
 
+def test_what_is_blurred_at_one_end_is_not_seen_at_the_other():
+    flux = torch.ones(1, 50)
+    flux[0, 0] = 0.5
+    seen = blurred(spectra_of(flux), 3.0).flux[0]
+    assert seen[1] < 0.95
+    assert seen[-1] == 1
+
+
 def test_blurred_spectra_know_nothing_of_what_is_masked():
     spectra = spectra_of(line(4.0).repeat(2, 1))
     spectra.mask[1, 95:103] = False

@@ -65,18 +65,18 @@ def other_wavelengths(path):
     changed(path, "wavelength", toy_wavelength().numpy() + 0.1)
 
 
-def fewer_stars(path):
-    with h5py.File(path, "r") as file:
-        flux, error = file["spectra val"][:-1], file["spectra_err val"][:-1]
-    changed(path, "spectra val", flux)
-    changed(path, "spectra_err val", error)
+def cut(path, split, stars):
+    for name in ("spectra", "spectra_err"):
+        with h5py.File(path, "r") as file:
+            rows = file[f"{name} {split}"][:stars]
+        changed(path, f"{name} {split}", rows)
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
         (other_wavelengths, "expected the same wavelengths in both, got .* and .* A at pixel"),
-        (fewer_stars, "expected the same stars in 'val' of both, got 60 and 59"),
+        (lambda path: cut(path, "val", 59), "expected the same stars in 'val' of both, got 60 and 59"),
         (lambda path: changed(path, "spectra test", None), "expected a dataset 'spectra test', got none"),
         (lambda path: changed(path, "spectra_err val", np.zeros((60, PIXELS))), f"errors above 0 .* got {60 * PIXELS}"),
         (lambda path: changed(path, "mask val", np.zeros((60, PIXELS), bool)), "usable pixels in 'val', got none"),
@@ -84,6 +84,7 @@ def fewer_stars(path):
             lambda path: changed(path, "spectra val", np.full((60, PIXELS), 5000.0)),
             "normalised .* got a median of 5000",
         ),
+        (lambda path: cut(path, "train", 1), "expected at least 2 spectra in 'train', got 1"),
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "truncated"),
         (lambda path: path.unlink(), "no such file"),
     ],
@@ -93,6 +94,15 @@ def test_why_two_files_cannot_be_trained_is_told(files, spoil, words, capsys):
     (problem,) = validate(files, None)
     assert re.search(words, problem), problem
     assert str(files[1]) in problem
+    assert "can be trained" not in capsys.readouterr().out
+
+
+def test_too_few_stars_to_score_are_told(files, capsys):
+    for path in files:
+        cut(path, "val", 3)
+    assert [problem.split(": ")[1] for problem in validate(files)] == [
+        "expected at least 4 spectra in 'val', got 3"
+    ] * 2
     assert "can be trained" not in capsys.readouterr().out
 
 
