@@ -19,7 +19,7 @@ from emulator.command import InputError
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
-SET = 2000  # stars paired at a time where they are the same in every epoch; of more, partners vary, and networks average
+SET = 2000  # stars paired at a time where they never change; of more than these partners vary, and networks average
 BLUR = 20.0  # km/s, 1 sigma: several times as wide as stars and spectrographs make lines
 EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
