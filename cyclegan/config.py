@@ -45,7 +45,7 @@ class DomainsConfig:
     hidden_seed: int | None = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     anchors: str | None
     emulator: str
-    stars: int = field(metadata={"minimum": 2})
+    stars: int = field(metadata={"minimum": FEWEST["train"]})
     matched_stars: int = field(metadata={"minimum": FEWEST["val"]})
     matched: bool
 

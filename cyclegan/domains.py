@@ -295,8 +295,9 @@ def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
         inside[split] = ((labels[:, columns] >= low) & (labels[:, columns] <= high)).all(dim=1)
         count = int(inside[split].sum())
         log.info("%s: %d of %d stars in '%s' are matched by labels", file.path, count, len(labels), split)
-    if any(rows.sum() < FEWEST[split] for split, rows in inside.items()):
-        log.warning("%s: no stars are matched, as scores need at least %d", file.path, FEWEST["val"])
+    needed = [FEWEST[split] for split in inside]
+    if any(rows.sum() < least for rows, least in zip(inside.values(), needed, strict=True)):
+        log.warning("%s: no stars are matched, as scores need %d in 'val', %d in 'test'", file.path, *needed)
         return False
     for split, rows in inside.items():
         file.keep(split, rows)

@@ -237,15 +237,13 @@ def test_a_resumed_run_sees_its_stars_in_the_spaces_of_its_checkpoint(domains):
     for domain in domains:
         domain.fixed = True
     data, resumed = make_data(*domains), make_data(*domains)
-    first, spaces = ([side.make_spaces(8) for side in (data, resumed)], [])
-    for kept, own in zip(*first, strict=True):
-        kept.mean.add_(0.1)
-        spaces.append(own)
-    resumed.coordinates(tuple(spaces), 0)
-    for kept, own in zip(*first, strict=True):
-        own.load_state_dict(kept.state_dict())
+    kept, own = (side.make_spaces(8) for side in (data, resumed))
+    resumed.coordinates(own, 0)
+    for there, here in zip(kept, own, strict=True):
+        there.mean.add_(0.1)
+        here.load_state_dict(there.state_dict())
     resumed.load_state_dict(data.state_dict())
-    for seen, expected in zip(resumed.coordinates(tuple(spaces), 1), data.coordinates(first[0], 1), strict=True):
+    for seen, expected in zip(resumed.coordinates(own, 1), data.coordinates(kept, 1), strict=True):
         assert torch.equal(seen.flux, expected.flux)
 
 

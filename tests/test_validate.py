@@ -100,9 +100,7 @@ def test_why_two_files_cannot_be_trained_is_told(files, spoil, words, capsys):
 def test_too_few_stars_to_score_are_told(files, capsys):
     for path in files:
         cut(path, "val", 3)
-    assert [problem.split(": ")[1] for problem in validate(files)] == [
-        "expected at least 4 spectra in 'val', got 3"
-    ] * 2
+    assert validate(files) == [f"{path}: expected at least 4 spectra in 'val', got 3" for path in files]
     assert "can be trained" not in capsys.readouterr().out
 
 
