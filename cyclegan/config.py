@@ -66,13 +66,9 @@ class LossesConfig:
     obs: float = field(metadata={"minimum": 0.0})
     adversarial: float = field(metadata={"minimum": 0.0})
     pairs: float = field(metadata={"minimum": 0.0})
-    pair_latents: float = field(metadata={"minimum": 0.0})
-    sliced_wasserstein: float = field(metadata={"minimum": 0.0})
     independence: float = field(metadata={"minimum": 0.0})
     latent_cycle: float = field(metadata={"minimum": 0.0})
     anchors: float = field(metadata={"minimum": 0.0})
-    gan: str = field(metadata={"choices": ("bce", "least_squares", "hinge")})
-    real: str = field(metadata={"choices": ("reconstruction", "spectrum")})
 
 
 @dataclass
@@ -137,6 +133,6 @@ def check_together(config: DictConfig) -> None:
                 f"config key 'losses.{weight}': expected a weight above 0, as selection.by={config.selection.by} goes"
                 f" by {what}, got 0"
             )
-    lasting = ("synth", "obs", "pairs", "pair_latents", "sliced_wasserstein")  # neither warm-up nor width silences them
+    lasting = ("synth", "obs", "pairs")  # neither warm-up nor width silences them
     if not any(config.losses[name] for name in lasting):
         raise InputError(f"config key 'losses': expected a weight above 0 among {', '.join(lasting)}, got none")

@@ -126,8 +126,8 @@ class SpectraData(LightningDataModule):
     matched: whether the domains' stars to score on are the same; paired: whether training stars are paired by likeness
     (`transport_pairs`) or at random. The likeness is that of the metric of the gap, estimated from the pairs of one
     epoch for the next, of observed stars as they would be without what only they vary in.
-    choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; noisy: whether discriminators
-    see translations with noise; unjudged: for how many epochs they learn nothing; anchors: spectra of both domains that
+    choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; unjudged: for how many
+    epochs discriminators learn nothing; anchors: spectra of both domains that
     are known to be of the same stars. Raises InputError where the domains' wavelengths or matched stars disagree.
     """
 
@@ -143,7 +143,6 @@ class SpectraData(LightningDataModule):
         share: float,
         choice: str = "none",
         pool: int = 1,
-        noisy: bool = True,
         unjudged: int = 0,
         anchors: Batch | None = None,
     ) -> None:
@@ -152,7 +151,7 @@ class SpectraData(LightningDataModule):
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
         self.paired, self.share = paired, share
         self.choice, self.pool, self.anchors = choice, pool, anchors
-        self.noisy, self.unjudged = noisy, unjudged
+        self.unjudged = unjudged
         self.metric: Tensor | None = None
         self.own: Tensor | None = None  # what the observed domain alone varies in: coordinates @ (K, r)
         self.likeness: tuple[Space, Space] | None = None  # where stars are compared, if not where networks see them
@@ -261,7 +260,7 @@ class SpectraData(LightningDataModule):
             return torch.arange(len(synth))
         if self.choice == DISCRIMINATOR:
             count = len(synth) // self.pool
-            return most_observed(translator, discriminator, stars.synth, stars.obs, count, generator, self.noisy)
+            return most_observed(translator, discriminator, stars.synth, stars.obs, count, generator)
         paired = self.places[self.pairs.synth.to(self.places.device)]
         places = alike.synth.flux[:, :DENSITY_COMPONENTS]
         return as_observed(places, self.places, paired, round(len(obs) / self.share), generator)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cyclegan.alignment import sliced_wasserstein
 from cyclegan.data import projected_on
-from cyclegan.losses import distance
+from cyclegan.losses import distance, judge
 from cyclegan.module import CycleGAN
 from cyclegan.separation import quick_auc
 from cyclegan.spectra import Spectra
@@ -133,8 +133,7 @@ def discriminator_decided(record: Record) -> Iterator[Fault]:
             yield Fault(
                 f"discriminator_{side}_always_wins",
                 f"the {side} domain's discriminator is right about {right[-1]:.0%} of what it is shown, and nothing can"
-                " be learnt from that: try a lower trainer.discriminator_learning_rate, or the other losses.real, lest"
-                " noise tells real from translated",
+                " be learnt from that: try a lower trainer.discriminator_learning_rate",
             )
         if right and max(right) < NEVER and auc > TOLD_APART:
             yield Fault(
@@ -260,7 +259,7 @@ class Health(Callback):
 
     def on_validation_end(self, trainer: Trainer, module: CycleGAN) -> None:
         self.history.append({name: float(value) for name, value in trainer.callback_metrics.items()})
-        chance = module.judge(torch.full((1, 1), module.undecided), True).item()
+        chance = judge(torch.zeros(1, 1), True).item()
         faults = find_faults(Record(self.history, chance))
         for name, words in faults:
             if name not in self.faults:

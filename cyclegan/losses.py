@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from cyclegan.spectra import Spectra
 
@@ -46,20 +46,9 @@ def latent_distance(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(spread_root(b), (a - b).T, upper=False).square().mean()
 
 
-def judge_bce(logits: Tensor, real: bool) -> Tensor:
-    """Binary cross-entropy of logits (B, 1) with real = 1, fake = 0 (Goodfellow et al. 2014, arXiv:1406.2661)."""
+def judge(logits: Tensor, real: bool) -> Tensor:
+    """Binary cross-entropy of logits (B, 1) with real = 1, fake = 0 (Goodfellow et al. 2014, arXiv:1406.2661).
+
+    A logit of 0 is undecided.
+    """
     return binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
-
-
-def judge_least_squares(logits: Tensor, real: bool) -> Tensor:
-    """Squared distance of the judgement from 1 for real, 0 for fake (Mao et al. 2017, arXiv:1611.04076)."""
-    return (logits - float(real)).square().mean()
-
-
-def judge_hinge(logits: Tensor, real: bool) -> Tensor:
-    """A soft hinge at a margin of 1 (after Lim & Ye 2017, arXiv:1705.02894), smooth: targets can be switched."""
-    return softplus(1 - logits if real else 1 + logits).mean()
-
-
-UNDECIDED = {"bce": 0.0, "least_squares": 0.5, "hinge": 0.0}  # the logit that is as far from real as from fake
-GAN_LOSSES = {"bce": judge_bce, "least_squares": judge_least_squares, "hinge": judge_hinge}

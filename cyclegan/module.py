@@ -8,13 +8,11 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from cyclegan.alignment import sliced_wasserstein
 from cyclegan.data import Batch, TrainingBatch
-from cyclegan.losses import GAN_LOSSES, UNDECIDED, distance, explained, latent_distance
+from cyclegan.losses import distance, explained, judge, latent_distance
 from cyclegan.scores import SCORES, MatchedScores
 from cyclegan.translator import Crossing, Translator
 
-SLICES = 64  # random directions of the sliced Wasserstein distance, drawn anew each step
 SPLIT_SAMPLE = 1000  # training stars whose split latents a checkpoint holds
 FEW_ANCHORS = 10  # n anchors weigh n / (n + this): with all of the weight, a single star's noise would be learnt too
 LAST_PAIR_WEIGHT = 0.05  # of the weight of pairs that is left at the end: other terms have the last word
@@ -28,18 +26,14 @@ class LossWeights(NamedTuple):
     """Weights of the terms of the encoder-generator update. A weight of 0 skips the computation.
 
     synth, obs: reconstruction and cycle of each domain; adversarial; pairs: translations towards their partners;
-    pair_latents: shared latents of partners towards each other; sliced_wasserstein: translated batches towards the
-    other domain's; independence: split latents that shared ones cannot tell; latent_cycle: shared latents of
-    translations towards those that they were made of; anchors: translations of stars known in both domains towards what
-    is known of them.
+    independence: split latents that shared ones cannot tell; latent_cycle: shared latents of translations towards those
+    that they were made of; anchors: translations of stars known in both domains towards what is known of them.
     """
 
     synth: float
     obs: float
     adversarial: float
     pairs: float
-    pair_latents: float
-    sliced_wasserstein: float
     independence: float
     latent_cycle: float
     anchors: float
@@ -57,7 +51,6 @@ class Exhibits(NamedTuple):
 class CycleGAN(LightningModule):
     """Trains a translator and two discriminators.
 
-    gan: a key of GAN_LOSSES; real: what discriminators are shown as real, the 'spectrum' or its 'reconstruction';
     steps: of the whole run, over which learning rates fall to nothing along a cosine; warm_up: the share of them in
     which both domains' networks are one and nobody judges; record: tensors and plain types that a checkpoint must hold
     so that it stands alone.
@@ -68,8 +61,6 @@ class CycleGAN(LightningModule):
         translator: Translator,
         discriminators: tuple[nn.Module, nn.Module],
         weights: LossWeights,
-        gan: str,
-        real: str,
         steps: int,
         warm_up: float,
         learning_rate: float,
@@ -81,7 +72,7 @@ class CycleGAN(LightningModule):
         self.automatic_optimization = False
         self.translator = translator
         self.discriminator_s, self.discriminator_o = discriminators
-        self.weights, self.judge, self.undecided, self.real = weights, GAN_LOSSES[gan], UNDECIDED[gan], real
+        self.weights = weights
         self.steps, self.warm_up_steps = steps, round(warm_up * steps)
         self.learning_rates = (discriminator_learning_rate, learning_rate)
         self.log_every = log_every
@@ -102,7 +93,7 @@ class CycleGAN(LightningModule):
                 group["lr"] = rate * learning_rate_at(step / self.steps)
 
         crossing = self.translator.cross(batch.synth.flux, batch.obs.flux)
-        exhibits = self.exhibits(batch, crossing, step) if adversarial or self.weights.sliced_wasserstein else None
+        exhibits = self.exhibits(batch, crossing, step) if adversarial else None
         terms, right = {}, {}
         if adversarial:
             judged = self.judgements(exhibits, crossing)
@@ -146,13 +137,10 @@ class CycleGAN(LightningModule):
             raise TrainingDivergedError(f"step {step}: the loss '{name.removeprefix('train/')}' became {term.item()}")
 
     def exhibits(self, batch: TrainingBatch, crossing: Crossing, step: int) -> Exhibits:
-        """What the discriminators are shown. Neither noise nor masks must tell real from fake: either real spectra are
-        shown as their reconstructions, which have none, or translated ones get the noise that the observed spectra's
-        errors state, and their masks.
+        """What the discriminators are shown. Neither noise nor masks must tell real from fake: translated spectra get
+        the noise that the observed spectra's errors state, and their masks.
         """
         c = crossing
-        if self.real == "reconstruction":
-            return Exhibits(c.ss, c.oo, c.os, c.so)
         generator = torch.Generator(c.so.device).manual_seed(step)  # nothing to remember when a run is resumed
         noise = torch.randn(c.so.shape, generator=generator, device=c.so.device)
         noisy = c.so + noise * self.translator.space_o.noise(batch.obs)
@@ -177,11 +165,11 @@ class CycleGAN(LightningModule):
         }
 
     def discriminator_loss(self, judged: dict[tuple[str, bool], Tensor]) -> Tensor:
-        return sum(self.judge(logits, real) for (_, real), logits in judged.items())
+        return sum(judge(logits, real) for (_, real), logits in judged.items())
 
     def share_right(self, judged: dict[tuple[str, bool], Tensor]) -> dict[str, Tensor]:
         """Of what the discriminator of each domain is shown, the share that it takes for what it is, a scalar."""
-        right = {key: ((logits > self.undecided) == key[1]).float().mean() for key, logits in judged.items()}
+        right = {key: ((logits > 0) == key[1]).float().mean() for key, logits in judged.items()}
         return {side: (right[side, True] + right[side, False]) / 2 for side in ("synth", "obs")}
 
     def gradient_norms(self, weighted: dict[str, tuple[float, Tensor]]) -> dict[str, Tensor]:
@@ -210,8 +198,8 @@ class CycleGAN(LightningModule):
                 discriminator.requires_grad_(False)
             judged_s = self.discriminator_s(exhibits.fake_s, c.z_o)
             judged_o = self.discriminator_o(exhibits.fake_o, torch.cat([c.z_s, c.split_so], dim=1))
-            losses["adversarial_synth"] = w.adversarial, self.judge(judged_s, True)
-            losses["adversarial_obs"] = w.adversarial, self.judge(judged_o, True)
+            losses["adversarial_synth"] = w.adversarial, judge(judged_s, True)
+            losses["adversarial_obs"] = w.adversarial, judge(judged_o, True)
             for discriminator in (self.discriminator_s, self.discriminator_o):
                 discriminator.requires_grad_(True)
         fading = 1 - (1 - LAST_PAIR_WEIGHT) * step / self.steps
@@ -220,10 +208,6 @@ class CycleGAN(LightningModule):
             so = self.translator.generator_o(c.z_s, c.split_o.detach())
             losses["pairs_synth"] = w.pairs * fading, distance(c.os, x_s)
             losses["pairs_obs"] = w.pairs * fading, distance(so, x_o)
-        if w.pair_latents:
-            losses["pair_latents"] = w.pair_latents * fading, (c.z_s - c.z_o).square().mean()
-        if w.sliced_wasserstein:
-            losses["sliced_wasserstein"] = w.sliced_wasserstein, self._wasserstein(exhibits, c, step)
         # Stars for the covariance of the latents, of which conv networks have more than a batch has stars.
         enough = len(c.z_o) > c.z_o.shape[1]
         if w.independence and enough and c.split_o.shape[1]:
@@ -245,16 +229,6 @@ class CycleGAN(LightningModule):
         z_o, split_o = t.encoder_o(x_o.flux)
         so, os = t.generator_o(t.encode_synth(x_s.flux), split_o), t.generate_synth(z_o)
         return distance(so, x_o) + distance(os, x_s)
-
-    def _wasserstein(self, exhibits: Exhibits, c: Crossing, step: int) -> Tensor:
-        generator = torch.Generator(c.so.device).manual_seed(step)
-        scale = self.translator.generator_o.scale
-        real_s, real_o, fake_s, fake_o = (spectra / scale for spectra in exhibits)
-        return (
-            sliced_wasserstein(fake_o, real_o.detach(), SLICES, generator)
-            + sliced_wasserstein(fake_s, real_s.detach(), SLICES, generator)
-            + sliced_wasserstein(c.z_s, c.z_o, SLICES, generator)
-        )
 
     def on_validation_epoch_start(self) -> None:
         synth, obs = (side.flux for side in self.trainer.train_dataloader.stars)

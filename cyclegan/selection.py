@@ -26,12 +26,11 @@ def most_observed(
     obs: Spectra,
     count: int,
     generator: torch.Generator,
-    noisy: bool,
 ) -> Tensor:
     """Rows (count,) of the synthetic stars whose translations the observed domain's discriminator finds most real.
 
-    synth (n, K), obs (m, K): coordinates. A translation needs a split latent: that of an observed star at random; and,
-    if noisy, that star's noise and mask. The discriminator is to be asked about what it was trained on.
+    synth (n, K), obs (m, K): coordinates. A translation needs a split latent, noise and a mask: those of an observed
+    star at random. The discriminator is to be asked about what it was trained on.
     """
     device = synth.flux.device
     partners = torch.randint(len(obs.flux), (len(synth.flux),), generator=generator).to(device)
@@ -39,9 +38,8 @@ def most_observed(
     z = translator.encode_synth(synth.flux)
     so = translator.generator_o(z, split[partners])
     _, split_so = translator.encoder_o(so)
-    if noisy:
-        noise = torch.randn(so.shape, generator=generator).to(device) * translator.space_o.noise(obs)[partners]
-        so = torch.where(obs.mask[partners], so + noise, 0.0)
+    noise = torch.randn(so.shape, generator=generator).to(device) * translator.space_o.noise(obs)[partners]
+    so = torch.where(obs.mask[partners], so + noise, 0.0)
     judged = discriminator(so, torch.cat([z, split_so], dim=1))[:, 0]
     return judged.topk(count).indices.cpu()
 

@@ -51,7 +51,6 @@ log = logging.getLogger(__name__)
 EXAMPLES = 2  # stars to draw
 UNNAMED = "train"  # a configuration of no experiment
 BUILT_IN = Path("models/payne.pt")  # the emulator that is made where it is not there
-PAIRING = ("pairs", "pair_latents")  # the losses that need stars paired by likeness
 CHANGEABLE = ("trainer", "losses", "logger")  # groups of keys, when a run is resumed
 
 
@@ -130,8 +129,6 @@ def build(config: DictConfig, data: SpectraData, record: dict) -> CycleGAN:
         translator,
         build_discriminators(config.networks, translator, scale),
         LossWeights(**{name: losses[name] for name in LossWeights._fields}),
-        losses.gan,
-        losses.real,
         trainer.epochs * trainer.steps,
         trainer.warm_up,
         trainer.learning_rate,
@@ -177,10 +174,10 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
     checkpoint = read_checkpoint(last) if last.exists() else None
     resumed_step = checkpoint["global_step"] if checkpoint else 0
 
-    paired = any(config.losses[key] > 0 for key in PAIRING)
+    paired = config.losses.pairs > 0
     if checkpoint and paired and checkpoint[DATA_STATE]["metric"] is None:
         raise InputError(
-            f"config key 'losses': expected no {' or '.join(PAIRING)}, as {last} is of a run without pairs, got some"
+            f"config key 'losses.pairs': expected 0, as {last} is of a run without pairs, got {config.losses.pairs}"
         )
 
     if checkpoint:
@@ -204,7 +201,6 @@ def train(config: DictConfig, folder: Path, group: str | None = None) -> dict[st
         share=pairs.share,
         choice=config.selection.by,
         pool=config.selection.pool,
-        noisy=config.losses.real == "spectrum",
         unjudged=math.ceil(settings.warm_up * settings.epochs),
         anchors=None if config.domains.anchors is None else read_anchors(config.domains.anchors, domains),
     )

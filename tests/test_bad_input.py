@@ -39,7 +39,6 @@ CONFIGURATIONS = {
     "a weight that is no number": (["losses.pairs=nan"], ["'losses.pairs'", "got nan"]),
     "a learning rate of zero": (["trainer.learning_rate=0"], ["'trainer.learning_rate'", "more than 0"]),
     "a share above one": (["pairs.share=1.5"], ["'pairs.share'", "at most 1", "1.5"]),
-    "an unknown loss": (["losses.gan=wgan"], ["'losses.gan'", "bce, least_squares, hinge", "wgan"]),
     "no loss at all": (
         [f"losses.{name}=0" for name in ("synth", "obs", "adversarial", "pairs", "independence", "latent_cycle")],
         ["'losses'", "above 0"],

@@ -46,7 +46,7 @@ def test_training_takes_place_on_the_accelerator_and_never_waits_in_a_step(domai
     with attached() as device:
         anchors = Batch(domains[0].train.rows(slice(5)).to(THERE), domains[1].train.rows(slice(5)))  # emulated, read
         special = {"share": share, "choice": choice, "pool": 2, "anchors": anchors}
-        module, data = make(domains, epochs=3, real="spectrum", log_every=5, data=special)
+        module, data = make(domains, epochs=3, log_every=5, data=special)
         trainer = Trainer(
             strategy=strategy(),
             max_epochs=3,

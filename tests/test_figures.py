@@ -195,14 +195,14 @@ def test_distributions_of_labels_show_each_set_on_its_own_scale():
 
 def test_a_sweep_is_drawn_key_by_key_with_medians_and_failures():
     rows = [
-        {"job": str(i), "networks.shared": shared, "losses.gan": gan, "x_synth_obs": score, "ended": "done"}
-        for i, (shared, gan, score) in enumerate(
-            [("4", "bce", 1.1), ("16", "bce", 1.3), ("4", "hinge", 1.2), ("16", "hinge", np.nan)]
+        {"job": str(i), "networks.shared": shared, "losses.pairs": pairs, "x_synth_obs": score, "ended": "done"}
+        for i, (shared, pairs, score) in enumerate(
+            [("4", "0.3", 1.1), ("16", "0.3", 1.3), ("4", "1", 1.2), ("16", "1", np.nan)]
         )
     ]
-    shared, gan = plot_sweep(rows, ["networks.shared", "losses.gan"]).axes
+    shared, pairs = plot_sweep(rows, ["networks.shared", "losses.pairs"]).axes
     assert [text.get_text() for text in shared.get_xticklabels()] == ["4", "16"]  # as numbers go, not as letters do
-    assert [text.get_text() for text in gan.get_xticklabels()] == ["bce", "hinge"]
+    assert [text.get_text() for text in pairs.get_xticklabels()] == ["0.3", "1"]
     medians = [line.get_ydata()[0] for line in shared.lines if len(line.get_ydata()) == 2 and line.get_lw() == 2]
     assert medians == pytest.approx([1.15, 1.3])
     assert [text.get_text() for text in shared.texts] == ["1 failed"]

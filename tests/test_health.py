@@ -28,7 +28,7 @@ class Before(Callback):
 
 
 def run(domains, weights, *callbacks, epochs=EPOCHS, **changes):
-    module, data = make(domains, weights, steps=4, epochs=epochs, real="spectrum", **changes)
+    module, data = make(domains, weights, steps=4, epochs=epochs, **changes)
     health = Health()
     fit(module, data, health, *callbacks, epochs=epochs)
     return health, module
