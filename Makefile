@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install train test lint format benchmark emulator clean
+.PHONY: help install train test lint format benchmark emulator docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,10 @@ test: install  ## run the tests, in two processes
 emulator: install  ## make the grid of spectra and train the emulator on it
 	$(BIN)/python -m emulator.train
 
-lint: install  ## check style
+lint: install  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: install  ## put the code into the project's style
 	$(BIN)/ruff check --fix .
@@ -36,5 +37,8 @@ format: install  ## put the code into the project's style
 benchmark: install  ## time the parts that must be fast
 	$(BIN)/python -m pytest -s benchmarks
 
+docs: install  ## build the documentation into site/; begin at site/index.html
+	$(BIN)/mkdocs build --strict
+
 clean:  ## remove .venv and caches, but no runs and no models
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info site .cache .pytest_cache .ruff_cache .mypy_cache

@@ -7,19 +7,21 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from astropy.io import fits
 
-from cyclegan.apogee import convert, parser
-from emulator.wavelength import APOGEE_WAVELENGTH
+from cyclegan.instruments.apogee import ApogeeReader
+from cyclegan.instruments.conversion import convert_spectra
+from cyclegan.instruments.options import parse, parser
+from emulator.apogee import APOGEE
+from emulator.commands.device import processor_threads
 
 FILES, LEAST = 500, 50
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path, rng = tmp_path_factory.mktemp("apstar"), np.random.default_rng(0)
-    shape = (5, len(APOGEE_WAVELENGTH))  # three visits and two coadds
+def write_stars(path):
+    """FILES stars of three visits in a folder."""
+    rng = np.random.default_rng(0)
+    shape = (5, len(APOGEE.wavelength))  # three visits and two coadds
     for number in range(FILES):
         lines = 1 - 0.5 * (rng.random(shape) < 0.05)
         flux = (700 * lines * (1 + 0.01 * rng.standard_normal(shape))).astype("float32")
@@ -34,6 +36,11 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_stars(tmp_path_factory.mktemp("apstar"))
+
+
 @pytest.mark.parametrize("how", ["clipping", "given pixels", "another grid"])
 def test_conversion(folder, tmp_path, how):
     np.save(tmp_path / "pixels.npy", np.arange(7214) % 14 == 0)
@@ -43,11 +50,11 @@ def test_conversion(folder, tmp_path, how):
         "given pixels": ["--continuum", tmp_path / "pixels.npy"],
         "another grid": ["--wavelength", tmp_path / "grid.npy"],
     }[how]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    start = time.process_time()
-    report = convert(parser().parse_args([str(a) for a in (folder, tmp_path / "out.h5", *options)]))
-    rate = sum(report.spectra.values()) / (time.process_time() - start)
-    torch.set_num_threads(threads)
+    reader = ApogeeReader()
+    asked = parse(parser(reader, "cyclegan.apogee", ""), [str(a) for a in (folder, tmp_path / "out.h5", *options)])
+    with processor_threads(1):
+        start = time.process_time()
+        report = convert_spectra(reader, asked)
+        rate = sum(report.spectra.values()) / (time.process_time() - start)
     print(f"\n{how}: {rate:.0f} spectra a CPU second")
     assert rate >= LEAST

@@ -8,15 +8,19 @@ import time
 import pytest
 import scipy.optimize
 import torch
+from handmade import make_checkpoint
 from omegaconf import OmegaConf
 
-from cyclegan.checkpoint import Trained
-from cyclegan.fitter import TRANSLATOR, Fitter, Model
-from cyclegan.spectra import Components, Spectra
-from cyclegan.transfer import Transfer
-from cyclegan.translator import build_translator
+from cyclegan.fitting.fitter import Fitter
+from cyclegan.fitting.forward import TRANSLATOR, SpectrumModel
+from cyclegan.spectra.spaces import Components
+from cyclegan.spectra.spectra import Spectra
+from cyclegan.trained.model import TrainedModel
+from cyclegan.translator.networks import make_networks
+from cyclegan.translator.translator import build_translator
+from emulator.apogee import apogee_wavelength
+from emulator.commands.config import config_folder
 from emulator.payne import Payne
-from emulator.wavelength import apogee_wavelength
 
 NAMES, STARS, ALONE = ("teff", "logg", "fe_h", "alpha_fe"), 1024, 5
 
@@ -34,11 +38,11 @@ def model():
         flux = payne(low + (high - low) * torch.rand(500, 4))
     basis = torch.linalg.svd((flux - flux.mean(dim=0)) * weight, full_matrices=False).Vh[:K].T.contiguous()
     spaces = tuple(Components(flux.mean(dim=0) + shift, weight, basis) for shift in (0.0, 0.01))
-    networks = OmegaConf.merge(OmegaConf.load("conf/networks/dense.yaml"), {"shared": 6, "split": 1})
-    translator = build_translator(networks, spaces, torch.ones(K)).eval().requires_grad_(False)
-    config = OmegaConf.create({"domains": {"synth": {"path": None}, "obs": {"path": None}}})
-    trained = Trained(translator, wavelength, payne, {}, None, torch.randn(99, 1), True, config, 1)
-    return Transfer(trained, "a benchmark")
+    usual = OmegaConf.to_container(OmegaConf.load(f"{config_folder()}/networks/dense.yaml"))
+    networks = make_networks(usual | {"shared": 6, "split": 1, "components": K})
+    translator = build_translator(networks, spaces, torch.ones(K))
+    checkpoint = make_checkpoint(translator, networks, wavelength, torch.randn(99, 1), payne)
+    return TrainedModel(checkpoint, "a benchmark").forward_model
 
 
 def test_rates(model):
@@ -48,7 +52,7 @@ def test_rates(model):
         clean = model.observed(labels)
     error = torch.full_like(clean, 0.01)
     spectra = Spectra(clean + error * torch.randn_like(clean), error, torch.ones_like(clean, dtype=torch.bool))
-    what = Model(model, TRANSLATOR)
+    what = SpectrumModel(model, TRANSLATOR)
     for starts in (1, 3):
         fitter = Fitter(what, starts, 0)
         fitter(spectra.rows(slice(64)))

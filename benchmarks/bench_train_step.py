@@ -14,12 +14,18 @@ from hydra import compose, initialize_config_dir
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import CSVLogger
 
-from cyclegan.config import TrainConfig
-from cyclegan.data import SpectraData, TrainingBatch
-from cyclegan.logs import RunProgress
-from cyclegan.spectra import Spectra
-from cyclegan.train import LastCheckpoint, build
-from emulator.command import config_folder, validate
+from cyclegan.domains.domains import Domains
+from cyclegan.losses.adversarial import exhibits, judgements
+from cyclegan.losses.terms import Moment, total, weighted_terms
+from cyclegan.pairing.batch import TrainingBatch
+from cyclegan.spectra.spaces import projected_on
+from cyclegan.spectra.spectra import Spectra
+from cyclegan.training.build import build
+from cyclegan.training.checkpoints import LastCheckpoint
+from cyclegan.training.logs import RunProgress
+from cyclegan.training.schema import TrainConfig
+from cyclegan.training.theory import Theory
+from emulator.commands.config import config_folder, validate
 
 ROUNDS, STEPS, WARM_UP = 5, 200, 20
 MOST = 0.15
@@ -28,7 +34,7 @@ MOST = 0.15
 class NoiseDomain:
     """Spectra of noise, always the same: what they hold does not change what a step costs."""
 
-    fixed = True
+    fixed, origin = True, "noise"
     wavelength = torch.linspace(15000.0, 15100.0, 300, dtype=torch.float64)
 
     def __init__(self, seed):
@@ -38,11 +44,11 @@ class NoiseDomain:
     def draw(self, seed):
         return self.spectra
 
-    def matched(self, split):
+    def matched(self, subset):
         return self.spectra.rows(slice(4))
 
-    def count(self, split):
-        return len((self.spectra if split == "train" else self.matched(split)).flux)
+    def count(self, subset):
+        return len((self.spectra if subset == "train" else self.matched(subset)).flux)
 
 
 class Clock(Callback):
@@ -63,14 +69,12 @@ def parts():
     with initialize_config_dir(config_folder(), version_base="1.3"):
         settings = ["domains=files", "domains.synth.path=x", "domains.obs.path=x", "trainer.epochs=1"]
         config = validate(compose("train", [*settings, f"trainer.steps={STEPS}"]), TrainConfig)
-    size = config.trainer.batch_size
-    data = SpectraData(NoiseDomain(1), NoiseDomain(2), True, size, STEPS, config.seed, paired=True, share=1.0)
-    yield config, data
+    yield config, Domains(NoiseDomain(1), NoiseDomain(2), matched=True)
     torch.set_num_threads(threads)
 
 
-def by_lightning(config, data, folder):
-    module, clock = build(config, data, {}), Clock()
+def by_lightning(config, domains, folder):
+    (module, data), clock = build(config, domains, Theory(None, {})), Clock()
     Trainer(
         accelerator="cpu",
         max_epochs=1,
@@ -84,38 +88,40 @@ def by_lightning(config, data, folder):
     return clock.seconds
 
 
-def bare(config, data):
+def bare(config, domains):
     """The same two updates of the same networks on one batch that lies ready."""
-    module = build(config, data, {})
-    stars = data.coordinates((module.translator.space_s, module.translator.space_o), 0)
-    batch = TrainingBatch(*stars.rows(slice(config.trainer.batch_size)), None)
+    module, data = build(config, domains, Theory(None, {}))
+    t, discriminators = module.translator, module.discriminators
+    rows = slice(config.trainer.batch_size)
+    stars = zip((t.space_s, t.space_o), data.stars(epoch=0), strict=True)
+    batch = TrainingBatch(*(projected_on(space, side.rows(rows)) for space, side in stars), None)
     judges_optimizer, translator_optimizer = module.configure_optimizers()
     for step in range(STEPS):
         if step == WARM_UP:
             start = time.process_time()
-        crossing = module.translator.cross(batch.synth.flux, batch.obs.flux)
-        exhibits = module.exhibits(batch, crossing, step)
+        crossing = t.cross(batch.synth.flux, batch.obs.flux)
+        shown = exhibits(t, batch, crossing, step)
         judges_optimizer.zero_grad()
-        module.discriminator_loss(module.judgements(exhibits, crossing)).backward()
+        torch.stack([one.loss() for one in judgements(discriminators, shown).values()]).sum().backward()
         judges_optimizer.step()
-        losses = module.translator_losses(batch, crossing, exhibits, step, True)
+        terms = weighted_terms(config.losses, Moment(batch, crossing, t, discriminators, shown, step / STEPS))
         translator_optimizer.zero_grad()
-        sum(weight * term for weight, term in losses.values()).backward()
+        total(terms).backward()
         translator_optimizer.step()
     return (time.process_time() - start) / (STEPS - WARM_UP)
 
 
 def test_a_train_step_beside_its_arithmetic(benchmark, parts, tmp_path):
-    config, data = parts
-    assert config.losses.adversarial > 0
+    config, domains = parts
+    assert config.losses["adversarial"] > 0
     alone, whole = [], []
 
     def measure():
-        whole.append(by_lightning(config, data, tmp_path))
+        whole.append(by_lightning(config, domains, tmp_path))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        benchmark.pedantic(measure, setup=lambda: alone.append(bare(config, data)), rounds=ROUNDS)
+        benchmark.pedantic(measure, setup=lambda: alone.append(bare(config, domains)), rounds=ROUNDS)
     step, arithmetic = statistics.median(whole), statistics.median(alone)
     overhead = step / arithmetic - 1
     benchmark.extra_info.update(step=step, arithmetic=arithmetic, overhead=overhead)

@@ -17,15 +17,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
+from handmade import make_checkpoint, save_checkpoint
+from transfers import run_transfer
 
-from cyclegan.checkpoint import DATA_STATE
-from cyclegan.files import SpectraFile
-from cyclegan.spectra import Components
-from cyclegan.transfer import BATCH, SYNTH_TO_OBS, TransferConfig, load, transfer
-from cyclegan.translator import build_translator
-from emulator.command import config_folder, validate
-from emulator.wavelength import apogee_wavelength
+from cyclegan.spectra.files import SpectraFile
+from cyclegan.spectra.spaces import Components
+from cyclegan.trained.model import BATCH, SYNTH_TO_OBS, load
+from cyclegan.translator.dense import Dense
+from cyclegan.translator.translator import build_translator
+from emulator.apogee import apogee_wavelength
 
 SPECTRA, ROUNDS = 4096, 7
 LEAST = 2000  # spectra a second
@@ -37,33 +37,12 @@ def checkpoint(tmp_path_factory):
     """Dense networks of the sizes of payne2payne, as they start: what they hold does not change what they cost."""
     wavelength = torch.from_numpy(np.asarray(apogee_wavelength(), "float64"))
     pixels, K = len(wavelength), 128
-    networks = OmegaConf.create({"kind": "dense", "shared": 20, "split": 1, "components": K, "width": 128})
+    networks = Dense(shared=20, split=1, components=K, width=128)
     basis = torch.linalg.qr(torch.randn(pixels, K)).Q
     spaces = [Components(torch.full((pixels,), 0.9), torch.full((pixels,), 100.0), basis) for _ in "so"]
     translator = build_translator(networks, tuple(spaces), torch.ones(K))
-    record = {
-        "config": {
-            "networks": OmegaConf.to_container(networks),
-            "domains": {name: {"path": f"{name}.h5"} for name in ("synth", "obs")},
-        },
-        "wavelength": wavelength,
-        "emulator": None,
-        "hidden": {},
-        "matched": True,
-        "split": torch.randn(100, 1),
-    }
-    path = tmp_path_factory.mktemp("run") / "last.ckpt"
-    state = {f"translator.{name}": tensor for name, tensor in translator.state_dict().items()}
-    torch.save({"global_step": 0, "state_dict": state, "record": record, DATA_STATE: {}}, path)
-    return path
-
-
-def configured(**settings):
-    config = OmegaConf.load(f"{config_folder()}/transfer.yaml")
-    del config["hydra"], config["defaults"]
-    return validate(
-        OmegaConf.merge(config, {"device": "cpu"} | {k: str(v) for k, v in settings.items()}), TransferConfig
-    )
+    made = make_checkpoint(translator, networks, wavelength, torch.randn(100, 1))
+    return save_checkpoint(made, tmp_path_factory.mktemp("run") / "last.ckpt")
 
 
 @pytest.mark.parametrize("errors", ["same", "different"])
@@ -77,7 +56,7 @@ def test_files_beside_arithmetic(benchmark, checkpoint, threads, errors, tmp_pat
         random = np.random.default_rng(0).random((SPECTRA, len(model.wavelength)), "float32")
         file["spectra test"] = 0.9 + 0.05 * random
         file["spectra_err test"] = np.full_like(random, 0.01) if errors == "same" else 0.01 + 0.01 * random
-    config = configured(checkpoint=checkpoint, input=tmp_path / "input.h5", output=tmp_path / "output.h5")
+    paths = {"checkpoint": checkpoint, "input": tmp_path / "input.h5", "output": tmp_path / "output.h5"}
     with SpectraFile(tmp_path / "input.h5") as file:
         batches = file.read("test").chunks(BATCH)
     split = model.mean_split().expand(BATCH, -1)
@@ -107,7 +86,7 @@ def test_files_beside_arithmetic(benchmark, checkpoint, threads, errors, tmp_pat
         measure("alone", arithmetic)
         measure("unwritten", unwritten)
 
-    benchmark.pedantic(lambda: measure("whole", lambda: transfer(config)), setup=before_each, rounds=ROUNDS)
+    benchmark.pedantic(lambda: measure("whole", lambda: run_transfer(**paths)), setup=before_each, rounds=ROUNDS)
     torch.set_num_threads(before)
     medians = {name: [statistics.median(values) for values in both] for name, both in seconds.items()}
     benchmark.extra_info.update(medians)

@@ -11,14 +11,15 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from scipy.stats import spearmanr
 
-from cyclegan.figures import plot_sweep
-from cyclegan.health import SIGNALS
-from cyclegan.results import format_table
-from cyclegan.scores import SCORES
-from emulator.command import written_whole
+from cyclegan.figures.axes import DPI
+from cyclegan.figures.history import plot_sweep
+from cyclegan.scores.scores import SCORES
+from cyclegan.scores.signals import SIGNALS
+from emulator.commands.results import format_table
+from emulator.commands.writing import written_whole
 
 
-def read_jobs(folder: Path) -> list[dict[str, str | float]]:
+def read_jobs(folder: Path) -> list[dict[str, Any]]:
     """One row for each job below a sweep's folder: its overrides, scores, signals, and how it ended; best first.
 
     A row's scores and signals are NaN where the job failed. Only the overrides in which the jobs differ are columns.
@@ -40,7 +41,7 @@ def read_jobs(folder: Path) -> list[dict[str, str | float]]:
     return sorted(rows, key=lambda row: (math.isnan(row["x_synth_obs"]), row["x_synth_obs"]))
 
 
-def rank_correlations(rows: list[dict[str, str | float]]) -> list[dict[str, str | float]]:
+def rank_correlations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Spearman's rank correlation over jobs of each signal, which needs no matched stars, with the scores, which do.
 
     NaN where there are fewer than three jobs, or a signal is the same in all.
@@ -61,6 +62,7 @@ class SweepTable(Callback):
     """Writes sweep.csv and sweep.png into the sweep's folder and prints the table, when the last job is through."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Hydra's call after the last job."""
         folder = Path(config.hydra.sweep.dir)
         if rows := read_jobs(folder):
             with written_whole(folder / "sweep.csv") as unfinished, unfinished.open("w", newline="") as file:
@@ -70,7 +72,7 @@ class SweepTable(Callback):
             keys = [name for name in rows[0] if name not in ("job", *SCORES, *SIGNALS, "ended")]
             if keys and not all(math.isnan(row["x_synth_obs"]) for row in rows):
                 with written_whole(folder / "sweep.png") as unfinished:
-                    plot_sweep(rows, keys).savefig(unfinished, dpi=110)
+                    plot_sweep(rows, keys).savefig(unfinished, dpi=DPI)
             print(format_table([{name: value for name, value in row.items() if name not in SIGNALS} for row in rows]))
             print("\nrank correlation, over jobs, of what needs no matched stars with what does:")
             print(format_table(rank_correlations(rows)))

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from emulator.lines import ELEMENTS, MOLECULES, TABLE_TEMPERATURES
+from emulator.lines import ATOMS, MOLECULES, TABLE_TEMPERATURES
 
 BOLTZMANN = 1.380649e-16  # erg/K
 ELECTRON_VOLT = 1.602176634e-12  # erg
 ELECTRON_MASS = 9.1093837e-28  # g
 ATOMIC_MASS = 1.66053907e-24  # g
 PLANCK = 6.62607015e-27  # erg s
-LIGHT_SPEED = 2.99792458e10  # cm/s
+LIGHT_SPEED_CGS = 2.99792458e10  # cm/s
 RYDBERG = 13.598434  # eV, ionisation energy of hydrogen
-SECOND_RADIATION = PLANCK * LIGHT_SPEED / BOLTZMANN * 1e4  # hc/k, micron K
+SECOND_RADIATION = PLANCK * LIGHT_SPEED_CGS / BOLTZMANN * 1e4  # hc/k, micron K
 
 TAU = 10 ** np.linspace(-4.75, 1.5, 26)  # optical depth at 5000 Angstrom: the depth points of every atmosphere
 REFERENCE_WAVELENGTH = 0.5  # micron
@@ -68,10 +68,10 @@ def _ln_table(temperature: np.ndarray) -> np.ndarray:
 def saha(temperature: np.ndarray) -> np.ndarray:
     """n(ion) n(electron) / n(neutral), (D, E), in cm^-3, for the first ionisation of each element."""
     ln_t = _ln_table(temperature)
-    partition = np.exp(ELEMENTS.ln_partition[1](ln_t) - ELEMENTS.ln_partition[0](ln_t))
+    partition = np.exp(ATOMS.ln_partition[1](ln_t) - ATOMS.ln_partition[0](ln_t))
     kt = BOLTZMANN * temperature[:, None]
     free = 2.0 * (2.0 * np.pi * ELECTRON_MASS * kt / PLANCK**2) ** 1.5
-    return free * partition * np.exp(-ELEMENTS.ionisation[:, 0] * ELECTRON_VOLT / kt)
+    return free * partition * np.exp(-ATOMS.ionisation[:, 0] * ELECTRON_VOLT / kt)
 
 
 def molecular_constants(temperature: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ def molecular_equilibrium(gas: Gas, abundance: np.ndarray) -> tuple[np.ndarray, 
     depleted by any molecule but H2, which `equation_of_state` has counted.
     """
     elements = ("C", "N", "O")
-    index = [ELEMENTS.symbol.index(element) for element in elements]
+    index = [ATOMS.symbol.index(element) for element in elements]
     count = np.array([[atoms.count(element) for element in elements] for atoms in MOLECULES.atoms])  # (M, 3)
     hydrogen = np.array([atoms.count("H") for atoms in MOLECULES.atoms])
     constant = np.log(molecular_constants(gas.temperature)) + hydrogen * np.log(gas.hydrogen)[:, None]
@@ -152,10 +152,10 @@ def populations(gas: Gas, abundance: np.ndarray) -> dict[str, np.ndarray]:
     neutral = gas.nuclei[:, None] * abundance / (1.0 + gas.ionised)
     neutral[:, 0] = gas.hydrogen
     free, molecules = molecular_equilibrium(gas, abundance)
-    neutral[:, [ELEMENTS.symbol.index(element) for element in ("C", "N", "O")]] = free
+    neutral[:, [ATOMS.symbol.index(element) for element in ("C", "N", "O")]] = free
     densities = (
-        ([f"{symbol} I" for symbol in ELEMENTS.symbol], neutral, ELEMENTS.ln_partition[0]),
-        ([f"{symbol} II" for symbol in ELEMENTS.symbol], neutral * gas.ionised, ELEMENTS.ln_partition[1]),
+        ([f"{symbol} I" for symbol in ATOMS.symbol], neutral, ATOMS.ln_partition[0]),
+        ([f"{symbol} II" for symbol in ATOMS.symbol], neutral * gas.ionised, ATOMS.ln_partition[1]),
         (MOLECULES.name, molecules, MOLECULES.ln_partition),
     )
     return {
@@ -208,7 +208,7 @@ def hydrogen_absorption(wavelength: np.ndarray, gas: Gas) -> np.ndarray:
     population = n**2 * np.exp(-energy / (BOLTZMANN * t)) * gas.hydrogen
     cross_section = np.where(w < threshold, 7.907e-18 * n[:, 0] * (w / threshold) ** 3, 0.0)
     bound_free = cross_section @ population
-    free_free = 3.692e8 * (w * 1e-4 / LIGHT_SPEED) ** 3 / np.sqrt(t) * gas.electrons * gas.protons
+    free_free = 3.692e8 * (w * 1e-4 / LIGHT_SPEED_CGS) ** 3 / np.sqrt(t) * gas.electrons * gas.protons
     return (bound_free + free_free) * -np.expm1(-SECOND_RADIATION / (w * t))
 
 
@@ -232,7 +232,7 @@ def continuous_opacity(wavelength: np.ndarray, gas: Gas) -> np.ndarray:
 
 def mass_density(gas: Gas, abundance: np.ndarray) -> np.ndarray:
     """(D,) in g/cm^3."""
-    return gas.nuclei * (abundance @ ELEMENTS.mass) * ATOMIC_MASS
+    return gas.nuclei * (abundance @ ATOMS.mass) * ATOMIC_MASS
 
 
 def hydrostatic(teff: float, logg: float, abundance: np.ndarray) -> Gas:
@@ -254,5 +254,5 @@ def hydrostatic(teff: float, logg: float, abundance: np.ndarray) -> Gas:
 
 def abundances(x_h: dict[str, float]) -> np.ndarray:
     """N_X / N_H (E,) from [X/H] in dex by element; those not named follow Fe, and helium is solar."""
-    metals = [0.0, 0.0] + [x_h.get(symbol, x_h["Fe"]) for symbol in ELEMENTS.symbol[2:]]
-    return 10 ** (ELEMENTS.solar + metals)
+    metals = [0.0, 0.0] + [x_h.get(symbol, x_h["Fe"]) for symbol in ATOMS.symbol[2:]]
+    return 10 ** (ATOMS.solar + metals)

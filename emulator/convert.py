@@ -7,7 +7,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from emulator.command import InputError, config_folder, errors_in_one_line, run, validate
+from emulator.commands.config import config_folder, validate
+from emulator.commands.errors import InputError
+from emulator.commands.running import errors_in_one_line, run
 from emulator.payne import ACTIVATIONS
 from emulator.published import TEFF_UNITS, read_published
 from emulator.wavelength import MEDIA, read_wavelength
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ConvertConfig:
+    """conf/convert.yaml."""
+
     input: str
     output: str
     labels: list[str] | None
@@ -26,7 +30,7 @@ class ConvertConfig:
     activation: str = field(metadata={"choices": tuple(ACTIVATIONS)})
 
 
-def convert(config: DictConfig) -> Path:
+def convert(config: ConvertConfig) -> Path:
     """Read config.input, write it as config.output; InputError for what cannot be used, and then nothing is written."""
     output = Path(config.output)
     if output.suffix != ".pt":
@@ -50,6 +54,7 @@ def convert(config: DictConfig) -> Path:
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="convert")
 def main(config: DictConfig) -> None:
+    """Convert the file that the configuration names."""
     with errors_in_one_line():
         convert(validate(config, ConvertConfig))
 

@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from tqdm import tqdm
 
-from emulator.command import InputError, written_whole
-from emulator.labels import LABELS, draw_grid_stars
+from emulator.commands.errors import InputError
+from emulator.commands.writing import written_whole
+from emulator.labels import LABELS, sample_grid_labels
 from emulator.lines import Lines
 from emulator.synthesis import synthesize
 
@@ -45,7 +46,7 @@ def make_grid(
 
     lines: None for the built-in ones. The file appears under its name only when complete.
     """
-    labels = draw_grid_stars(n, np.random.default_rng(seed))
+    labels = sample_grid_labels(n, np.random.default_rng(seed))
     with written_whole(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(format_version=FORMAT_VERSION, medium="vacuum", seed=seed, label_names=list(LABELS))
         file.attrs["lines"] = lines.fingerprint() if lines else BUILT_IN
@@ -63,7 +64,14 @@ def make_grid(
 def _start_worker() -> None:
     """Cores are shared by process, not by thread; and a worker whose parent was killed would wait for ever."""
     threadpool_limits(1)
-    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # only workers wait
+    parent.join()
+    os._exit(1)
 
 
 def find_or_make_grid(
@@ -85,7 +93,7 @@ def find_or_make_grid(
                 raise InputError(f"{path}: expected the built-in grid or nothing, got other data; use it as grid.path")
             same_lines = file.attrs.get("lines", BUILT_IN) == (lines.fingerprint() if lines else BUILT_IN)
         grid = read_grid(path)
-        labels = draw_grid_stars(n, np.random.default_rng(seed))
+        labels = sample_grid_labels(n, np.random.default_rng(seed))
         if (
             same_lines
             and np.array_equal(grid.labels, labels)
@@ -190,36 +198,41 @@ class GridData(LightningDataModule):
 
     train, validation, test: (labels (n, L), flux (n, P)), float32. Training batches are (labels, c) with c (B, K)
     the spectra's coefficients of K principal components: flux = mean (P,) + c components (K, P). An epoch is `steps`
-    batches; held-out spectra come as one batch of (labels, flux).
+    batches; held-out spectra come as one batch of (labels, flux). All of them lie on `device`.
     """
 
-    def __init__(self, path: str | Path, components: int, batch_size: int, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        components: int,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
         super().__init__()
-        spectra, labels, wavelength, self.label_names = read_grid(path)
+        spectra, stars, wavelength, self.label_names = read_grid(path)
         self.wavelength = torch.from_numpy(wavelength)
-        labels, spectra = torch.from_numpy(labels).float(), torch.from_numpy(spectra)
+        labels, flux = torch.from_numpy(stars).float(), torch.from_numpy(spectra)
         self.label_low, self.label_high = labels.aminmax(dim=0)
-        order = torch.randperm(len(spectra), generator=torch.Generator().manual_seed(seed))
-        held_out = round(HELD_OUT * len(spectra))
-        splits = order.split([held_out, held_out, len(spectra) - 2 * held_out])
-        self.test, self.validation, self.train = ((labels[rows], spectra[rows]) for rows in splits)
+        order = torch.randperm(len(flux), generator=torch.Generator().manual_seed(seed))
+        held_out = round(HELD_OUT * len(flux))
+        splits = order.split([held_out, held_out, len(flux) - 2 * held_out])
+        test, validation, train = ((labels[rows], flux[rows]) for rows in splits)
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
 
-        flux = self.train[1]
-        self.mean = flux.mean(dim=0)
-        rank = min(components, *flux.shape)
-        self.components = torch.svd_lowrank(flux - self.mean, q=rank, niter=4)[2].T.contiguous()
-        self.coefficients = (flux - self.mean) @ self.components.T
-
-    def setup(self, stage: str) -> None:
-        device = self.trainer.strategy.root_device
+        self.mean = train[1].mean(dim=0)
+        rank = min(components, *train[1].shape)
+        self.components = torch.svd_lowrank(train[1] - self.mean, q=rank, niter=4)[2].T.contiguous()
+        self.coefficients = ((train[1] - self.mean) @ self.components.T).to(device)
         self.train, self.validation, self.test = (
-            tuple(tensor.to(device) for tensor in split) for split in (self.train, self.validation, self.test)
+            (own.to(device), theirs.to(device)) for own, theirs in (train, validation, test)
         )
-        self.coefficients = self.coefficients.to(device)
 
     def train_dataloader(self) -> RandomBatches:
+        """Labels and coefficients."""
         return RandomBatches((self.train[0], self.coefficients), self.batch_size, self.steps, self.seed)
 
     def val_dataloader(self) -> RandomBatches:
+        """Labels and flux, all at once."""
         return RandomBatches(self.validation, size=len(self.validation[0]))

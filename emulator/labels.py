@@ -19,7 +19,7 @@ def scale(labels: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (labels - low) / (high - low) - 0.5
 
 
-def draw_grid_stars(n: int, rng: np.random.Generator) -> np.ndarray:
+def sample_grid_labels(n: int, rng: np.random.Generator) -> np.ndarray:
     """Labels (n, len(LABELS)) that cover where FGK stars live, for the built-in grid.
 
     Temperature and gravity fill the region between the coolest giants and warm dwarfs (there are no warm

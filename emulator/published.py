@@ -12,14 +12,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from emulator.command import InputError
+from emulator.apogee import apogee_wavelength
+from emulator.commands.errors import InputError
 from emulator.payne import Payne
-from emulator.wavelength import apogee_wavelength
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ TEFF_UNITS = {"K": 1.0, "kK": 1000.0}
 TEFF_RANGE = (1000.0, 200_000.0)  # K: what can be a star's
 # What an array of floats needs of NumPy in a checkpoint; torch.load by itself lets nothing but tensors through.
 REBUILD = np.zeros(1).__reduce__()[0]
-FLOAT_ARRAYS = [
+FLOAT_ARRAYS: list[Any] = [
     *((REBUILD, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *(np.ndarray, np.dtype, type(np.dtype("float32")), type(np.dtype("float64")), codecs.encode),
 ]
@@ -81,8 +82,9 @@ def read_published(
             got = f"{arrays['x_min'][teff]:g} to {arrays['x_max'][teff]:g}"
             raise InputError(f"{path}: expected teff in {teff_unit}, got {got}; see labels and teff_unit")
     width = len(arrays["b_array_0"])
-    payne = Payne(names, *map(torch.from_numpy, (low, high, wavelength)), width, activation)
-    layers = (payne.hidden[0], payne.hidden[2], payne.output)
+    low_ends, high_ends, pixels_at = map(torch.from_numpy, (low, high, wavelength))
+    payne = Payne(names, low_ends, high_ends, pixels_at, width, activation)
+    layers = [layer for layer in payne.modules() if isinstance(layer, nn.Linear)]
     with torch.no_grad():
         for number, layer in enumerate(layers):
             layer.weight.copy_(torch.from_numpy(arrays[f"w_array_{number}"]))
@@ -128,7 +130,7 @@ def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
         expected = "The Payne's .npz or a PyTorch checkpoint of tensors, numbers and text"
         raise InputError(f"{path}: expected {expected}, got a truncated or other file") from error
     tensors = dict(_tensors(contents))
-    found = {}
+    found: dict[str, Tensor] = {}
     for kind, ndim, letter in (("weight", 2, "w"), ("bias", 1, "b")):
         layers = [tensor for name, tensor in tensors.items() if name.endswith(kind) and tensor.ndim == ndim]
         found |= {f"{letter}_array_{number}": layer for number, layer in enumerate(layers)}

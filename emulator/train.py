@@ -1,17 +1,17 @@
 """python -m emulator.train: make the grid of spectra if there is none, train the Payne on it, report its errors."""
 
-import json
 import logging
 import math
 import platform
 import textwrap
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import hydra
-import pytorch_lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
@@ -19,20 +19,28 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from emulator.command import MOST_SEED, InputError, config_folder, errors_in_one_line, run, validate, written_whole
+from emulator.apogee import apogee_wavelength
+from emulator.commands.config import MOST_SEED, config_folder, read_config, validate
+from emulator.commands.device import find_device, processor_threads
+from emulator.commands.errors import InputError
+from emulator.commands.results import write_json
+from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.writing import written_whole
 from emulator.grid import GridData, find_or_make_grid
-from emulator.payne import Payne, PayneModule, absolute_error_percentiles
+from emulator.module import PayneModule, absolute_error_percentiles
+from emulator.payne import Payne
 from emulator.synthesis import own_lines
-from emulator.wavelength import MEDIA, apogee_wavelength, with_gaps
+from emulator.wavelength import MEDIA, with_gaps
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class GridConfig:
+    """The spectra to train on: one's own grid, or how to make one."""
+
     path: str | None
     built_in: str
     stars: int = field(metadata={"minimum": 20})
@@ -43,6 +51,8 @@ class GridConfig:
 
 @dataclass
 class TrainingConfig:
+    """The network and its training."""
+
     width: int = field(metadata={"minimum": 1})
     components: int = field(metadata={"minimum": 1})
     batch_size: int = field(metadata={"minimum": 1})
@@ -52,64 +62,40 @@ class TrainingConfig:
 
 @dataclass
 class EmulatorConfig:
+    """conf/emulator.yaml."""
+
     seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     output: str
     grid: GridConfig
     training: TrainingConfig
 
 
-def load_config(overrides: Sequence[str] = ()) -> DictConfig:
+def load_config(overrides: Sequence[str] = ()) -> EmulatorConfig:
     """The configuration of this command, for a caller that is not Hydra; overrides read like "grid.stars=500"."""
-    config = OmegaConf.load(Path(config_folder()) / "emulator.yaml")
+    config = read_config(Path(config_folder()) / "emulator.yaml")
     del config["hydra"]
-    return validate(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))), EmulatorConfig)
+    config.merge_with(OmegaConf.from_dotlist(list(overrides)))
+    return validate(config, EmulatorConfig)
 
 
-def train_payne(config: DictConfig, folder: str | Path) -> Path:
+def train_payne(config: EmulatorConfig, folder: str | Path) -> Path:
     """Make the built-in grid if the configuration names no other and none is kept, and train a Payne on it.
 
     Writes config.output; beside it a .json with errors, times and versions and a .png of the worst spectra; and the
     training log into `folder`. Returns the path of the emulator. Raises InputError for what cannot be used.
     """
-    output, training, own = Path(config.output), config.training, config.grid
-    if output.suffix != ".pt":
-        raise InputError(f"config key 'output': expected a file name ending in .pt, got {output}")
-    if own.path is not None and own.lines is not None:
-        raise InputError("config key 'grid': expected path or lines, got both: a grid of your own is not synthesised")
-    if own.lines is None and own.medium is not None:
-        raise InputError(
-            f"config key 'grid.medium': expected a line list beside it, got {own.medium} and no grid.lines"
-        )
+    output, training = Path(config.output), config.training
+    _check(config)
     seed_everything(config.seed, verbose=False)
     with written_whole(output) as unfinished:  # around all the work: a place that cannot be written fails first
         start = time.perf_counter()
-        if own.path is None:
-            lines = None if own.lines is None else own_lines(own.lines, own.medium)
-            find_or_make_grid(own.built_in, own.stars, config.seed, apogee_wavelength(), own.workers, lines)
+        path = _find_grid(config)
         grid_ready = time.perf_counter()
-
-        path = own.path or own.built_in
-        grid = GridData(path, training.components, training.batch_size, training.steps, config.seed)
-        payne = Payne(grid.label_names, grid.label_low, grid.label_high, grid.wavelength, training.width)
-        module = PayneModule(payne, grid.mean, grid.components, training.steps, training.learning_rate)
-        trainer = Trainer(
-            max_epochs=1,
-            # Apple's devices have no float64, which wavelengths need.
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            devices=1,
-            logger=CSVLogger(folder, name="emulator", version=""),
-            callbacks=[TQDMProgressBar(refresh_rate=100)],
-            log_every_n_steps=min(50, training.steps),
-            val_check_interval=max(1, training.steps // 20),
-            num_sanity_val_steps=0,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-        )
-        with threadpool_limits(1):  # steps of milliseconds: threads gain little, and on a busy machine lose tenfold
-            trainer.fit(module, grid)
-        trained = time.perf_counter()
-
-        payne.cpu().eval()
+        # Apple's devices have no float64, which wavelengths need.
+        device = find_device("auto", "device")
+        grid = GridData(path, training.components, training.batch_size, training.steps, config.seed, device)
+        payne = _fit(grid, training, folder, device)
+        seconds = {"grid": round(grid_ready - start, 1), "training": round(time.perf_counter() - grid_ready, 1)}
         labels, truth = (tensor.cpu() for tensor in grid.test)
         with torch.no_grad():
             flux = payne(labels)
@@ -119,32 +105,75 @@ def train_payne(config: DictConfig, folder: str | Path) -> Path:
             raise InputError(f"training diverged: expected a training.learning_rate that converges, got {rate}")
         payne.save(unfinished)
     log.info("held-out spectra: absolute flux error %.5f (median), %.5f (95th percentile)", median, high)
+    report = {"median_error": median, "p95_error": high, "seconds": seconds, **_about(grid, path)}
     with written_whole(output.with_suffix(".json")) as unfinished:
-        report = {
-            "median_error": median,
-            "p95_error": high,
-            "seconds": {"grid": round(grid_ready - start, 1), "training": round(trained - grid_ready, 1)},
-            "spectra": {"train": len(grid.train[0]), "validation": len(grid.validation[0]), "test": len(labels)},
-            "grid": {
-                "path": str(path),
-                "pixels": len(grid.wavelength),
-                "wavelength": [grid.wavelength[0].item(), grid.wavelength[-1].item()],
-                "labels": {
-                    name: [low.item(), high.item()]
-                    for name, low, high in zip(grid.label_names, grid.label_low, grid.label_high, strict=True)
-                },
-            },
-            "config": OmegaConf.to_container(config),
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "pytorch_lightning": pytorch_lightning.__version__,
-            },
-        }
-        unfinished.write_text(json.dumps(report, indent=2) + "\n")
+        write_json(unfinished, report | {"config": asdict(config), "versions": _versions()})
     with written_whole(output.with_suffix(".png")) as unfinished:
         plot_worst(payne, labels, flux, truth).savefig(unfinished, dpi=150)
     return output
+
+
+def _check(config: EmulatorConfig) -> None:
+    """Raise InputError for keys that do not fit each other."""
+    output, own = Path(config.output), config.grid
+    if output.suffix != ".pt":
+        raise InputError(f"config key 'output': expected a file name ending in .pt, got {output}")
+    if own.path is not None and own.lines is not None:
+        raise InputError("config key 'grid': expected path or lines, got both: a grid of your own is not synthesised")
+    if own.lines is None and own.medium is not None:
+        raise InputError(
+            f"config key 'grid.medium': expected a line list beside it, got {own.medium} and no grid.lines"
+        )
+
+
+def _find_grid(config: EmulatorConfig) -> str:
+    """The file of the grid to train on, made now if it is the built-in one and not there yet."""
+    own = config.grid
+    if own.path is not None:
+        return own.path
+    lines = None if own.lines is None else own_lines(own.lines, own.medium)
+    find_or_make_grid(own.built_in, own.stars, config.seed, apogee_wavelength(), own.workers, lines)
+    return own.built_in
+
+
+def _fit(grid: GridData, training: TrainingConfig, folder: str | Path, device: str) -> Payne:
+    """A Payne trained on a grid, in evaluation mode on the CPU."""
+    payne = Payne(grid.label_names, grid.label_low, grid.label_high, grid.wavelength, training.width)
+    module = PayneModule(payne, grid.mean, grid.components, training.steps, training.learning_rate)
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator=device,
+        devices=1,
+        logger=CSVLogger(folder, name="emulator", version=""),
+        callbacks=[TQDMProgressBar(refresh_rate=100)],
+        log_every_n_steps=min(50, training.steps),
+        val_check_interval=max(1, training.steps // 20),
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    with processor_threads(1):  # steps of milliseconds: threads gain little, and on a busy machine lose tenfold
+        trainer.fit(module, grid)
+    return payne.cpu().eval()
+
+
+def _about(grid: GridData, path: str) -> dict[str, Any]:
+    """What the report says of a grid."""
+    labels = zip(grid.label_names, grid.label_low, grid.label_high, strict=True)
+    return {
+        "spectra": {"train": len(grid.train[0]), "validation": len(grid.validation[0]), "test": len(grid.test[0])},
+        "grid": {
+            "path": path,
+            "pixels": len(grid.wavelength),
+            "wavelength": [grid.wavelength[0].item(), grid.wavelength[-1].item()],
+            "labels": {name: [low.item(), high.item()] for name, low, high in labels},
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = {package: version(package) for package in ("torch", "pytorch-lightning")}
+    return {"python": platform.python_version(), **packages}
 
 
 def plot_worst(payne: Payne, labels: Tensor, flux: Tensor, truth: Tensor, stars: int = 3) -> Figure:
@@ -173,6 +202,7 @@ def plot_worst(payne: Payne, labels: Tensor, flux: Tensor, truth: Tensor, stars:
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="emulator")
 def main(config: DictConfig) -> None:
+    """Train the Payne that the configuration asks for."""
     with errors_in_one_line():
         train_payne(validate(config, EmulatorConfig), HydraConfig.get().runtime.output_dir)
 

@@ -1,35 +1,34 @@
-"""Wavelengths: air and vacuum, and reading a grid of them from a file of one's own."""
+"""Wavelengths: air and vacuum, which of them are the same, and reading a grid of them from a file."""
 
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
+from scipy.constants import speed_of_light
 from torch import Tensor
 
-from emulator.command import InputError
+from emulator.commands.errors import InputError
 
 MEDIA = ("vacuum", "air")
-
-# The grid of all apStar and aspcapStar files: vacuum, rest frame (Nidever et al. 2015, AJ 150, 173).
-LOG_START, LOG_STEP, PIXELS = 4.179, 6e-6, 8575
-APOGEE_WAVELENGTH = 10 ** (LOG_START + LOG_STEP * np.arange(PIXELS))
-APOGEE_CUTS = {
-    "7214": np.r_[322:3242, 3648:6048, 6412:8306],  # The Payne, Cycle-StarNet, and ASPCAP up to DR12
-    "7514": np.r_[246:3274, 3585:6080, 6344:8335],  # ASPCAP from DR13 on
-    "8575": np.arange(PIXELS),
-}
-
-
-def apogee_wavelength() -> np.ndarray:
-    """The (7214,) vacuum wavelengths in Angstrom of the three APOGEE chips, as The Payne and Cycle-StarNet cut them."""
-    return APOGEE_WAVELENGTH[APOGEE_CUTS["7214"]]
+LIGHT_SPEED = speed_of_light / 1e3  # km/s
+SAME_WAVELENGTH = 1e-7  # of themselves: wavelengths that differ by less are the same; 30 m/s
 
 
 def chip_starts(wavelength: np.ndarray) -> np.ndarray:
     """Pixels (chips - 1,) at which a new detector chip begins: where wavelength (P,) jumps by more than 3 steps."""
     steps = np.diff(wavelength)
     return np.flatnonzero(steps > 3 * np.median(steps)) + 1
+
+
+def velocity_step(wavelength: Tensor | np.ndarray) -> float:
+    """The width of a pixel of a grid (P,), in km/s: the median over the pixels."""
+    return LIGHT_SPEED * float(torch.as_tensor(wavelength).log().diff().median())
+
+
+def pixels_within(velocity: float, wavelength: Tensor | np.ndarray) -> int:
+    """How many pixels of a grid (P,) `velocity`, in km/s, comes to, to the nearest; one at least."""
+    return max(1, round(velocity / velocity_step(wavelength)))
 
 
 def with_gaps(values: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
@@ -60,9 +59,19 @@ def _refraction(vacuum: np.ndarray) -> np.ndarray:
 
 
 def nearest_pixels(wanted: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each of wanted (p,) is nearest in among (P,), ascending; and whether it is there, to a part in 10^7."""
+    """Where each of wanted (p,) is nearest in among (P,), ascending; and whether it is there, to SAME_WAVELENGTH."""
     nearest = torch.bucketize(wanted, (among[1:] + among[:-1]) / 2)
-    return nearest, torch.isclose(among[nearest], wanted.double(), rtol=1e-7, atol=0)
+    return nearest, torch.isclose(among[nearest], wanted.double(), rtol=SAME_WAVELENGTH, atol=0)
+
+
+def same_wavelengths(a: Tensor, b: Tensor) -> bool:
+    """Whether two grids, (P,) and (Q,), are the same, to SAME_WAVELENGTH."""
+    return len(a) == len(b) and torch.allclose(a.cpu(), b.cpu(), rtol=SAME_WAVELENGTH, atol=0)
+
+
+def unlike_pixel(a: Tensor, b: Tensor) -> int:
+    """The pixel at which two grids (P,) differ most."""
+    return int((a.cpu() / b.cpu() - 1).abs().argmax())
 
 
 def read_wavelength(path: str | Path, medium: str = "vacuum") -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Lines that theory lacks, and whose they are."""

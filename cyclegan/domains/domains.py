@@ -1,0 +1,192 @@
+"""A domain yields spectra; the two domains of a run, and whether their stars to score on are the same."""
+
+import logging
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from cyclegan.domains.effects import make_observation
+from cyclegan.domains.emulated import EmulatedDomain
+from cyclegan.domains.from_file import HDF5Domain
+from cyclegan.domains.schema import DomainsConfig
+from cyclegan.spectra.files import FEWEST
+from cyclegan.spectra.spectra import Spectra
+from emulator.commands.errors import InputError
+from emulator.payne import Payne
+from emulator.wavelength import same_wavelengths, unlike_pixel
+
+log = logging.getLogger(__name__)
+
+
+class Domain(Protocol):
+    """Where spectra come from.
+
+    wavelength (P,): vacuum Angstrom, ascending; fixed: every draw is the same; origin: what to call it in a message.
+    """
+
+    wavelength: Tensor
+    fixed: bool
+    origin: str
+
+    def draw(self, seed: int) -> Spectra:
+        """Training spectra (N, P) for the batches of one epoch."""
+        ...
+
+    def matched(self, subset: str) -> Spectra:
+        """Spectra (N, P) of the 'val' or 'test' stars, whose rows are the same stars in both domains if any are."""
+        ...
+
+    def count(self, subset: str) -> int:
+        """How many spectra `matched` gives, or `draw` of 'train'."""
+        ...
+
+    def truth(self, subset: str) -> Tensor | None:
+        """The noiseless flux (N, P) of `matched`, where it is known."""
+        ...
+
+    def drawn_labels(self, seed: int) -> dict[str, Tensor]:
+        """Labels (N,) of what `draw` gives, by name; none where they are not known."""
+        ...
+
+    def known_labels(self, subset: str) -> dict[str, Tensor]:
+        """Labels (N,) of what `matched` gives, by name; none where they are not known."""
+        ...
+
+
+class Stars(NamedTuple):
+    """Spectra, or coordinates, of N stars of the synthetic and M of the observed domain."""
+
+    synth: Spectra
+    obs: Spectra
+
+    def to(self, device: torch.device | str) -> "Stars":
+        """The same on a device."""
+        return Stars(self.synth.to(device), self.obs.to(device))
+
+
+class Domains(NamedTuple):
+    """The two domains, and whether the stars of 'val' and 'test' are the same in both."""
+
+    synth: Domain
+    obs: Domain
+    matched: bool
+
+
+def make_domains(config: DomainsConfig, emulator: Payne | None, hidden: dict[str, Tensor], pool: int = 1) -> Domains:
+    """The domains that a configuration's `domains` describes.
+
+    emulator: for the domains without a file, on the pixels of the other's; hidden: by domain, the pixels (P,) whose
+    lines it lacks; pool: how many synthetic stars to make for each that is wanted. Two files hold the same stars in
+    'val' and 'test' if config.matched says so; where one domain is emulated, its spectra are normalised as the other's
+    file says, and it makes the stars of that file from the labels there.
+    """
+    files: dict[str, HDF5Domain] = {}
+    emulated: dict[str, EmulatedDomain] = {}
+    for name, domain in config.sides().items():
+        if domain.path is not None:
+            files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength)
+        elif emulator is not None:
+            observation = make_observation(domain.effects, emulator.wavelength)
+            stars = config.stars * (pool if name == "synth" else 1)
+            emulated[name] = EmulatedDomain(emulator, stars, config.matched_stars, hidden.get(name), observation)
+    matched = config.matched
+    leave_out_blind(list(files.values()), matched)
+    if len(files) == len(emulated) == 1:
+        (file,), (made,) = files.values(), emulated.values()
+        made.continuum = file.continuum
+        matched = matched and match_by_labels(made, file)
+    both = files | emulated
+    return Domains(both["synth"], both["obs"], matched)
+
+
+def check_domains(domains: Domains, fewest_synthetic: int) -> None:
+    """Raise InputError where two domains cannot be trained on together.
+
+    fewest_synthetic: training stars that are needed of the synthetic one.
+    """
+    synth, obs, matched = domains
+    a, b = synth.wavelength, obs.wavelength
+    if len(a) != len(b):
+        raise InputError(f"domains: expected as many pixels in both, got {len(a)} in synth, {len(b)} in obs")
+    if not same_wavelengths(a, b):
+        pixel = unlike_pixel(a, b)
+        raise InputError(
+            f"domains: expected the same wavelengths in both, got {a[pixel]:.3f} A in synth"
+            f" and {b[pixel]:.3f} A in obs at pixel {pixel}"
+        )
+    if matched:
+        check_same_stars(synth, obs, " (or domains.matched=false)")
+    if (count := min(domain.count("val") for domain in (synth, obs))) < FEWEST["val"]:
+        raise InputError(f"domains: expected at least {FEWEST['val']} stars in 'val', got {count}")
+    for name, domain, fewest in (("synth", synth, fewest_synthetic), ("obs", obs, FEWEST["train"])):
+        if (count := domain.count("train")) < fewest:
+            raise InputError(f"domains.{name}: expected at least {fewest} spectra in 'train', got {count}")
+
+
+def check_same_stars(synth: Domain, obs: Domain, otherwise: str = "") -> None:
+    """Raise InputError where domains of matched stars hold different numbers of them; otherwise: what may be done."""
+    for subset in ("val", "test"):
+        counts = synth.count(subset), obs.count(subset)
+        if counts[0] != counts[1]:
+            raise InputError(
+                f"domains: expected the same stars in '{subset}' of both, got {counts[0]} in synth, {counts[1]} in obs"
+                f"{otherwise}"
+            )
+
+
+def stars_to_score(synth: Domain, obs: Domain, subset: str) -> Stars:
+    """As many stars (N, P) of each domain; they are cut to the smaller number only where no stars are matched."""
+    theory, observed = synth.matched(subset), obs.matched(subset)
+    count = slice(min(len(theory.flux), len(observed.flux)))
+    return Stars(theory.rows(count), observed.rows(count))
+
+
+def star_labels(domains: Domains, subset: str) -> dict[str, Tensor]:
+    """Labels (N,) of the stars that are scored, by name, on the CPU; none where nobody knows them."""
+    sides = [domains.obs, domains.synth] if domains.matched else [domains.obs]
+    for domain in sorted(sides, key=lambda side: not isinstance(side, EmulatedDomain)):
+        if labels := domain.known_labels(subset):
+            return {name: values.cpu() for name, values in labels.items()}
+    return {}
+
+
+def leave_out_blind(files: list[HDF5Domain], matched: bool) -> None:
+    """Leave stars without a usable pixel out of 'val' and 'test'; where rows are matched, out of all files."""
+    for subset in ("val", "test"):
+        seen = [file.seen(subset) for file in files]
+        if matched and len({len(rows) for rows in seen}) == 1:  # others are refused, as they cannot be matched
+            seen = [torch.stack(seen).all(dim=0)] * len(files)
+        for file, rows in zip(files, seen, strict=True):
+            file.keep_seen(subset, rows)
+
+
+def match_by_labels(emulated: EmulatedDomain, file: HDF5Domain) -> bool:
+    """Make the matched stars of an emulated domain those of a file, from the labels that the file gives them.
+
+    Stars outside the emulator's range, or without one of its labels, are left out of the file's matched ones. False
+    where that leaves too few to score: the two domains are then taken to have no star in common.
+    """
+    emulator = emulated.emulator
+    if missing := [name for name in emulator.label_names if name not in file.label_names]:
+        log.warning("%s: no stars are matched, as it holds no labels %s", file.path, ", ".join(missing))
+        return False
+    columns = [file.label_names.index(name) for name in emulator.label_names]
+    low, high = emulator.label_low.cpu(), emulator.label_high.cpu()
+    inside, known = {}, {}
+    for subset in ("val", "test"):
+        if (labels := file.labels[subset]) is None:
+            log.warning("%s: no stars are matched, as it holds no 'labels %s'", file.path, subset)
+            return False
+        known[subset] = labels[:, columns]
+        inside[subset] = ((known[subset] >= low) & (known[subset] <= high)).all(dim=1)
+        count = int(inside[subset].sum())
+        log.info("%s: %d of %d stars in '%s' are matched by labels", file.path, count, len(labels), subset)
+    needed = [FEWEST[subset] for subset in inside]
+    if any(rows.sum() < least for rows, least in zip(inside.values(), needed, strict=True)):
+        log.warning("%s: no stars are matched, as scores need %d in 'val', %d in 'test'", file.path, *needed)
+        return False
+    for subset, rows in inside.items():
+        file.keep(subset, rows)
+        emulated.known[subset] = known[subset][rows]
+    return True

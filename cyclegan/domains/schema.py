@@ -1,0 +1,59 @@
+"""The schema of the configuration's `domains`: every key, its type and its range."""
+
+from dataclasses import dataclass, field
+
+from cyclegan.spectra.files import FEWEST
+from emulator.commands.config import MOST_SEED
+from emulator.synthesis import RESOLUTION
+
+
+@dataclass
+class EffectsConfig:
+    """What a telescope does to an emulated domain (docs/effects.md)."""
+
+    resolution: list[float] | None = field(metadata={"above": 0.0, "maximum": RESOLUTION})
+    macroturbulence: list[float] | None = field(metadata={"minimum": 0.0})
+    velocity: float | None = field(metadata={"minimum": 0.0})
+    noise: str | None
+    sky: float | None = field(metadata={"minimum": 0.0})
+    tellurics: float | None = field(metadata={"minimum": 0.0})
+    observer_velocity: float = field(metadata={"minimum": 0.0})
+    continuum: float | None = field(metadata={"minimum": 0.0, "maximum": 0.1})
+    bad_pixels: float | None = field(metadata={"minimum": 0.0, "maximum": 0.5})
+
+
+@dataclass
+class SynthConfig:
+    """The synthetic domain."""
+
+    path: str | None
+    hidden_share: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
+    effects: EffectsConfig
+
+
+@dataclass
+class ObsConfig:
+    """The observed domain."""
+
+    path: str | None
+    effects: EffectsConfig
+
+
+@dataclass
+class DomainsConfig:
+    """Both domains; conf/domains says what each key is."""
+
+    synth: SynthConfig
+    obs: ObsConfig
+    wavelength: str | None
+    skip_pixels: int = field(metadata={"minimum": 0})
+    hidden_seed: int | None = field(metadata={"minimum": 0, "maximum": MOST_SEED})
+    anchors: str | None
+    emulator: str
+    stars: int = field(metadata={"minimum": FEWEST["train"]})
+    matched_stars: int = field(metadata={"minimum": FEWEST["val"]})
+    matched: bool
+
+    def sides(self) -> dict[str, SynthConfig | ObsConfig]:
+        """The two domains by name."""
+        return {"synth": self.synth, "obs": self.obs}

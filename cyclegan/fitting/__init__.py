@@ -1,0 +1,1 @@
+"""Stellar labels of observed spectra, by least squares through a trained model."""

@@ -1,0 +1,94 @@
+"""What an observed spectrum is taken for: parameters of order 1 to flux."""
+
+import torch
+from torch import Tensor
+
+from cyclegan.domains.line_profile import LineProfile
+from cyclegan.domains.population import sample_labels
+from cyclegan.spectra.chips import polynomials_of_all_chips
+from cyclegan.spectra.spaces import Components
+from cyclegan.trained.forward import ForwardModel
+from emulator.labels import scale
+
+TRANSLATOR, EMULATOR = "translator", "emulator"
+TEMPLATES = 512  # stars drawn from the emulator's range, among which each fit looks for its starts
+FARTHEST = 5.0  # sigma of the training stars' split latents, beyond which none is looked for
+FASTEST = 15.0  # km/s: spectra come in their rest frame, and velocities are what is left
+CONTINUUM_STEP = 0.01  # of the continuum: the scale of its terms
+
+
+class SpectrumModel:
+    """What an observed spectrum is taken for: parameters (B, n) of order 1 -> flux (B, P).
+
+    They are the labels, over the emulator's range; the split latents, in sigma of the training stars', which are
+    expected at their mean to 1 sigma (through the translator only); the radial velocity, in km/s; and coefficients of a
+    Chebyshev polynomial of some degree on each chip, by which the flux is multiplied.
+    """
+
+    def __init__(
+        self, forward: ForwardModel, through: str, velocity: bool = False, continuum: int | None = None
+    ) -> None:
+        self.forward, self.through = forward, through
+        emulator, device, t = forward.emulator, forward.device, forward.translator
+        self.split_mean = self.split_scale = torch.empty(0, device=device)
+        if through == TRANSLATOR and forward.split_sample.shape[1]:
+            self.split_mean, self.split_scale = forward.mean_split()[0], forward.split_sample.std(dim=0)
+        self.profile = LineProfile(forward.wavelength, velocity=FASTEST / 6) if velocity else None
+        self.polynomials = torch.empty(0, len(forward.wavelength), device=device)
+        if continuum is not None:
+            self.polynomials = polynomials_of_all_chips(forward.wavelength, continuum).to(device)
+        self.sizes = [len(emulator.label_names), len(self.split_mean), int(velocity), len(self.polynomials)]
+        reach = [0.5, FARTHEST, FASTEST, 1 / CONTINUUM_STEP]
+        self.high = torch.cat([torch.full((size,), far) for size, far in zip(self.sizes, reach, strict=True)])
+        self.high = self.high.to(device)
+        self.low = -self.high
+        self.width = emulator.label_high - emulator.label_low
+        self.middle = (emulator.label_high + emulator.label_low) / 2
+        # The emulator's last layer and the projection after it are linear maps: together they are a small one. A
+        # continuum between them is not linear.
+        self.layer: Tensor | None = None
+        if forward.continuum is None:
+            units = emulator.output.in_features
+            nothing, each = torch.zeros(1, units, device=device), torch.eye(units, device=device)
+            self.offset = t.space_s.coordinates(forward.hide(emulator.output(nothing)))
+            self.layer = t.space_s.coordinates(forward.hide(emulator.output(each))) - self.offset
+        self.linear = through == TRANSLATOR and not velocity and continuum is None and isinstance(t.space_o, Components)
+
+    def parts(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Labels (B, L), split latents (B, Zp), velocities (B, 0 or 1) and polynomials' coefficients (B, C)."""
+        labels, split, velocity, terms = parameters.split(self.sizes, dim=1)
+        split = self.split_mean + self.split_scale * split
+        return self.middle + self.width * labels, split, velocity, CONTINUUM_STEP * terms
+
+    def coordinates(self, parameters: Tensor) -> Tensor:
+        """The coordinates (B, K) in the observed domain's space, through the translator."""
+        labels, split, _, _ = self.parts(parameters)
+        t, emulator = self.forward.translator, self.forward.emulator
+        if self.layer is None:
+            synth = t.space_s.coordinates(self.forward.synthetic(labels))
+        else:
+            hidden = emulator.hidden(scale(labels, emulator.label_low, emulator.label_high))
+            synth = self.offset + hidden @ self.layer
+        return t.generator_o(t.encode_synth(synth), split)
+
+    def __call__(self, parameters: Tensor) -> Tensor:
+        """Flux (B, P) at parameters (B, n)."""
+        labels, _, velocity, terms = self.parts(parameters)
+        if self.through == TRANSLATOR:
+            flux = self.forward.translator.space_o.restore(self.coordinates(parameters))
+        else:
+            flux = self.forward.synthetic(labels)
+        if self.profile is not None:
+            flux = self.profile.convolve(flux, torch.zeros_like(velocity), velocity)
+        return flux * (1 + terms @ self.polynomials) if terms.shape[1] else flux
+
+    def prior(self, parameters: Tensor) -> Tensor:
+        """Residuals (B, Zp) of what is expected of split latents before a spectrum is seen."""
+        return parameters.split(self.sizes, dim=1)[1]
+
+    def templates(self, seed: int) -> Tensor:
+        """Parameters (TEMPLATES, n) of stars drawn from the emulator's range, all else as in a typical star."""
+        emulator = self.forward.emulator
+        labels = sample_labels(emulator, TEMPLATES, torch.Generator().manual_seed(seed)).to(self.forward.device)
+        scaled = (labels - self.middle) / self.width
+        return torch.nn.functional.pad(scaled, (0, sum(self.sizes[1:])))

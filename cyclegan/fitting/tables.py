@@ -1,0 +1,41 @@
+"""Fitted labels as files."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import torch
+
+from cyclegan.fitting.fitter import Fitted
+from cyclegan.spectra.tables import FIT_COLUMNS, STAR_COLUMNS
+from cyclegan.trained.sources import FileSource
+
+
+def write_table(found: dict[str, Fitted], file: FileSource, names: Sequence[str], path: Path) -> None:
+    """One row a star: its subset, name or row, labels with errors, and how the fit went, as CSV."""
+    with path.open("w", newline="") as table:
+        rows = csv.writer(table)
+        columns = [column for name in names for column in (name, f"{name}_err")]
+        rows.writerow([*STAR_COLUMNS, *columns, *FIT_COLUMNS])
+        for subset, one in found.items():
+            identities = file.identities(subset) or range(len(one.labels))
+            numbers = torch.stack([one.labels, one.error], dim=2).flatten(1).numpy().astype("float32")
+            flags = torch.stack([one.converged, one.at_bound]).int().T.tolist()
+            last = zip(one.velocity.tolist(), one.chi2.tolist(), one.agreeing.tolist(), strict=True)
+            for star in zip(identities, numbers, last, one.pixels.tolist(), flags, strict=True):
+                identity, values, others, pixels, (converged, at_bound) = star
+                velocity, chi2, agreeing = (f"{value:.6g}" for value in others)
+                texts = map(str, values)  # the shortest that give the same float32
+                rows.writerow([subset, identity, *texts, velocity, chi2, pixels, converged, at_bound, agreeing])
+
+
+def write_labels(results: dict[str, dict[str, Fitted]], names: Sequence[str], path: Path) -> None:
+    """The same, with covariances and split latents, as HDF5: a group for each way, 'NAME SUBSET' in each."""
+    with h5py.File(path, "w") as file:
+        file.attrs["label_names"] = list(names)
+        for through, found in results.items():
+            for subset, one in found.items():
+                for name, values in one._asdict().items():
+                    stored = {"error": "labels_err", "split": "latent_split"}.get(name, name)
+                    file[f"{through}/{stored} {subset}"] = values.numpy()

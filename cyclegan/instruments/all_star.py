@@ -1,0 +1,79 @@
+"""Labels of APOGEE's stars, from the survey's allStar table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from cyclegan.instruments.fits_files import DAMAGE, first_line
+from cyclegan.instruments.instrument import Star
+from emulator.commands.errors import InputError
+from emulator.labels import ABUNDANCES, LABELS
+
+
+class AllStar:
+    """The labels of stars from the survey's allStar table, as the columns LABELS.
+
+    TEFF, LOGG, VMICRO, VMACRO, FE_H and X_FE, with [X/H] = X_FE + FE_H. In DR12 [X/H] is a column of its own and the
+    microturbulence is 10^PARAM[2]. missing: the labels that the table has no column for. Values below -999 mean
+    unknown. The table is mapped, not read: it has 3 GB.
+    Raises InputError where the file is no such table.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            with fits.open(path, memmap=True) as hdus:  # what is mapped stays so
+                self.table = hdus[1].data
+                self.columns = set(hdus[1].columns.names)
+                named = self.table["APOGEE_ID"] if "APOGEE_ID" in self.columns else []
+                names = np.char.strip(np.asarray(named).astype(str))
+        except DAMAGE as error:
+            raise InputError(f"{path}: expected an allStar table in FITS, got '{first_line(error)}'") from error
+        self.missing: Sequence[str] = [name for name in LABELS if not self._sources(name)]
+        if "APOGEE_ID" not in self.columns or len(self.missing) == len(LABELS):
+            columns = ", ".join(sorted(self.columns)[:8])
+            raise InputError(f"{path}: expected columns APOGEE_ID, TEFF, LOGG, FE_H, ..., got {columns}")
+        self.order = np.argsort(names, kind="stable")
+        self.names = names[self.order]
+
+    def _sources(self, label: str) -> list[str]:
+        """The columns to add up."""
+        if label in ABUNDANCES:
+            choices = [[label.upper()], [label.upper().replace("_H", "_FE"), "FE_H"]]
+        else:
+            named = {"vmic": "VMICRO", "vmacro": "VMACRO"}.get(label, label.upper())
+            choices = [[named], ["PARAM"]] if label == "vmic" else [[named]]
+        return next((choice for choice in choices if self.columns.issuperset(choice)), [])
+
+    def find(self, stars: Sequence[Star]) -> np.ndarray:
+        """Labels (n, len(LABELS)) of n stars, NaN where unknown.
+
+        Of several rows with a star's name, the one of its telescope, field and file, then that of the highest SNR.
+        """
+        found = [self._row(star) for star in stars]
+        known = [number for number, row in enumerate(found) if row is not None]
+        labels = np.full((len(stars), len(LABELS)), np.nan, "float32")
+        if known:
+            rows = self.table[[found[number] for number in known]]
+            labels[known] = np.stack([self._values(rows, name) for name in LABELS], axis=1)
+        return labels
+
+    def _row(self, star: Star) -> int | None:
+        first, last = (np.searchsorted(self.names, star.name, side) for side in ("left", "right"))
+        candidates = self.order[first:last]
+        if len(candidates) == 0:
+            return None
+        rows, rank = self.table[candidates], np.zeros(len(candidates))
+        for column, value in star.about.items():
+            if column in self.columns:
+                rank += np.char.strip(np.asarray(rows[column]).astype(str)) == value
+        snr = np.asarray(rows["SNR"], float) if "SNR" in self.columns else rank
+        return int(candidates[np.lexsort((np.nan_to_num(snr), rank))[-1]])
+
+    def _values(self, rows: fits.FITS_rec, label: str) -> np.ndarray:
+        if not (sources := self._sources(label)):
+            return np.full(len(rows), np.nan)
+        values = np.stack([np.asarray(rows[s][:, 2] if s == "PARAM" else rows[s], float) for s in sources])
+        values = np.where(values < -999, np.nan, values).sum(axis=0)
+        return 10**values if sources == ["PARAM"] else values

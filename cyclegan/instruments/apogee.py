@@ -1,0 +1,115 @@
+"""APOGEE: the spectrograph, and its survey's FITS files of stars."""
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+
+from cyclegan.instruments.all_star import AllStar
+from cyclegan.instruments.fits_files import DAMAGE, first_line
+from cyclegan.instruments.instrument import Star
+from emulator.apogee import APOGEE, LOG_START, LOG_STEP, PIXELS
+from emulator.commands.errors import InputError
+from emulator.labels import LABELS
+
+COMBINED, VISITS = "combined", "visits"
+
+
+class ApogeeReader:
+    """The survey's apStar and aspcapStar files, and its allStar table."""
+
+    instrument = APOGEE
+    files = "apStar and aspcapStar files"
+    patterns: tuple[str, ...] = ("*.fits", "*.fits.gz")
+    rows: tuple[str, ...] = (COMBINED, VISITS)
+    label_names: tuple[str, ...] = LABELS
+    labels = "allStar table"
+
+    def read(self, path: Path, rows: str) -> Star:
+        """`read_star`."""
+        return read_star(path, rows)
+
+    def read_labels(self, path: Path) -> AllStar:
+        """The labels of the survey's stars."""
+        return AllStar(path)
+
+
+def read_star(path: str | Path, rows: str = COMBINED) -> Star:
+    """The combined spectrum of an apStar or aspcapStar file of DR12 to DR17, or its `visits`, on APOGEE's wavelengths.
+
+    apStar: HDU 1 flux, 2 error, 3 bit mask; of several visits, row 0 is the coadd with a weight for each pixel, row 1
+    with one for each visit, and the visits follow; of one visit there is just that. aspcapStar: HDU 1 flux, 2 error,
+    3 the model, and no bit mask. Raises InputError for a file that is not such a one, or is truncated.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: expected a FITS file, found none")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyUserWarning)
+            warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
+            with fits.open(path, memmap=False) as hdus:
+                len(hdus)  # reads all headers, so that a truncated file is found out
+                return _star(hdus, path, rows)
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise InputError(f"{path}: expected a FITS file, got a damaged or other one ({first_line(error)})") from error
+
+
+def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
+    expected = (
+        f"{path}: expected an apStar or aspcapStar file, {PIXELS} pixels from log10(wavelength) {LOG_START}"
+        f" in steps of {LOG_STEP:g}"
+    )
+    _check_layout(hdus, expected)
+    flux, error, third = (np.atleast_2d(hdu.data) for hdu in hdus[1:4])
+    has_bits = third.dtype.kind in "iu"
+    if rows == VISITS and not has_bits:
+        raise InputError(f"{path}: expected an apStar file, which holds visits, got an aspcapStar file")
+    if len(flux) == 2:
+        raise InputError(f"{path}: expected 1 spectrum, or 2 combined ones and the visits, got 2")
+    first = 2 if len(flux) > 2 else 0
+    picked = slice(first, None) if rows == VISITS else slice(0, 1)
+    count = len(flux[picked])
+    visit = np.arange(1, count + 1) if rows == VISITS else np.zeros(1, int)
+    about = hdus[0].header
+    if not has_bits and len(hdus) > 4:  # aspcapStar tells about its star in a table of one row
+        told = set(hdus[4].columns.names).intersection(("APOGEE_ID", "SNR", "TELESCOPE", "FIELD"))
+        about = {key: hdus[4].data[key][0] for key in told}
+    snr = [about.get(f"SNRVIS{number}" if number else "SNR", np.nan) for number in visit]
+    return Star(
+        flux[picked].astype("float32"),
+        error[picked].astype("float32"),
+        third[picked].astype("int32") if has_bits else np.zeros((count, PIXELS), "int32"),
+        visit,
+        np.array(snr, "float32"),
+        str(about.get("OBJID") or about.get("APOGEE_ID") or _name_of(path)).strip(),
+        path,
+        {
+            "TELESCOPE": str(about.get("TELESCOP") or about.get("TELESCOPE") or "").strip(),
+            "FIELD": str(about.get("FIELD") or "").strip(),
+            "FILE": path.name,
+        },
+    )
+
+
+def _check_layout(hdus: fits.HDUList, expected: str) -> None:
+    """Raise InputError where HDU 1 to 3 are not images of one shape on the survey's grid."""
+    if len(hdus) < 4 or not all(isinstance(hdu, fits.ImageHDU) for hdu in hdus[1:4]):
+        raise InputError(f"{expected} in HDU 1 to 3, got {', '.join(type(hdu).__name__ for hdu in hdus[:4])}")
+    header = hdus[1].header
+    grid = tuple(header.get(key, hdus[0].header.get(key)) for key in ("NAXIS1", "CRVAL1", "CDELT1"))
+    if grid[0] != PIXELS or None in grid or not np.allclose(grid[1:], (LOG_START, LOG_STEP), rtol=1e-6, atol=0):
+        raise InputError(f"{expected}, got {grid[0]} from {grid[1]} in steps of {grid[2]}")
+    if len({hdu.shape for hdu in hdus[1:4]}) > 1 or len(hdus[1].shape) > 2:
+        raise InputError(f"{expected}, got HDU 1 to 3 of shapes {', '.join(str(hdu.shape) for hdu in hdus[1:4])}")
+
+
+def _name_of(path: Path) -> str:
+    """apStar-dr17-2M00000002+7417074.fits, aspcapStar-r5-v603-2M..., asStar-...: what follows the versions."""
+    stem = path.name.removesuffix(".gz").removesuffix(".fits")
+    return re.sub(r"^\w*Star\w*-((dr|[rstvl])\d[\w.]*-)*", "", stem)

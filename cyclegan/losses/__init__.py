@@ -1,0 +1,1 @@
+"""Losses: distances, what discriminators judge, and the terms that training adds up."""

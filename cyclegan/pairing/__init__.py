@@ -1,0 +1,1 @@
+"""Pairing: which synthetic star is shown beside which observed one."""

@@ -1,0 +1,197 @@
+"""Pairing, epoch by epoch: each epoch's pairs sharpen the metric in which the next ones are made."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cyclegan.domains.domains import Stars
+from cyclegan.pairing.batch import Partners
+from cyclegan.pairing.independence import at_rest, independent, only_observed, start_split
+from cyclegan.pairing.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
+from cyclegan.pairing.transport import Pairs, gap_metric, random_pairs, transport_pairs
+from cyclegan.spectra.files import FEWEST
+from cyclegan.spectra.spaces import Space, pooled_components, projected_on
+from cyclegan.spectra.spectra import blurred
+from cyclegan.translator.translator import Translator
+from emulator.wavelength import velocity_step
+
+PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
+LIKENESS_COMPONENTS = 64
+DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
+STARS_AT_A_TIME = 2000  # where they never change: of more than these partners vary, and networks average over them
+BLUR = 20.0  # km/s, 1 sigma: several times as wide as stars and spectrographs make lines
+EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
+SEARCH_EPOCH = 1  # begins with a search, from the first pairs' residuals, for what only observed stars vary in
+
+
+@dataclass(frozen=True)
+class PairingSettings:
+    """How stars are paired.
+
+    seed: of what is drawn; by_likeness: by optimal transport (`transport_pairs`), or at random; share: observed stars
+    per synthetic one; fixed: whether the stars are the same in every epoch. choice, pool: how synthetic stars are
+    chosen (`selection.CHOICES`), one of so many; unjudged: for how many epochs discriminators learn nothing.
+    """
+
+    seed: int
+    by_likeness: bool = True
+    share: float = 1.0
+    fixed: bool = False
+    choice: str = "none"
+    pool: int = 1
+    unjudged: int = 0
+
+    @property
+    def first_share(self) -> float:
+        """Observed stars per synthetic one where these have not been chosen yet."""
+        return self.share if self.choice == "none" else min(self.share, 1 / self.pool)
+
+    @property
+    def fewest_synthetic(self) -> int:
+        """Training stars of the synthetic domain that are needed at least."""
+        return FEWEST["train"] * (self.pool if self.choice == DISCRIMINATOR else 1)
+
+
+class Pairing:
+    """Who is whose partner, and what is known of that from the epochs before.
+
+    metric: in which stars are alike, that of the gap (`gap_metric`), estimated from the pairs of one epoch for the
+    next; own: what the observed domain alone varies in, coordinates @ (K, r), taken off before stars are compared;
+    likeness: the spaces where stars are compared, if not where networks see them; pairs: those of `epoch`; places: of
+    the synthetic stars that they were made of, where density is described. anchors: spectra of both domains that are
+    known to be of the same stars.
+    """
+
+    def __init__(self, settings: PairingSettings, anchors: Partners | None = None) -> None:
+        self.settings, self.anchors = settings, anchors
+        self.metric: Tensor | None = None
+        self.own: Tensor | None = None
+        self.likeness: tuple[Space, Space] | None = None
+        self.pairs: Pairs | None = None
+        self.epoch: int | None = None
+        self.places: Tensor | None = None
+
+    def counterparts(self, stars: Stars, wavelength: Tensor) -> Stars:
+        """Stars on the CPU, of the synthetic ones only those that have observed counterparts, each as often.
+
+        Where the two sets do not match, the difference of their means is that of their labels as much as the gap. So
+        spectra are compared as they are, and the gap comes out as the least that pairs can have. It is the strengths of
+        lines that are compared: their shapes, which theory and data have from other causes too, are blurred. Anchors
+        know better, the more of them there are; of a single one nothing tells how far its own gap is from the mean.
+        """
+        if not self.settings.by_likeness or self.settings.first_share >= 1:
+            return stars
+        width = BLUR / velocity_step(wavelength)
+        synth, obs = (blurred(spectra, width) for spectra in stars)
+        space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, *synth.flux.shape))
+        synth_flux, obs_flux = (projected_on(space, spectra).flux for spectra in (synth, obs))
+        generator = torch.Generator().manual_seed(self.settings.seed)
+
+        def like(observed: Tensor) -> Pairs:
+            return transport_pairs(synth_flux, observed, self.settings.first_share, generator)
+
+        pairs = like(obs_flux)
+        if self.anchors is not None and (known := len(self.anchors.synth.flux)) > 1:
+            least = (obs_flux[pairs.obs] - synth_flux[pairs.synth]).mean(dim=0)
+            a_s, a_o = (projected_on(space, blurred(side.to("cpu"), width)).flux for side in self.anchors)
+            gap = torch.lerp(least, (a_o - a_s).mean(dim=0), known / (known + EQUAL_ANCHORS))
+            pairs = like(obs_flux - gap)
+        return Stars(stars.synth.rows(pairs.synth), stars.obs)
+
+    def compare_in_components(self, stars: Stars) -> None:
+        """Compare stars in the leading components of these, (N, P), and not in what the networks see."""
+        if self.settings.by_likeness:
+            synth, obs = stars
+            most = min(len(synth.flux) + len(obs.flux), synth.flux.shape[1])
+            self.likeness = pooled_components(synth, obs, min(LIKENESS_COMPONENTS, most))
+
+    def alike(self, stars: Stars, seen: Stars) -> Stars:
+        """Coordinates of stars where they are compared; stars: spectra (N, P), seen: as the networks see them."""
+        if self.likeness is None:
+            return seen
+        return Stars(*(projected_on(space, side) for space, side in zip(self.likeness, stars, strict=True)))
+
+    @torch.no_grad()
+    def pair(self, translator: Translator, discriminator: nn.Module, seen: Stars, alike: Stars, epoch: int) -> Pairs:
+        """The pairs of an epoch, unless they came with a checkpoint; sharpens the metric for the next.
+
+        At the first epoch split latents are started, too. seen: stars as the networks see them; alike: where they are
+        compared; discriminator: of the observed domain.
+        """
+        if self.pairs is not None and self.epoch == epoch:
+            return self.pairs
+        chosen = self._choose(translator, discriminator, seen, alike, epoch)
+        generator = self._generator(epoch)
+        synth, obs = alike.synth.flux[chosen.to(alike.synth.flux.device)], alike.obs.flux
+        if self.settings.by_likeness:
+            pairs = self._by_likeness(translator, synth, obs, epoch, generator)
+        else:
+            pairs = random_pairs(len(synth), len(obs), generator)
+        self.pairs, self.epoch = Pairs(chosen[pairs.synth], pairs.obs), epoch
+        if self.settings.choice == DENSITY:
+            self.places = alike.synth.flux[:, :DENSITY_COMPONENTS]
+        return self.pairs
+
+    def _by_likeness(
+        self, translator: Translator, synth: Tensor, obs: Tensor, epoch: int, generator: torch.Generator
+    ) -> Pairs:
+        settings = self.settings
+        most = STARS_AT_A_TIME if settings.fixed else None
+        share = settings.first_share if self.metric is None else settings.share
+        # A checkpoint gives the metric back on the CPU.
+        plain = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)
+        metric = plain if self.metric is None else self.metric.to(synth.device)
+
+        def assign(observed: Tensor) -> Pairs:
+            return transport_pairs(synth @ metric, observed @ metric, share, generator, most)
+
+        if self.own is not None:
+            self.own = self.own.to(synth.device)
+            if epoch == SEARCH_EPOCH and self.own.shape[1]:
+                self.own = independent(obs, obs @ self.own, generator)
+                partners = assign(obs)
+                known = only_observed(obs[partners.obs] @ self.own, obs[partners.obs], synth[partners.synth])
+                self.own = self.own[:, known]
+            obs = at_rest(translator, obs, self.own)
+        pairs = assign(obs)
+        if self.metric is None and self.likeness is None:
+            self.own = start_split(translator, synth[pairs.synth], obs[pairs.obs])
+        self.metric = gap_metric(obs[pairs.obs] - synth[pairs.synth])
+        return pairs
+
+    def _choose(
+        self, translator: Translator, discriminator: nn.Module, seen: Stars, alike: Stars, epoch: int
+    ) -> Tensor:
+        """Rows of the synthetic stars to train on in an epoch: all of them until the networks have learnt something."""
+        settings, generator = self.settings, self._generator(epoch)
+        if settings.choice == DISCRIMINATOR and epoch > settings.unjudged:
+            count = len(seen.synth.flux) // settings.pool
+            return most_observed(translator, discriminator, seen.synth, seen.obs, count, generator)
+        if settings.choice == DENSITY and self.places is not None and self.pairs is not None:
+            paired = self.places[self.pairs.synth.to(self.places.device)]
+            places = alike.synth.flux[:, :DENSITY_COMPONENTS]
+            return as_observed(places, self.places, paired, round(len(seen.obs.flux) / settings.share), generator)
+        return torch.arange(len(seen.synth.flux))
+
+    def _generator(self, epoch: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.settings.seed * 10**6 + epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the pairs of later epochs depend on, and those of this one, as tensors and plain types."""
+        return {
+            "metric": self.metric,
+            "own": self.own,
+            "likeness": [space.state_dict() for space in self.likeness or ()],
+            "pairs": None if self.pairs is None else tuple(self.pairs),
+            "epoch": self.epoch,
+            "places": self.places,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave; its spaces may be of another machine."""
+        for space, kept in zip(self.likeness or (), state["likeness"], strict=True):
+            space.load_state_dict(kept)
+        self.metric, self.own, self.places = state["metric"], state["own"], state["places"]
+        self.pairs, self.epoch = None if state["pairs"] is None else Pairs(*state["pairs"]), state["epoch"]

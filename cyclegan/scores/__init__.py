@@ -1,0 +1,1 @@
+"""Scores of a translation, and signals that need no matched stars."""

@@ -1,0 +1,1 @@
+"""Spectra: with errors and masks, in the spaces of networks, in files, resampled, normalised."""

@@ -1,0 +1,193 @@
+"""The continuum of a spectrum, and dividing it out: the same way for synthetic and for observed spectra."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cyclegan.spectra.chips import chip_polynomials, chip_slices
+from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
+from emulator.commands.errors import InputError
+from emulator.wavelength import pixels_within, read_wavelength
+
+ROUNDS = 12  # of clipping
+BELOW, ABOVE = 1.5, 3.0  # clipped on either side of the fit, in units of the scatter about it
+SMOOTH = 8.3  # km/s on either side decide together: of one pixel alone, noise would decide, and fits be higher
+LEAST_SCATTER = 1e-4  # of the continuum: what is closer to a perfect fit stays in it
+LEAST_SPREAD = 1e-3  # of a chip's pixels, as `_solve` measures it: what is below lies too close together for a fit
+
+
+class Continuum:
+    """A Chebyshev polynomial of one degree on each chip, fitted by least squares and divided out.
+
+    wavelength (P,): Angstrom, ascending; pixels (P,) bool: the continuum pixels, which are fitted; starts: the first
+    pixels of the chips, which lie apart in wavelength unless they are given. Without `pixels` they are found in each
+    spectrum: what lies more than BELOW times the scatter under the fit is a line, what lies more than ABOVE times the
+    scatter over it is a spike; both are left out, and the fit is made again.
+    Raises InputError where a chip has too few pixels for the degree, or `pixels` is not one for each wavelength.
+    """
+
+    def __init__(
+        self,
+        wavelength: np.ndarray,
+        degree: int = 3,
+        pixels: np.ndarray | None = None,
+        starts: np.ndarray | None = None,
+    ) -> None:
+        if pixels is not None and pixels.shape != wavelength.shape:
+            raise InputError(
+                f"continuum pixels: expected {len(wavelength)}, one for each wavelength, got an array {pixels.shape}"
+            )
+        chips = chip_slices(wavelength, starts)
+        self.degree, self.starts = degree, np.array([chip.start for chip in chips])
+        self.pixels = torch.ones(len(wavelength), dtype=torch.bool) if pixels is None else torch.from_numpy(pixels)
+        self.given = pixels is not None
+        self.reach = pixels_within(SMOOTH, wavelength)
+        self.chips = []
+        for chip in chips:
+            if (count := int(self.pixels[chip].sum())) <= degree:
+                first, last = wavelength[chip][[0, -1]]
+                raise InputError(
+                    f"continuum: expected more than {degree} pixels for degree {degree} between"
+                    f" {first:.1f} and {last:.1f} A, got {count}"
+                )
+            self.chips.append((chip, torch.from_numpy(chip_polynomials(wavelength[chip], degree))))
+
+    def fit(self, spectra: Spectra) -> Tensor:
+        """The continuum (B, P) of spectra in any unit, in that unit; NaN on chips where none can be fitted.
+
+        Only usable pixels with finite flux and an error above 0 are fitted, each with the weight 1 / error^2. In units
+        of the chip's median flux, errors above WORST_ERROR are left out and those below ERROR_FLOOR count as that.
+        """
+        flux, error = spectra.flux, spectra.error
+        usable = spectra.mask & flux.isfinite() & error.isfinite() & (error > 0) & self.pixels.to(flux.device)
+        continua = []
+        for chip, basis in self.chips:
+            basis = basis.to(flux)
+            good = usable[:, chip]
+            # The result does not depend on the median, nor, but in jumps, on which pixels it is fitted to.
+            median = torch.where(good, flux[:, chip], torch.nan).detach().nanmedian(dim=1, keepdim=True).values
+            good = good & (error[:, chip] <= WORST_ERROR * median)
+            ratio = torch.where(good, flux[:, chip] / median, 1.0)
+            weight = torch.where(good, (error[:, chip] / median).clamp_min(ERROR_FLOOR) ** -2, 0.0)
+            near = good if self.given else self._found(ratio.detach(), weight, good, basis)
+            fitted = self._solve(ratio, weight * near, basis)
+            continua.append(torch.where(median > 0, fitted * median, torch.nan))
+        return torch.cat(continua, dim=1)
+
+    def _found(self, ratio: Tensor, weight: Tensor, good: Tensor, basis: Tensor) -> Tensor:
+        """Which good pixels (B, p) are continuum, by clipping in all ROUNDS but the last, the fit itself."""
+        near, among = good, _sums(good.to(ratio), self.reach).clamp_min(1)
+        for _ in range(ROUNDS - 1):
+            smooth = _sums((ratio / self._solve(ratio, weight * near, basis) - 1) * good, self.reach) / among
+            near = good & self._near(smooth, near)
+        return near
+
+    def _solve(self, ratio: Tensor, weight: Tensor, basis: Tensor) -> Tensor:
+        """The weighted least-squares fit (B, p) by the normal equations; NaN where too few pixels have a weight."""
+        terms = basis.shape[1]
+        products = (basis[:, :, None] * basis[:, None, :]).flatten(1)
+        total = weight.sum(dim=1, keepdim=True).clamp_min(1e-30)
+        normal = (weight @ products / total).double().unflatten(1, (terms, terms))
+        # A diagonal element of the Cholesky factor is what a polynomial has that those before it have not.
+        factor, failed = torch.linalg.cholesky_ex(normal)
+        spread = factor.diagonal(dim1=1, dim2=2).amin(dim=1)
+        sound = (failed == 0) & (spread > LEAST_SPREAD)
+        factor = torch.where(sound[:, None, None], factor, torch.eye(terms).to(factor))
+        moments = ((weight * ratio) @ basis / total).double()
+        coefficients = torch.cholesky_solve(moments[..., None], factor)[..., 0].to(ratio)
+        return torch.where(sound[:, None], coefficients @ basis.T, torch.nan)
+
+    @staticmethod
+    def _near(smooth: Tensor, near: Tensor) -> Tensor:
+        """Which residuals (B, p) belong to the continuum, by the scatter of those that were `near` it so far."""
+        scatter = ((smooth.square() * near).sum(dim=1) / near.sum(dim=1).clamp_min(1)).sqrt()
+        scatter = scatter.clamp_min(LEAST_SCATTER)[:, None]
+        return (smooth > -BELOW * scatter) & (smooth < ABOVE * scatter)
+
+    def normalize(self, spectra: Spectra) -> Spectra:
+        """Spectra (B, P) with the continuum divided out of flux and error.
+
+        Pixels without a finite flux, an error above 0 or a continuum above 0 are masked, with flux 1.
+        """
+        continuum = self.fit(spectra)
+        flux, error = spectra.flux / continuum, spectra.error / continuum
+        sound = flux.isfinite() & error.isfinite() & (error > 0)
+        flux, error = torch.where(sound, flux, 1.0), torch.where(sound, error, WORST_ERROR)
+        return Spectra(flux.to(spectra.flux), error.to(spectra.error), spectra.mask & sound)
+
+    def normalize_exact(self, flux: Tensor) -> Tensor:
+        """Flux (B, P) that has no errors with the continuum divided out; gradients flow."""
+        exact = Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
+        return self.normalize(exact).flux
+
+    def contents(self) -> dict[str, Any]:
+        """All that it is made of but wavelengths, as tensors and plain types; `from_contents` makes it again."""
+        pixels = self.pixels if self.given else None
+        return {"degree": self.degree, "pixels": pixels, "starts": torch.from_numpy(self.starts)}
+
+    @classmethod
+    def from_contents(cls, contents: dict[str, Any], wavelength: np.ndarray) -> Self:
+        """What `contents` was of, on the same wavelengths (P,)."""
+        pixels = None if contents["pixels"] is None else contents["pixels"].numpy()
+        return cls(wavelength, contents["degree"], pixels, contents["starts"].numpy())
+
+    def write(self, file: h5py.File) -> None:
+        """Keep in a file how its spectra were normalised."""
+        file.attrs["continuum_degree"], file.attrs["continuum_starts"] = self.degree, self.starts
+        if self.given:
+            file["continuum_pixels"] = self.pixels.numpy()
+
+    @classmethod
+    def read(cls, file: h5py.File, wavelength: np.ndarray, places: np.ndarray | None = None) -> Self | None:
+        """What `write` kept in a file of spectra, for those of its pixels that have `wavelength` (P,).
+
+        places (P,): where these are in the file; None: they are all of it. None where it kept nothing. Raises
+        InputError where these are too few for the degree.
+        """
+        if "continuum_degree" not in file.attrs:
+            return None
+        places = np.arange(len(wavelength)) if places is None else places
+        pixels = file["continuum_pixels"][()].astype(bool)[places] if "continuum_pixels" in file else None
+        starts = np.searchsorted(places, file.attrs["continuum_starts"])
+        return cls(wavelength, int(file.attrs["continuum_degree"]), pixels, starts)
+
+
+def _sums(values: Tensor, reach: int) -> Tensor:
+    """The sum (B, p) of each pixel of values (B, p) and `reach` neighbours on either side, none beyond the ends."""
+    padded = functional.pad(values, (reach, reach))
+    found = padded[:, : values.shape[1]].clone()
+    for first in range(1, 2 * reach + 1):
+        found += padded[:, first : first + values.shape[1]]
+    return found
+
+
+def read_continuum_pixels(path: str | Path, wavelength: np.ndarray) -> np.ndarray:
+    """Which of the pixels at `wavelength` (P,) belong to the continuum, (P,) bool, from a file.
+
+    The file is .npy or .npz of one array of P booleans; or it is a list of wavelengths, as `read_wavelength` reads
+    them, each of which means the nearest pixel. Raises InputError for anything else.
+    """
+    path = Path(path)
+    if path.suffix in (".npy", ".npz") and path.is_file():
+        try:
+            loaded = np.load(path, allow_pickle=False)
+            values = loaded if path.suffix == ".npy" else loaded[loaded.files[0]]
+        except (OSError, ValueError, IndexError) as error:
+            problem = " ".join(str(error).split())
+            raise InputError(f"{path}: expected one array of continuum pixels, got '{problem}'") from error
+        if values.dtype == bool:
+            if values.shape != wavelength.shape:
+                raise InputError(
+                    f"{path}: expected {len(wavelength)} continuum pixels, one for each wavelength, got {values.shape}"
+                )
+            return values
+    listed = read_wavelength(path)
+    listed = listed[(listed >= wavelength[0]) & (listed <= wavelength[-1])]
+    after = np.searchsorted(wavelength, listed).clip(1, len(wavelength) - 1)
+    nearest = np.where(listed - wavelength[after - 1] < wavelength[after] - listed, after - 1, after)
+    return np.isin(np.arange(len(wavelength)), nearest)

@@ -1,0 +1,116 @@
+"""What files of spectra hold, and what keeps two of them from being trained on together."""
+
+from textwrap import indent
+
+import numpy as np
+
+from cyclegan.spectra.files import FEWEST, SUBSETS, SpectraFile
+from cyclegan.spectra.spectra import WORST_ERROR
+from emulator.commands.results import format_table
+from emulator.wavelength import chip_starts, same_wavelengths, unlike_pixel
+
+CHUNK = 500  # spectra in memory at a time
+SAME = 1e-3  # of a label's value: float32 tables of the same stars agree to this
+
+
+def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], list[str]]:
+    """A row of the table for a subset, and what keeps it from being trained on."""
+    count, problems = file.subsets[subset], [problem] if (problem := file.not_normalised(subset)) else []
+    pixels = masked = not_finite = without_error = 0
+    low, high, total, error_total, usable = np.inf, -np.inf, 0.0, 0.0, 0
+    for first in range(0, count, CHUNK):
+        rows = slice(first, first + CHUNK)
+        flux, error = (
+            file.file[f"{name} {subset}"][rows, file.pixels].astype("float32") for name in ("spectra", "spectra_err")
+        )
+        good = np.isfinite(flux) & np.isfinite(error)
+        given = f"mask {subset}" in file.file
+        kept = good & (file.file[f"mask {subset}"][rows, file.pixels].astype(bool) if given else True)
+        pixels, not_finite = pixels + flux.size, not_finite + int((~good).sum())
+        without_error += int((kept & ~(error > 0)).sum())
+        kept &= (error > 0) & (error <= WORST_ERROR)
+        masked, usable = masked + int((~kept).sum()), usable + int(kept.sum())
+        low, high = min(low, flux[kept].min(initial=np.inf)), max(high, flux[kept].max(initial=-np.inf))
+        total, error_total = total + flux[kept].sum(dtype=float), error_total + error[kept].sum(dtype=float)
+    if count < (fewest := FEWEST[subset]):
+        problems.append(f"expected at least {fewest} spectra in '{subset}', got {count}")
+    elif without_error:
+        problems.append(f"expected errors above 0 in 'spectra_err {subset}', got {without_error} others")
+    elif usable == 0 and not problems:
+        problems.append(f"expected usable pixels in '{subset}', got none")
+    row = {"subset": subset, "spectra": str(count)}
+    if usable:
+        row |= {
+            "flux": f"{low:.3g} to {high:.3g}",
+            "mean flux": f"{total / usable:.4f}",
+            "mean error": f"{error_total / usable:.4f}",
+        }
+    row |= {"masked": f"{100 * masked / max(pixels, 1):.2f} %", "NaN, inf": str(not_finite)}
+    return row, problems
+
+
+def describe_labels(file: SpectraFile) -> list[dict[str, str]]:
+    """A row for each label: its range in every subset, and how often it is unknown."""
+    rows = [{"label": name} for name in file.label_names]
+    for subset in file.subsets:
+        if (labels := file.labels(subset)) is None:
+            continue
+        for row, values in zip(rows, labels.numpy().T, strict=True):
+            known = values[np.isfinite(values)]
+            unknown = len(values) - len(known)
+            row[subset] = f"{known.min():.5g} to {known.max():.5g}" if len(known) else "unknown"
+            row[subset] += f" ({unknown} unknown)" if unknown and len(known) else ""
+    return rows
+
+
+def describe(file: SpectraFile) -> list[str]:
+    """Print what a file holds, and return what keeps it from being trained on."""
+    wavelength = file.wavelength.numpy()
+    medium = file.file.attrs.get("medium", "vacuum, as it does not say")
+    print(f"{file.path}")
+    print(
+        f"  {len(wavelength)} pixels in {len(chip_starts(wavelength)) + 1} chips, {wavelength[0]:.2f} to"
+        f" {wavelength[-1]:.2f} A; medium: {medium}{' (read as vacuum)' if medium == 'air' else ''}"
+    )
+    described = [describe_subset(file, subset) for subset in file.subsets]
+    print(indent(format_table([row for row, _ in described]), "  "))
+    if labels := describe_labels(file):
+        print(indent(format_table(labels), "  "))
+    problems = [problem for _, own in described for problem in own]
+    missing = [subset for subset in SUBSETS if subset not in file.subsets]
+    return problems + [f"expected a dataset 'spectra {subset}', got none" for subset in missing]
+
+
+def differences(a: SpectraFile, b: SpectraFile, matched: bool) -> list[str]:
+    """What keeps two files from being trained on together; matched: as files whose val and test are the same stars."""
+    problems = []
+    if len(a.wavelength) != len(b.wavelength):
+        problems.append(f"expected as many pixels in both, got {len(a.wavelength)} and {len(b.wavelength)}")
+    elif not same_wavelengths(a.wavelength, b.wavelength):
+        pixel = unlike_pixel(a.wavelength, b.wavelength)
+        problems.append(
+            f"expected the same wavelengths in both, got {a.wavelength[pixel]:.3f} and {b.wavelength[pixel]:.3f} A"
+            f" at pixel {pixel}"
+        )
+    for subset in ("val", "test") if matched else ():
+        counts = a.subsets.get(subset), b.subsets.get(subset)
+        if None in counts:
+            continue
+        if counts[0] != counts[1]:
+            problems.append(
+                f"expected the same stars in '{subset}' of both, got {counts[0]} and {counts[1]} (or matched=false)"
+            )
+            continue
+        labels_a, labels_b = a.labels(subset), b.labels(subset)
+        if labels_a is None or labels_b is None:
+            continue
+        for name in [name for name in a.label_names if name in b.label_names]:
+            one = labels_a[:, a.label_names.index(name)].numpy()
+            other = labels_b[:, b.label_names.index(name)].numpy()
+            if (unlike := np.abs(one - other) > SAME * (1 + np.abs(one))).any():
+                row = int(unlike.argmax())
+                problems.append(
+                    f"expected the same stars in '{subset}' of both, got {name} {one[row]:.5g} and {other[row]:.5g}"
+                    f" in row {row} (or matched=false)"
+                )
+    return problems

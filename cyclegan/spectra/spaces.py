@@ -1,0 +1,154 @@
+"""The spaces in which networks see spectra: principal components, and pixels."""
+
+import torch
+from torch import Tensor, nn
+
+from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra, masked_mean, noise_of, typical_weight
+from emulator.commands.errors import InputError
+
+FILLED = 2**24  # numbers at a time that stand for masked pixels: 64 MB
+PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
+
+
+class Components(nn.Module):
+    """Spectra of one domain as coefficients of K principal components that both domains share.
+
+    With w (P,) the pixels' weights (1 over the typical error) and V (P, K) orthonormal,
+        c = V^T w (x - mean),    x = mean + V c / w,
+    so that the mean over pixels of ((x' - x) / sigma)^2 is |c' - c|^2 / P for a star with the typical errors: the
+    networks' distances cost K instead of P. The `error` of coefficients, (B, 1), carries each star's own errors and
+    that factor.
+    """
+
+    mean: Tensor
+    weight: Tensor
+    basis: Tensor
+
+    def __init__(self, mean: Tensor, weight: Tensor, basis: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("weight", weight)
+        self.register_buffer("basis", basis)
+
+    def project(self, spectra: Spectra) -> Spectra:
+        """Spectra (B, P) -> coefficients (B, K); masked pixels have no pull on them."""
+        usable = spectra.mask
+        if usable.all():
+            coefficients = self.coordinates(spectra.flux)
+        else:
+            residual = (spectra.flux - self.mean) * self.weight
+            coefficients = self._fill(torch.where(usable, residual, 0.0) @ self.basis, usable)
+        inverse = torch.where(usable, 1 / spectra.error.clamp_min(ERROR_FLOOR), 0.0) / self.weight
+        precision = (inverse.square().sum(dim=1) / usable.sum(dim=1).clamp_min(1)).clamp_min(1e-12)
+        pixels, width = self.basis.shape
+        error = (pixels / width / precision).sqrt()[:, None]
+        return Spectra(coefficients, error, torch.ones_like(coefficients, dtype=torch.bool))
+
+    def coordinates(self, flux: Tensor) -> Tensor:
+        """Flux (B, P) of which every pixel is usable -> coefficients (B, K)."""
+        return (flux - self.mean) * self.weight @ self.basis
+
+    def _fill(self, start: Tensor, usable: Tensor) -> Tensor:
+        """Coefficients (B, K) of spectra whose masked pixels are as the components themselves have them.
+
+        start (B, K): with zeros there. With the rows M (m, K) of V at a star's masked pixels, c <- start + M^T M c is
+        expectation maximisation for the least-squares coefficients of the usable ones; a few rounds reach them unless
+        most of a spectrum is masked.
+        """
+        stars, pixels = (~usable).nonzero(as_tuple=True)
+        count = (~usable).sum(dim=1)
+        most = int(count.max())
+        place = torch.arange(len(stars), device=stars.device) - (count.cumsum(dim=0) - count)[stars]
+        index = torch.full((len(usable), most), usable.shape[1], device=stars.device)  # one behind the last: nothing
+        index[stars, place] = pixels
+        basis = torch.nn.functional.pad(self.basis, (0, 0, 0, 1))
+        filled = []
+        size = max(1, FILLED // (most * self.basis.shape[1]))
+        for first, rows in zip(start.split(size), index.split(size), strict=True):
+            masked, coefficients = basis[rows], first[:, None]  # (b, m, K), (b, 1, K)
+            product = masked.transpose(1, 2) @ masked
+            for _ in range(10):
+                coefficients = first[:, None] + coefficients @ product
+            filled.append(coefficients[:, 0])
+        return torch.cat(filled)
+
+    def noise(self, coefficients: Spectra) -> Tensor:
+        """The noise (B, 1), 1 sigma, of each coefficient: V is orthonormal, so it is that of a weighted pixel."""
+        pixels, width = self.basis.shape
+        return coefficients.error * (width / pixels) ** 0.5
+
+    def restore(self, coefficients: Tensor) -> Tensor:
+        """Coefficients (B, K) -> flux (B, P)."""
+        return self.mean + coefficients @ self.basis.T / self.weight
+
+
+class Pixels(nn.Module):
+    """Spectra of one domain pixel by pixel, in units of the typical error and minus the domain's own mean."""
+
+    mean: Tensor
+    weight: Tensor
+
+    def __init__(self, mean: Tensor, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("weight", weight)
+
+    def project(self, spectra: Spectra) -> Spectra:
+        """Spectra (B, P) -> standardised pixels (B, P), masked ones at the mean."""
+        residual = torch.where(spectra.mask, self.coordinates(spectra.flux), 0.0)
+        return Spectra(residual, spectra.error.clamp_min(ERROR_FLOOR) * self.weight, spectra.mask)
+
+    def coordinates(self, flux: Tensor) -> Tensor:
+        """Flux (B, P) of which every pixel is usable -> standardised pixels (B, P)."""
+        return (flux - self.mean) * self.weight
+
+    def noise(self, pixels: Spectra) -> Tensor:
+        """The noise (B, P), 1 sigma, of each pixel; none where it is masked, as there is none in its value."""
+        return noise_of(pixels)
+
+    def restore(self, pixels: Tensor) -> Tensor:
+        """Standardised pixels (B, P) -> flux (B, P)."""
+        return self.mean + pixels / self.weight
+
+
+Space = Components | Pixels
+
+
+def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Components, Components]:
+    """The spaces of the two domains: one basis, the leading components of both sets of residuals, two means.
+
+    Raises InputError where there are fewer spectra or pixels than components.
+    """
+    most = min(len(synth.flux) + len(obs.flux), synth.flux.shape[1])
+    if components > most:
+        raise InputError(
+            f"config key 'networks.components': expected at most {most}, as many as spectra or pixels, got {components}"
+        )
+    weight = typical_weight(obs)
+    means = masked_mean(synth), masked_mean(obs)
+    residuals = [
+        torch.where(spectra.mask, (spectra.flux - mean) * weight, 0.0) / len(spectra.flux) ** 0.5
+        for spectra, mean in zip((synth, obs), means, strict=True)
+    ]
+    pooled = torch.cat(residuals)
+    with torch.random.fork_rng(devices=[]):  # svd_lowrank draws at random; the same data always give the same basis
+        torch.manual_seed(0)
+        _, _, basis = torch.svd_lowrank(pooled, q=min(components + 16, *pooled.shape), niter=3)
+    basis = basis[:, :components].contiguous()
+    # A component's sign is arbitrary: make its largest pixel positive.
+    basis = basis * basis.gather(0, basis.abs().argmax(dim=0, keepdim=True)).sign()
+    return Components(means[0], weight, basis), Components(means[1], weight, basis.clone())
+
+
+def projected_on(space: Space, spectra: Spectra) -> Spectra:
+    """Coordinates (N, K) of spectra (N, P) in a space, on its device."""
+    chunks = [space.project(chunk.to(space.mean.device)) for chunk in spectra.chunks(PROJECTED)]
+    return Spectra(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+
+
+def with_noise(space: Space, coordinates: Tensor, observed: Spectra, generator: torch.Generator) -> Tensor:
+    """Coordinates (B, K) without noise as they would be observed: with the noise that the errors of observed (B, K)
+    state, and its masks. Neither must tell the one from the other.
+    """
+    noise = torch.randn(coordinates.shape, generator=generator, device=generator.device).to(coordinates)
+    return torch.where(observed.mask, coordinates + noise * space.noise(observed), 0.0)

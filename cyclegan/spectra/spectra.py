@@ -1,0 +1,87 @@
+"""Spectra with their errors and masks."""
+
+from typing import NamedTuple
+
+import torch
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+ERROR_FLOOR = 0.005  # of continuum-normalised flux, as APOGEE's pipeline has it: errors below it are not believed
+WORST_ERROR = 0.05  # a pixel less certain than this says nothing, and is masked
+
+
+class Spectra(NamedTuple):
+    """Spectra of B stars of one domain, on P pixels.
+
+    In a network's own space (`Components`, `Pixels`) the same three hold coordinates instead of flux.
+
+    Attributes:
+        flux: (B, P), normalised to a continuum of 1.
+        error: (B, P), 1 sigma, in the unit of flux.
+        mask: (B, P), True = usable.
+    """
+
+    flux: Tensor
+    error: Tensor
+    mask: Tensor
+
+    def rows(self, index: Tensor | slice | int) -> "Spectra":
+        """Those of some stars.
+
+        Args:
+            index: which stars: their numbers, True and False for all, a slice, or one number.
+
+        Returns:
+            Their spectra; of one number those of one star, without the first dimension.
+        """
+        return Spectra(*(tensor[index] for tensor in self))
+
+    def chunks(self, size: int) -> list["Spectra"]:
+        """The same in pieces.
+
+        Args:
+            size: stars in each piece, at most.
+
+        Returns:
+            The pieces, in order.
+        """
+        return [self.rows(slice(first, first + size)) for first in range(0, len(self.flux), size)]
+
+    def to(self, device: torch.device | str) -> "Spectra":
+        """The same on a device."""
+        return Spectra(*(tensor.to(device) for tensor in self))
+
+
+def masked_mean(spectra: Spectra) -> Tensor:
+    """The mean flux (P,) over the stars whose pixel is usable; 1, the continuum, where none is."""
+    count = spectra.mask.sum(dim=0)
+    total = torch.where(spectra.mask, spectra.flux, 0.0).sum(dim=0)
+    return torch.where(count > 0, total / count.clamp_min(1), 1.0)
+
+
+def typical_weight(spectra: Spectra) -> Tensor:
+    """1 over the typical error (P,): the root mean inverse square over usable stars, errors floored at ERROR_FLOOR."""
+    inverse = torch.where(spectra.mask, 1 / spectra.error.clamp_min(ERROR_FLOOR).square(), 0.0)
+    weight = (inverse.sum(dim=0) / spectra.mask.sum(dim=0).clamp_min(1)).sqrt()
+    return weight.clamp_min(1 / WORST_ERROR)
+
+
+def exact(flux: Tensor) -> Spectra:
+    """Flux (B, P) that has no noise, every pixel of it usable, as spectra with the least error."""
+    return Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
+
+
+def noise_of(spectra: Spectra) -> Tensor:
+    """The noise (B, P), 1 sigma, of usable pixels; none for others, whose errors may be any number."""
+    return torch.where(spectra.mask, spectra.error, 0.0)
+
+
+def blurred(spectra: Spectra, width: float) -> Spectra:
+    """Spectra (N, P) with flux as a Gaussian of `width` pixels, 1 sigma, sees it: the mean over usable ones nearby.
+
+    What is masked stays so, and errors are those of the pixels as they were. Nearby is as pixels are numbered: at the
+    end of a detector a few of them see the next one's, in both domains alike.
+    """
+    parts = (torch.where(spectra.mask, spectra.flux, 0.0), spectra.mask.to(spectra.flux))
+    total, weight = (torch.from_numpy(gaussian_filter1d(part.numpy(), width, mode="nearest")) for part in parts)
+    return spectra._replace(flux=torch.where(spectra.mask, total / weight, spectra.flux))

@@ -1,0 +1,1 @@
+"""A trained model: what a run left, read back and in use."""

@@ -1,0 +1,32 @@
+"""A checkpoint, read back safely."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from cyclegan.trained.record import Record
+from emulator.commands.errors import InputError
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds, on the CPU.
+
+    step: how many batches it was trained on; weights: of all networks, by name; pairing: the state of the pairing.
+    """
+
+    step: int
+    weights: dict[str, Tensor]
+    record: Record
+    pairing: dict[str, Any]
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """A whole checkpoint; InputError if it is not one of this program's, or another version's."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        step, weights, record = (found[name] for name in ("global_step", "state_dict", "record"))
+    except Exception as error:  # an unpickler that meets other bytes raises whatever they lead it to
+        raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error
+    return Checkpoint(step, weights, Record.from_plain(record, str(path)), found.get("pairing", {}))

@@ -1,0 +1,84 @@
+"""What a checkpoint stands on besides its weights."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from cyclegan.domains.schema import DomainsConfig
+from cyclegan.spectra.continuum import Continuum
+from cyclegan.translator.axes import Axes
+from cyclegan.translator.networks import Networks, make_networks
+from emulator.commands.config import validate
+from emulator.commands.errors import InputError
+from emulator.payne import Payne
+
+VERSION = 2  # of the record; version 0.1 of the program wrote none
+
+
+@dataclass
+class Record:
+    """All that makes a checkpoint stand alone, as tensors and plain types.
+
+    config: of the run; wavelength (P,): vacuum Angstrom; emulator: contents of that of the emulated domains, on those
+    pixels; hidden: by domain, the pixels (P,) whose lines it was made to lack; continuum: contents of how emulated
+    synthetic spectra are normalised, if they are, as the observed ones were; matched: whether the domains' stars to
+    score on are the same; axes: of the latents, as they are scored; split (n, Zp): split latents of training stars,
+    None before the first validation.
+    """
+
+    config: dict[str, Any]
+    wavelength: Tensor
+    emulator: dict[str, Any] | None
+    hidden: dict[str, Tensor]
+    continuum: dict[str, Any] | None
+    matched: bool
+    axes: Axes = field(default_factory=dict)
+    split: Tensor | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """A dictionary that loads safely; `from_plain` is its inverse."""
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {"version": VERSION, "medium": "vacuum", **own}
+
+    @classmethod
+    def from_plain(cls, plain: Any, where: str) -> Self:
+        """What `to_plain` gave; raises InputError, naming where it came from, for what another version wrote."""
+        found = plain.get("version", 1) if isinstance(plain, dict) else None
+        if found != VERSION:
+            got = "one of version 0.1: train it again" if found == 1 else f"a record of version {found}"
+            raise InputError(f"{where}: expected a run of version 0.2 or later of this program, got {got}")
+        names = {one.name for one in fields(cls)}
+        if missing := sorted(names - plain.keys()):
+            raise InputError(f"{where}: expected a whole record of a run, got one without {', '.join(missing)}")
+        return cls(**{name: plain[name] for name in names})
+
+    @property
+    def domains(self) -> DomainsConfig:
+        """The configuration of the run's domains; InputError where it is another version's."""
+        return validate(OmegaConf.create(self._part("domains")), DomainsConfig, prefix="domains.")
+
+    @property
+    def networks(self) -> Networks:
+        """The kind of the run's networks; InputError where it is not known here."""
+        return make_networks(self._part("networks"), imported_only=True)
+
+    def _part(self, name: str) -> dict[str, Any]:
+        part = self.config.get(name)
+        if not isinstance(part, dict):
+            raise InputError(f"config key '{name}': expected the keys of a run, got {part}")
+        return part
+
+    def emulator_of(self, where: str) -> Payne | None:
+        """The emulator of the emulated domains, whatever has become of its file."""
+        return None if self.emulator is None else Payne.from_contents(self.emulator, where)
+
+    def continuum_of_theory(self) -> Continuum | None:
+        """How emulated synthetic spectra are normalised, if they are."""
+        return None if self.continuum is None else Continuum.from_contents(self.continuum, self.wavelength.numpy())
+
+    def split_sample(self) -> Tensor:
+        """Split latents (n, Zp) of training stars, none before the first validation."""
+        return torch.empty(0, self.networks.split) if self.split is None else self.split

@@ -1,0 +1,52 @@
+"""What lies in a run's folder, by its name, and reading it back."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emulator.commands.errors import InputError
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+CONFIG, METRICS, SCORED, LOG = "config.yaml", "metrics.csv", "scores.json", "train.log"
+HIDDEN = "hidden_features_synth.csv"  # lines that theory was made to lack
+
+History = dict[str, tuple[np.ndarray, np.ndarray]]  # by column: steps, values
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The checkpoint at `path`, or the last one of the run whose folder it is; InputError if there is none."""
+    path = Path(path)
+    found = path / LAST if path.is_dir() else path
+    if not found.is_file():
+        raise InputError(f"{path}: expected a checkpoint or a run's folder with {LAST}, found none")
+    return found
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv; none where there is no file. A row that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    whole = path.read_text().rpartition("\n")[0]
+    return [row for row in csv.DictReader(whole.splitlines()) if None not in row.values() and row["step"].isdigit()]
+
+
+def read_history(path: Path) -> History:
+    """Each column of a metrics.csv as (steps, values), where it has values."""
+    columns: dict[str, list[tuple[int, float]]] = {}
+    for row in read_metrics(path):
+        for name, value in row.items():
+            if value and name not in ("step", "epoch"):
+                columns.setdefault(name, []).append((int(row["step"]), float(value)))
+    found = {name: np.array(points).T for name, points in columns.items()}
+    return {name: (steps, values) for name, (steps, values) in found.items()}
+
+
+def read_scores(path: Path) -> dict[str, Any]:
+    """What a run's scores.json holds; InputError for another file."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: expected the scores of a run in JSON, got '{error}'") from error

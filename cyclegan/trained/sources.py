@@ -1,0 +1,136 @@
+"""Where spectra to translate come from: a file of them, or a table of labels."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import h5py
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cyclegan.spectra.continuum import Continuum
+from cyclegan.spectra.files import SpectraFile
+from cyclegan.spectra.spectra import Spectra, exact
+from cyclegan.spectra.tables import check_label_columns, read_labels, read_table
+from cyclegan.trained.model import OBS_TO_SYNTH, TrainedModel, draw_rows
+from emulator.commands.errors import InputError
+
+log = logging.getLogger(__name__)
+
+MEAN, DRAWN = "mean", "drawn"
+TABLE_SUBSET = "test"  # under which stars of a table of labels are written: they are nobody's training set
+
+
+class Source(Protocol):
+    """Where spectra to translate come from. subsets: how many there are in each."""
+
+    subsets: dict[str, int]
+
+    def read(self, subset: str, rows: slice) -> Spectra:
+        """Some of them, (n, P)."""
+        ...
+
+    def carry(self, output: h5py.File) -> None:
+        """Write what else is known of the stars."""
+        ...
+
+
+class FileSource(SpectraFile):
+    """Spectra from a file that has the wavelengths (P,) of a translator, and maybe more."""
+
+    def __init__(self, path: str, wavelength: Tensor, wavelength_file: str | None) -> None:
+        super().__init__(path, wavelength_file=wavelength_file)
+        pixels = len(self.wavelength)
+        try:
+            self.pick(wavelength.cpu())
+        except InputError:
+            self.close()
+            raise
+        self.columns = [
+            name
+            for name, dataset in self.file.items()
+            if (subset := name.rpartition(" ")[2]) in self.subsets
+            and isinstance(dataset, h5py.Dataset)
+            and dataset.shape[:1] == (self.subsets[subset],)
+            and dataset.shape[1:2] != (pixels,)
+            and not name.startswith("latent_")
+        ]
+
+    def carry(self, output: h5py.File) -> None:
+        """Write attributes and columns of the file, and how its spectra were normalised."""
+        for name, value in self.file.attrs.items():
+            # Wavelengths are written as vacuum ones; how the pixels that are left were normalised is told below.
+            if name != "medium" and not name.startswith("continuum_"):
+                output.attrs[name] = value
+        try:
+            continuum = Continuum.read(self.file, self.wavelength.numpy(), self.places())
+        except InputError as error:
+            log.warning("%s: %s; the output does not say how it was normalised", self.path, error)
+        else:
+            if continuum is not None:
+                continuum.write(output)
+        for name in self.columns:
+            output.copy(self.file[name], output, name)
+
+
+class LabelSource:
+    """Synthetic spectra of the stars in a table of labels, CSV with a header; a column `id` may name them.
+
+    Tables that `cyclegan.fit` wrote will do.
+
+    Raises InputError, naming the row (from 0), for what the emulator does not take.
+    """
+
+    def __init__(self, path: str, model: TrainedModel) -> None:
+        self.model, emulator = model, model.forward_model.emulator
+        columns = read_table(path)
+        check_label_columns(list(columns), emulator.label_names, path)
+        self.identities = columns.get("id")
+        self.labels = read_labels(columns, emulator, path)
+        self.subsets = {TABLE_SUBSET: len(self.labels)}
+
+    @torch.inference_mode()  # not inherited by the thread that reads
+    def read(self, subset: str, rows: slice) -> Spectra:
+        """Synthetic spectra (n, P) of some stars."""
+        return exact(self.model.synthesize(self.labels[rows]))
+
+    def carry(self, output: h5py.File) -> None:
+        """Write the labels and the names of the stars."""
+        output.attrs["label_names"] = list(self.model.label_names)
+        output[f"labels {TABLE_SUBSET}"] = self.labels.numpy()
+        if self.identities is not None:
+            output.create_dataset(f"id {TABLE_SUBSET}", data=self.identities, dtype=h5py.string_dtype())
+
+
+def split_latents(
+    wanted: str, wavelength_file: str | None, seed: int, batch_size: int, model: TrainedModel, counts: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """The split latents (n, Zp) for the n spectra of each subset; wanted: MEAN, DRAWN or a file of observed spectra.
+
+    From a file come those of the subset of the same name, else of its first: in order where there are as many as
+    needed, otherwise drawn from those with a usable pixel. Raises InputError where there are none.
+    """
+    if wanted == MEAN:
+        return {name: model.mean_split().expand(count, -1) for name, count in counts.items()}
+    if wanted == DRAWN:
+        return {name: model.draw_split(count, seed + i) for i, (name, count) in enumerate(counts.items())}
+    if not Path(wanted).is_file():
+        raise InputError(f"config key 'split': expected {MEAN}, {DRAWN} or a file of spectra, got {wanted}")
+    latents = {}
+    with FileSource(wanted, model.wavelength, wavelength_file) as file:
+        for i, (name, count) in enumerate(counts.items()):
+            theirs = name if name in file.subsets else next(iter(file.subsets))
+            batches = tqdm(file.chunks(theirs, batch_size), f"encoding {theirs}", unit="batch", leave=False)
+            parts = [model.translate(OBS_TO_SYNTH, batch.to(model.device)).split for batch in batches]
+            found = torch.cat(parts) if parts else model.split_sample[:0]
+            seen = found[found.isfinite().all(dim=1)]
+            if len(seen) == 0:
+                raise InputError(f"{wanted}: expected usable spectra in 'spectra {theirs}', got none")
+            if len(found) == count:
+                latents[name], how = found, "in order"
+            else:
+                latents[name], how = draw_rows(seen, count, seed + i), f"drawn from {len(seen)}"
+            log.info("split latents of '%s': of '%s' in %s, %s", name, theirs, wanted, how)
+    return latents

@@ -1,0 +1,109 @@
+"""From a configuration to the parts of a training: domains, data, module, trainer."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+
+from cyclegan.domains.domains import Domains, Stars, check_domains, make_domains
+from cyclegan.domains.emulated import EmulatedDomain
+from cyclegan.pairing.anchors import read_anchors
+from cyclegan.pairing.pairing import Pairing, PairingSettings
+from cyclegan.spectra.spaces import Components, projected_on
+from cyclegan.trained.record import Record
+from cyclegan.trained.run_folder import BEST, LAST
+from cyclegan.training.checkpoints import LastCheckpoint
+from cyclegan.training.data import SpectraData
+from cyclegan.training.health import Health
+from cyclegan.training.logs import RunProgress
+from cyclegan.training.module import CycleGAN, Schedule
+from cyclegan.training.schema import TrainConfig, TrainerConfig
+from cyclegan.training.theory import Theory
+from cyclegan.translator.networks import make_networks
+from cyclegan.translator.translator import build_discriminators, build_translator
+
+
+def build_domains(config: TrainConfig, theory: Theory, device: torch.device) -> Domains:
+    """The domains of a run, emulated ones on a device; InputError where they cannot be trained on together."""
+    emulator = None if theory.emulator is None else theory.emulator.to(device)
+    pool = 1 if config.selection.by == "none" else config.selection.pool
+    domains = make_domains(config.domains, emulator, theory.hidden, pool)
+    check_domains(domains, pairing_settings(config, domains).fewest_synthetic)
+    return domains
+
+
+def pairing_settings(config: TrainConfig, domains: Domains) -> PairingSettings:
+    """How a run pairs its stars."""
+    return PairingSettings(
+        seed=config.seed,
+        by_likeness=config.losses.get("pairs", 0.0) > 0,
+        share=config.pairs.share,
+        fixed=domains.synth.fixed and domains.obs.fixed,
+        choice=config.selection.by,
+        pool=config.selection.pool,
+        unjudged=math.ceil(config.trainer.warm_up * config.trainer.epochs),
+    )
+
+
+def build(config: TrainConfig, domains: Domains, theory: Theory) -> tuple[CycleGAN, SpectraData]:
+    """The module and the data that a configuration describes. Raises InputError for what does not fit the spectra."""
+    settings, networks = config.trainer, make_networks(config.networks)
+    data = SpectraData(domains, settings.steps, config.seed)
+    anchors = None if config.domains.anchors is None else read_anchors(config.domains.anchors, domains)
+    pairing = Pairing(pairing_settings(config, domains), anchors)
+    stars = data.stars(epoch=0)
+    matching = pairing.counterparts(stars.to("cpu"), domains.synth.wavelength)
+    spaces = networks.spaces(matching.synth, matching.obs)
+    if not isinstance(spaces[0], Components):
+        pairing.compare_in_components(matching)
+    seen = Stars(*(projected_on(space, side) for space, side in zip(spaces, stars, strict=True)))
+    scale = torch.cat([side.flux for side in seen]).std(dim=0).clamp_min(1e-3)
+    translator = build_translator(networks, spaces, scale)
+    continuum = domains.synth.continuum if isinstance(domains.synth, EmulatedDomain) else None
+    record = Record(
+        config=asdict(config),
+        wavelength=domains.synth.wavelength.cpu(),
+        emulator=None if theory.emulator is None else theory.emulator.contents(),
+        hidden=theory.hidden,
+        continuum=None if continuum is None else continuum.contents(),
+        matched=domains.matched,
+    )
+    schedule = Schedule(
+        steps=settings.epochs * settings.steps,
+        epoch_steps=settings.steps,
+        batch_size=settings.batch_size,
+        warm_up=settings.warm_up,
+        learning_rate=settings.learning_rate,
+        discriminator_learning_rate=settings.discriminator_learning_rate,
+        log_every=settings.log_every,
+    )
+    discriminators = build_discriminators(networks, translator, scale)
+    return CycleGAN(translator, discriminators, pairing, config.losses, schedule, config.seed, record), data
+
+
+def make_trainer(
+    settings: TrainerConfig, folder: Path, loggers: list[Logger], health: Health, device: torch.device, matched: bool
+) -> Trainer:
+    """A Trainer as `trainer` of a configuration says, that keeps the best and the last checkpoint in a run's folder."""
+    monitor = "x_synth_obs" if matched else None  # without matched stars nothing says which epoch is best: the last is
+    # Before the last checkpoint is written, which has to know of it, and not, as Lightning would, after the epoch.
+    best = ModelCheckpoint(
+        folder, Path(BEST).stem, monitor=monitor, save_on_train_epoch_end=False, enable_version_counter=False
+    )
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        max_epochs=settings.epochs,
+        reload_dataloaders_every_n_epochs=1,
+        logger=loggers,
+        callbacks=[health, RunProgress(), best, LastCheckpoint(folder / LAST, settings.checkpoint_every)],
+        enable_progress_bar=False,
+        log_every_n_steps=settings.log_every,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )

@@ -1,0 +1,90 @@
+"""Where a run's metrics go: the progress bar, a CSV file always, Weights & Biases offline unless a key is there."""
+
+import os
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import wandb
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from tqdm import tqdm
+
+from cyclegan.scores.scores import SCORES
+from cyclegan.trained.run_folder import read_metrics
+
+
+def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
+    """Writes folder/metrics.csv; for a resumed run the rows before `resumed_step` are kept."""
+    path = folder / "metrics.csv"
+    rows = [row for row in read_metrics(path) if int(row["step"]) < resumed_step]
+    logger = CSVLogger(folder, name="", version="")
+    for row in rows:  # Lightning deletes what it finds
+        step = int(row.pop("step"))
+        kept: dict[str, Any] = {name: value for name, value in row.items() if value}  # texts: they stay what they were
+        logger.log_metrics(kept, step)
+    logger.save()  # what is only in memory another kill would take
+    return logger
+
+
+def wandb_logger(folder: Path, project: str, name: str, group: str | None, config: dict[str, Any]) -> WandbLogger:
+    """A W&B run kept in `folder`; the same run again when a run is resumed.
+
+    WANDB_MODE decides if set; otherwise online where an API key is found, offline where none is.
+    """
+    identity = folder / "wandb_id"
+    if not identity.exists():
+        identity.write_text(token_hex(4))
+    mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+    return WandbLogger(
+        save_dir=folder,
+        project=project,
+        name=name,
+        group=group,
+        id=identity.read_text(),
+        resume="allow" if mode == "online" else None,
+        mode=mode,
+        config=config,
+        settings=wandb.Settings(silent=True),  # where the run lies is told at its end
+    )
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, ValueError, NetrcParseError):  # among them a file that others may read
+        return False
+
+
+class RunProgress(Callback):
+    """One bar over all batches of the run, with the time left and the scores of the last validation."""
+
+    REFRESH = 20  # batches
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Open the bar, where a resumed run left it."""
+        self.bar = tqdm(
+            total=trainer.estimated_stepping_batches,
+            initial=trainer.global_step,
+            desc="training",
+            unit="batch",
+        )
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """Move the bar now and then."""
+        if trainer.global_step % self.REFRESH == 0:
+            self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Show the latest scores."""
+        self.bar.set_postfix(
+            {name: f"{trainer.callback_metrics[name]:.3g}" for name in SCORES if name in trainer.callback_metrics}
+        )
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Close the bar."""
+        self.bar.update(trainer.global_step - self.bar.n)
+        self.bar.close()

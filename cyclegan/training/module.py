@@ -1,0 +1,248 @@
+"""The cycle-GAN: one LightningModule, two alternating updates by manual optimisation."""
+
+import math
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from cyclegan.domains.domains import Stars
+from cyclegan.losses.adversarial import SIDES, exhibits, judgements
+from cyclegan.losses.terms import Moment, Weighted, total, weighted_terms
+from cyclegan.pairing.batch import PairedBatches, Partners
+from cyclegan.pairing.pairing import Pairing
+from cyclegan.scores.scores import SCORES, MatchedScores
+from cyclegan.spectra.spaces import Space, projected_on
+from cyclegan.spectra.spectra import Spectra
+from cyclegan.trained.record import Record
+from cyclegan.training.data import Turn
+from cyclegan.translator.translator import Translator
+
+SPLIT_SAMPLE = 1000  # training stars whose split latents a checkpoint holds
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss became NaN or infinite; the message names the step and the term."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    steps: of the whole run, over which learning rates fall to nothing along a cosine; epoch_steps: of an epoch;
+    warm_up: the share of all steps in which both domains' networks are one and nobody judges; log_every: steps.
+    """
+
+    steps: int
+    epoch_steps: int
+    batch_size: int
+    warm_up: float
+    learning_rate: float
+    discriminator_learning_rate: float
+    log_every: int
+
+    @property
+    def warm_up_steps(self) -> int:
+        """How many steps the warm-up takes."""
+        return round(self.warm_up * self.steps)
+
+
+class CycleGAN(LightningModule):
+    """Trains a translator and two discriminators on the stars that a loader yields, epoch by epoch.
+
+    pairing: makes partners of the stars of each epoch; weights: of the terms of the loss, by name; record: what a
+    checkpoint stands on besides weights.
+    """
+
+    def __init__(
+        self,
+        translator: Translator,
+        discriminators: tuple[nn.Module, nn.Module],
+        pairing: Pairing,
+        weights: Mapping[str, float],
+        schedule: Schedule,
+        seed: int,
+        record: Record,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.translator, self.pairing = translator, pairing
+        self.discriminators = nn.ModuleDict(dict(zip(SIDES, discriminators, strict=True)))
+        self.weights, self.schedule, self.seed, self.record = weights, schedule, seed, record
+        self.scores = MatchedScores(record.matched)
+        self.weight_of: dict[str, str] = {}  # the name of the weight of each part of the loss
+        self._batches: PairedBatches | None = None
+        self._coordinates: dict[str, tuple[weakref.ref[Tensor], Spectra]] = {}
+        self._recent: list[tuple[int, dict[str, Tensor]]] = []
+        self._gradients: dict[str, Tensor] = {}
+        # The translator along standard axes; in a tuple, or it would be trained and saved with the module's own parts.
+        self._scored: tuple[Translator, ...] = ()
+
+    def on_train_batch_start(self, turn: Turn, batch_index: int) -> None:
+        """Start an epoch where a turn brings its stars."""
+        if turn.stars is not None:
+            self.start_epoch(turn.stars, turn.epoch)
+
+    @property
+    def batches(self) -> PairedBatches:
+        """The batches of this epoch."""
+        if self._batches is None:
+            raise RuntimeError("no epoch has been started")
+        return self._batches
+
+    def start_epoch(self, stars: Stars, epoch: int) -> None:
+        """Pair the stars of an epoch, spectra (N, P) and (M, P), and lay out its batches."""
+        t, schedule = self.translator, self.schedule
+        seen = Stars(self._seen("synth", t.space_s, stars.synth), self._seen("obs", t.space_o, stars.obs))
+        alike = self.pairing.alike(stars, seen)
+        pairs = self.pairing.pair(t, self.discriminators["obs"], seen, alike, epoch)
+        anchors = None
+        if self.pairing.anchors is not None:
+            anchors = Partners(*map(projected_on, (t.space_s, t.space_o), self.pairing.anchors))
+        seed = self.seed * 10**6 + epoch
+        self._batches = PairedBatches(seen, pairs, schedule.batch_size, schedule.epoch_steps, seed, anchors)
+
+    def _seen(self, side: str, space: Space, spectra: Spectra) -> Spectra:
+        """Coordinates of a domain's stars; those of a file are the same in every epoch."""
+        known = self._coordinates.get(side)
+        if known is None or known[0]() is not spectra.flux:
+            known = self._coordinates[side] = weakref.ref(spectra.flux), projected_on(space, spectra)
+        return known[1]
+
+    def training_step(self, turn: Turn, batch_index: int) -> None:
+        """Two updates on one batch: of the discriminators, then of encoders and generators."""
+        discriminator_optimizer, translator_optimizer = self._both_optimizers()
+        step, warm = self.global_step, self.global_step < self.schedule.warm_up_steps
+        self._set_learning_rates(step)
+        batch = self.batches[turn.step]
+
+        # The discriminators learn to tell translated from real spectra.
+        crossing = self.translator.cross(batch.synth.flux, batch.obs.flux)
+        shown, logged = None, {}
+        if self.weights.get("adversarial") and not warm:
+            shown = exhibits(self.translator, batch, crossing, step)
+            judged = judgements(self.discriminators, shown)
+            logged["train/discriminators"] = torch.stack([one.loss() for one in judged.values()]).sum()
+            logged |= {f"right/{side}": one.share_right() for side, one in judged.items()}
+            discriminator_optimizer.zero_grad()
+            self.manual_backward(logged["train/discriminators"])
+            count_no_step(discriminator_optimizer)
+            discriminator_optimizer.step()
+
+        # Encoders and generators learn to translate.
+        moment = Moment(batch, crossing, self.translator, self.discriminators, shown, step / self.schedule.steps)
+        terms = weighted_terms(self.weights, moment)
+        if turn.step == self.schedule.epoch_steps - 1:
+            self._gradients = self.gradient_norms(terms)
+        translator_optimizer.zero_grad()
+        self.manual_backward(total(terms))
+        translator_optimizer.step()
+        if warm:
+            self.translator.tie()
+
+        self.weight_of |= {name: one.of for name, one in terms.items()}
+        logged |= {f"train/{name}": one.part for name, one in terms.items()}
+        self._recent.append((step, {name: value.detach() for name, value in logged.items()}))
+        if (step + 1) % self.schedule.log_every == 0:
+            self._log_recent()
+
+    def _both_optimizers(self) -> list[LightningOptimizer]:
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)
+        return optimizers
+
+    def _set_learning_rates(self, step: int) -> None:
+        rates = self.schedule.discriminator_learning_rate, self.schedule.learning_rate
+        for optimizer, rate in zip(self._both_optimizers(), rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * learning_rate_at(step / self.schedule.steps)
+
+    def _log_recent(self) -> None:
+        """Log the mean of each term since the last time.
+
+        Losses stay on the device until here: asking for their values at every step would make it wait.
+        """
+        self._check_finite()
+        sums: dict[str, list[Tensor]] = {}
+        for _, terms in self._recent:
+            for name, term in terms.items():
+                sums.setdefault(name, []).append(term)
+        self.log_dict({name: torch.stack(values).mean() for name, values in sums.items()})
+        self._recent.clear()
+
+    def _check_finite(self) -> None:
+        losses = [(step, name, term) for step, terms in self._recent for name, term in terms.items()]
+        if losses and not torch.stack([term for *_, term in losses]).isfinite().all():
+            step, name, term = next(loss for loss in losses if not loss[2].isfinite())
+            raise TrainingDivergedError(f"step {step}: the loss '{name.removeprefix('train/')}' became {term.item()}")
+
+    def gradient_norms(self, terms: Mapping[str, Weighted]) -> dict[str, Tensor]:
+        """The norm of the gradient of each weighted part in the translator's parameters: what moves the networks."""
+        parameters = list(self.translator.parameters())
+        norms = {}
+        for name, one in terms.items():
+            gradients = torch.autograd.grad(one.weight * one.part, parameters, retain_graph=True, allow_unused=True)
+            norms[name] = torch.stack([g.detach().norm() for g in gradients if g is not None]).norm()
+        return norms
+
+    def on_validation_epoch_start(self) -> None:
+        """Find the standard axes along which latents are scored."""
+        axes = self.translator.find_axes(self.batches.stars.synth.flux, self.batches.stars.obs.flux)
+        self._scored = (self.translator.turned(axes),)
+        self.record.axes = {part: (centre.cpu(), turn.cpu()) for part, (centre, turn) in axes.items()}
+
+    def validation_step(self, batch: Stars, batch_index: int) -> None:
+        """Add a batch of stars to the scores."""
+        self.scores.update(self._scored[0], batch.synth, batch.obs)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores, and keep a sample of split latents for those who translate later."""
+        scores = {name: value.float() for name, value in self.scores.compute().items()}
+        self.scores.reset()
+        self.log_dict({name: scores.pop(name) for name in SCORES if name in scores}, prog_bar=True)
+        self.log_dict(scores)
+        self.log_dict({f"gradient/{name}": norm for name, norm in self._gradients.items()})
+        # Whoever translates without observed stars at hand needs to know what split latents there are.
+        stars = self.batches.stars.obs.flux
+        _, split = self._scored[0].encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
+        self.record.split = split.cpu()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the record and the state of the pairing into a checkpoint; TrainingDivergedError for lost weights."""
+        self._check_finite()  # a checkpoint of lost weights must not take the place of a good one
+        checkpoint["record"], checkpoint["pairing"] = self.record.to_plain(), self.pairing.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the record and the state of the pairing from a checkpoint."""
+        kept = Record.from_plain(checkpoint["record"], "the checkpoint")
+        self.record.axes, self.record.split = kept.axes, kept.split
+        self.pairing.load_state_dict(checkpoint["pairing"])
+        self._coordinates.clear()  # the checkpoint's spaces may be another machine's
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam for the discriminators, and Adam for encoders and generators."""
+        schedule = self.schedule
+        return [
+            torch.optim.Adam(
+                self.discriminators.parameters(), schedule.discriminator_learning_rate, (0.5, 0.9), fused=True
+            ),
+            torch.optim.Adam(self.translator.parameters(), schedule.learning_rate, (0.9, 0.99), fused=True),
+        ]
+
+
+def count_no_step(optimizer: LightningOptimizer) -> None:
+    """Keep this optimiser's steps out of trainer.global_step, which shall count batches.
+
+    Lightning counts every step of every optimiser (its issue 17958) by a hook that it sets anew before each batch.
+    """
+    optimizer._on_before_step = optimizer._on_after_step = lambda: None
+
+
+def learning_rate_at(progress: float) -> float:
+    """The factor on learning rates at `progress` (0 to 1) through a run: a cosine from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,124 @@
+"""What a finished training leaves in its folder: scores and pictures."""
+
+import logging
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor
+
+from cyclegan.domains.domains import Domains, Stars, star_labels
+from cyclegan.figures.axes import DPI, label_facts
+from cyclegan.figures.history import plot_history
+from cyclegan.figures.labels import plot_label_distributions
+from cyclegan.figures.spectra import plot_stars
+from cyclegan.scores.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
+from cyclegan.scores.signals import SIGNALS, signals
+from cyclegan.trained.run_folder import METRICS, SCORED, read_history
+from cyclegan.training.data import SpectraData
+from cyclegan.training.module import CycleGAN
+from cyclegan.training.schema import TrainConfig
+from cyclegan.translator.translator import Translator
+from emulator.commands.results import without_nan, write_json
+from emulator.commands.writing import written_whole
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = 2  # stars to draw
+
+
+class Finished(NamedTuple):
+    """A training that is through; facts: what else scores.json is to hold; wandb: where its pictures go, too."""
+
+    config: TrainConfig
+    folder: Path
+    module: CycleGAN
+    data: SpectraData
+    domains: Domains
+    facts: dict[str, object]
+    wandb: WandbLogger | None
+
+
+def finish(run: Finished) -> dict[str, object]:
+    """Score the translator, write scores.json and the pictures, and return what scores.json holds."""
+    folder, matched = run.folder, run.domains.matched
+    translator, val = run.module.translator.cpu(), run.data.scored().to("cpu")
+    controls = {}
+    if matched:
+        truth, shift = run.domains.obs.truth("val"), translator.space_o.mean - translator.space_s.mean
+        controls = control_scores(*val, shift, None if truth is None else truth.cpu())
+    blind = signals(translator, *val)  # first: one of them is how much variables vary, which standard axes make equal
+    translator = translator.turned(run.module.record.axes)
+    versions = {package: version(package) for package in ("torch", "pytorch-lightning", "numpy", "hydra-core")}
+    scores: dict[str, Any] = matched_scores(translator, *val, matched) | controls | blind
+    scores = {name: without_nan(value) for name, value in scores.items()} | run.facts | {"versions": versions}
+    with written_whole(folder / SCORED) as unfinished:
+        write_json(unfinished, scores)
+    write_history(folder, controls)
+    if run.config.selection.by != "none" or run.config.pairs.share < 1:
+        write_label_distributions(run)
+    if matched:
+        labels, hidden = star_labels(run.domains, "val"), run.module.record.hidden.get("synth")
+        write_stars(folder, translator, run.domains.synth.wavelength, val, labels, hidden)
+    if run.wandb is not None:
+        for figure in sorted(folder.glob("*.png")):
+            run.wandb.log_image(figure.stem, [str(figure)])
+        run.wandb.experiment.summary.update({name: value for name, value in scores.items() if name != "versions"})
+        run.wandb.experiment.finish()
+    tell(scores, matched, folder)
+    return scores
+
+
+def tell(scores: Mapping[str, Any], matched: bool, folder: Path) -> None:
+    """Log the scores; where no star is matched, the signals to go by."""
+    log.info("%s", "  ".join(f"{name} {scores[name]:.4g}" for name in SCORES if scores.get(name) is not None))
+    if not matched:
+        told = "  ".join(f"{name} {scores[name]:.3g}" for name in SIGNALS if scores[name] is not None)
+        log.info("no star is known in both domains, so go by these, the first most (docs/health.md): %s", told)
+    log.info("everything about this run is in %s", folder)
+
+
+def write_history(folder: Path, controls: dict[str, float]) -> None:
+    """Write history.png."""
+    with written_whole(folder / "history.png") as unfinished:
+        plot_history(read_history(folder / METRICS), controls).savefig(unfinished, dpi=DPI)
+
+
+def write_label_distributions(run: Finished) -> None:
+    """Write labels.png where labels of synthetic stars are known: of all, of those paired, of observed ones."""
+    synth, obs = run.data.drawn_labels(run.config.trainer.epochs - 1)
+    pairs = run.module.pairing.pairs
+    if not synth or pairs is None:
+        return
+    everybody = torch.stack(list(synth.values()), dim=1).cpu().numpy()
+    known = torch.stack([obs[name] for name in synth], dim=1).cpu().numpy() if set(synth) <= set(obs) else None
+    with written_whole(run.folder / "labels.png") as unfinished:
+        figure = plot_label_distributions(tuple(synth), everybody, everybody[pairs.synth.numpy()], known)
+        figure.savefig(unfinished, dpi=DPI)
+
+
+@torch.no_grad()
+def write_stars(
+    folder: Path,
+    translator: Translator,
+    wavelength: Tensor,
+    stars: Stars,
+    labels: Mapping[str, Tensor],
+    hidden: Tensor | None,
+) -> None:
+    """Write stars.png: matched stars (N, P) before and after translation; labels (N,) by name, where they are known."""
+    synth, obs = stars
+    translated = []
+    for x_s, x_o in zip(synth.chunks(SCORE_BATCH), obs.chunks(SCORE_BATCH), strict=True):
+        _, split = translator.encoder_o(translator.space_o.project(x_o).flux)
+        translated.append(translator.synth_to_obs(x_s, split))
+    so = torch.cat(translated)
+    titles = [
+        ", ".join([f"star {i} of 'val'", *label_facts({name: values[i].item() for name, values in labels.items()})])
+        for i in range(min(EXAMPLES, len(so)))
+    ]
+    with written_whole(folder / "stars.png") as unfinished:
+        plot_stars(wavelength, synth, obs, so, titles, hidden).savefig(unfinished, dpi=DPI)

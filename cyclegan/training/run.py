@@ -1,0 +1,123 @@
+"""A training from its configuration to its scores: build, fit, finish."""
+
+import logging
+import sys
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.loggers import Logger
+
+from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint
+from cyclegan.trained.run_folder import CONFIG, LAST
+from cyclegan.training.build import build, build_domains, make_trainer
+from cyclegan.training.data import SpectraData
+from cyclegan.training.health import Health
+from cyclegan.training.logs import csv_logger, wandb_logger
+from cyclegan.training.module import CycleGAN
+from cyclegan.training.outcome import Finished, finish
+from cyclegan.training.schema import TrainConfig, check_together
+from cyclegan.training.theory import Theory, prepare_theory
+from cyclegan.translator.networks import make_networks
+from emulator.commands.device import find_device, processor_threads
+from emulator.commands.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Clock:
+    """Wall-clock and processor seconds since it was made."""
+
+    def __post_init__(self) -> None:
+        self.start, self.processor_start = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> dict[str, float]:
+        """By the names that scores.json has for them."""
+        return {
+            "seconds": round(time.perf_counter() - self.start, 1),
+            "cpu_seconds": round(time.process_time() - self.processor_start, 1),
+        }
+
+
+def train(config: TrainConfig, folder: Path, group: str | None = None) -> dict[str, object]:
+    """Train as `config` says, into `folder`, and return what scores.json holds.
+
+    If the folder holds a checkpoint, the run goes on from there. Raises InputError for input that cannot be used,
+    TrainingDivergedError where a loss is no longer a number.
+    """
+    check_together(config)
+    threads = config.trainer.threads or make_networks(config.networks).threads
+    with processor_threads(threads):
+        return _train(config, folder, group)
+
+
+def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, object]:
+    seed_everything(config.seed, workers=True, verbose=False)
+    device = torch.device(find_device(config.trainer.accelerator, "config key 'trainer.accelerator'"))
+    checkpoint = _checkpoint_of(folder, config)
+    theory = prepare_theory(config, folder) if checkpoint is None else _theory_of(checkpoint, folder)
+    domains = build_domains(config, theory, device)
+    clock = Clock()
+    module, data = build(config, domains, theory)
+    if checkpoint is not None:
+        try:
+            module.load_state_dict(checkpoint.weights)
+        except RuntimeError as error:
+            text = f"{folder / LAST}: expected a checkpoint of the networks configured, got another's"
+            raise InputError(text) from error
+
+    OmegaConf.save(asdict(config), folder / CONFIG)
+    resumed_step = 0 if checkpoint is None else checkpoint.step
+    loggers: list[Logger] = [csv_logger(folder, resumed_step)]
+    wandb = None
+    if config.logger.wandb:
+        name = f"{config.name}-{folder.name}"
+        wandb = wandb_logger(folder, config.logger.project, name, group, asdict(config))
+        loggers.append(wandb)
+    health = Health(data.scored())
+    trainer = make_trainer(config.trainer, folder, loggers, health, device, domains.matched)
+    log.info("%s: %d steps, into %s", config.name, module.schedule.steps, folder)
+    _fit(trainer, module, data, folder, checkpoint is not None)
+    facts = {
+        "faults": health.faults,
+        "steps": trainer.global_step,
+        **clock.seconds(),
+        "resumed_at_step": resumed_step,
+        "seed": config.seed,
+        "device": str(device),
+    }
+    return finish(Finished(config, folder, module, data, domains, facts, wandb))
+
+
+def _checkpoint_of(folder: Path, config: TrainConfig) -> Checkpoint | None:
+    """The checkpoint to go on from, if there is one; InputError where the run cannot become what is configured."""
+    last = folder / LAST
+    if not last.exists():
+        return None
+    checkpoint = read_checkpoint(last)
+    if config.losses.get("pairs") and checkpoint.pairing.get("metric") is None:
+        raise InputError(
+            f"config key 'losses.pairs': expected 0, as {last} is of a run without pairs, got {config.losses['pairs']}"
+        )
+    return checkpoint
+
+
+def _theory_of(checkpoint: Checkpoint, folder: Path) -> Theory:
+    return Theory(checkpoint.record.emulator_of(str(folder / LAST)), checkpoint.record.hidden)
+
+
+def _fit(trainer: Trainer, module: CycleGAN, data: SpectraData, folder: Path, resuming: bool) -> None:
+    with warnings.catch_warnings():
+        # The batches lie on the device already: there is nothing for worker processes to do.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*|.*exists and is not empty.*")
+        try:
+            trainer.fit(module, data, ckpt_path=folder / LAST if resuming else None, weights_only=True)
+        except SystemExit:  # Lightning's, when it is interrupted
+            if (folder / LAST).exists():
+                print(f"\ngo on with: python -m cyclegan.train resume={folder}", file=sys.stderr)
+            raise

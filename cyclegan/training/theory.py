@@ -1,0 +1,75 @@
+"""The emulator that makes a run's theory, and which of its lines are hidden."""
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cyclegan.domains.hidden import Feature, draw_hidden, hidden_pixels, strong_features, write_features
+from cyclegan.spectra.files import SpectraFile
+from cyclegan.trained.run_folder import HIDDEN
+from cyclegan.training.schema import TrainConfig
+from emulator.commands.errors import InputError
+from emulator.labels import LABELS
+from emulator.payne import Payne
+from emulator.train import load_config, train_payne
+
+log = logging.getLogger(__name__)
+
+BUILT_IN = Path("models/payne.pt")  # the emulator that is made where it is not there
+
+
+class Theory(NamedTuple):
+    """The emulator of the domains without a file, if any, and by domain the pixels (P,) whose lines it lacks there."""
+
+    emulator: Payne | None
+    hidden: dict[str, Tensor]
+
+
+def find_or_train_emulator(path: Path, folder: Path) -> Payne:
+    """The emulator kept at `path`; where there is none at BUILT_IN, one trained on the built-in grid and kept."""
+    if not path.exists() and path.resolve() == BUILT_IN.resolve():
+        log.info("no emulator at %s: making the grid of spectra and training one, about 5 minutes, once", path)
+        train_payne(load_config([f"output={path}"]), folder)
+    return Payne.load(path)
+
+
+def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
+    """The theory of a new run, on the pixels of the other domain; hidden features are listed in `folder`.
+
+    Raises InputError for an emulator that cannot be used.
+    """
+    domains = config.domains
+    if domains.synth.path is not None and domains.synth.hidden_share > 0:
+        raise InputError(
+            "config key 'domains.synth.hidden_share': expected 0 beside domains.synth.path, as lines can be hidden from"
+            f" an emulator alone, got {domains.synth.hidden_share}"
+        )
+    files = [side.path for side in domains.sides().values() if side.path is not None]
+    if len(files) == 2:
+        return Theory(None, {})
+    wavelength = None
+    for path in files:
+        with SpectraFile(path, domains.skip_pixels, domains.wavelength) as file:
+            wavelength = file.wavelength
+    emulator = find_or_train_emulator(Path(domains.emulator), folder)
+    if unknown := [name for name in emulator.label_names if name not in LABELS]:
+        text = "%s: labels %s are none of a survey's (%s): drawn uniformly over the emulator's range"
+        log.warning(text, domains.emulator, ", ".join(unknown), ", ".join(LABELS))
+    if wavelength is None and domains.skip_pixels > (most := len(emulator.wavelength) - 2):
+        raise InputError(f"config key 'domains.skip_pixels': expected at most {most}, got {domains.skip_pixels}")
+    emulator = emulator.on(emulator.wavelength[domains.skip_pixels :] if wavelength is None else wavelength)
+    hidden = {}
+    if domains.synth.path is None and domains.synth.hidden_share > 0:
+        seed = config.seed if domains.hidden_seed is None else domains.hidden_seed
+        features = hide_features(emulator, domains.synth.hidden_share, seed)
+        write_features(features, folder / HIDDEN)
+        hidden["synth"] = hidden_pixels(features, len(emulator.wavelength))
+    return Theory(emulator, hidden)
+
+
+def hide_features(emulator: Payne, share: float, seed: int) -> list[Feature]:
+    """`share` of each element's strong features, drawn by seed."""
+    return draw_hidden(strong_features(emulator), share, torch.Generator().manual_seed(seed))

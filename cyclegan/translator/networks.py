@@ -1,0 +1,114 @@
+"""What a kind of networks has to offer, and how a configuration names one.
+
+A kind is a dataclass: its fields are the keys that the configuration's `networks` takes, and it makes all networks of a
+translator. Every encoder maps coordinates (B, K) to (shared (B, Zs), split (B, Zp)), every generator back, every
+discriminator (coordinates, latents) to logits (B, 1). Encoders and generators of the two domains have parameters of the
+same names and shapes but for the split latent's, which have `split` in their names, and which a domain without a split
+latent has with width zero.
+"""
+
+import importlib
+import sys
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from inspect import isabstract
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from cyclegan.spectra.spaces import Space
+from cyclegan.spectra.spectra import Spectra
+from emulator.commands.config import validate
+from emulator.commands.errors import InputError
+
+TARGET = "_target_"  # the key that names the class
+OWN = "cyclegan."  # where this program's own kinds are
+
+
+@dataclass(frozen=True)
+class Networks(ABC):
+    """A kind of networks, with its sizes.
+
+    shared, split: how many latent variables of both domains, and of the observed domain alone; for each place along
+    the spectrum, if the latents lie along it. threads: how many processor threads pay, None for all there are.
+    """
+
+    threads: ClassVar[int | None] = None
+
+    shared: int = field(metadata={"minimum": 1})
+    split: int = field(metadata={"minimum": 0})
+
+    @abstractmethod
+    def spaces(self, synth: Spectra, obs: Spectra) -> tuple[Space, Space]:
+        """The spaces in which the networks of the two domains see spectra, from training spectra (N, P), (M, P)."""
+
+    @abstractmethod
+    def empty_space(self, pixels: int) -> Space:
+        """A space like those of `spaces`, to be filled from a checkpoint."""
+
+    @abstractmethod
+    def encoder(self, scale: Tensor, split: int) -> nn.Module:
+        """An encoder of coordinates whose spreads are scale (K,); split: 0 for the synthetic domain."""
+
+    @abstractmethod
+    def generator(self, scale: Tensor, split: int) -> nn.Module:
+        """The generator for such an encoder."""
+
+    @abstractmethod
+    def discriminator(self, scale: Tensor, latents: int) -> nn.Module:
+        """A discriminator of coordinates with so many latents."""
+
+
+@runtime_checkable
+class Turning(Protocol):
+    """An encoder or generator whose latents can be had along other axes."""
+
+    def turn(self, part: str, centre: Tensor, axes: Tensor) -> None:
+        """Have the latents z of one part, shared or split, be (z - centre (Z,)) @ axes (Z, Z) from now on."""
+        ...
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """An encoder or generator whose split latents can be started as directions in its space."""
+
+    def start_split(self, directions: Tensor, spread: Tensor) -> None:
+        """Have split latents be coordinates @ directions / spread, with directions (K, Zp) orthonormal."""
+        ...
+
+
+def make_networks(settings: Mapping[str, Any], imported_only: bool = False) -> Networks:
+    """The networks that a configuration's `networks` describes.
+
+    imported_only: of the kinds that others define take only those whose module has been imported: a checkpoint from
+    somebody else must not choose what is. Raises InputError for what is no kind, and for keys that it does not take.
+    """
+    kind = _find_kind(settings.get(TARGET), imported_only)
+    own = {name: value for name, value in settings.items() if name != TARGET}
+    return validate(OmegaConf.create(own), kind, prefix="networks.")
+
+
+def _find_kind(target: object, imported_only: bool) -> type[Networks]:
+    name = str(target)
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        if imported_only and not name.startswith(OWN):
+            module = sys.modules[module_name]
+        else:
+            module = importlib.import_module(module_name)
+        kind = getattr(module, class_name)
+    except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"config key 'networks.{TARGET}': expected a kind of networks, got {target}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Networks)) or isabstract(kind):
+        raise InputError(f"config key 'networks.{TARGET}': expected a kind of networks, got {target}")
+    return kind
+
+
+def any_width(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer whose widths may be zero: a split latent of none takes the same path as one of many."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        return nn.Linear(inputs, outputs)

@@ -1,0 +1,91 @@
+"""How a command runs: its errors in one line, its help, its end by a signal."""
+
+import errno
+import logging
+import os
+import re
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from emulator.commands.config import config_folder, groups_of, nearest_key
+from emulator.commands.errors import INTERRUPTED, InputError
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC)
+
+
+@contextmanager
+def errors_in_one_line(config_name: str | None = None) -> Iterator[None]:
+    """InputError and errors of the configuration become one line on stderr and exit code 2; Ctrl-C another, and 130.
+
+    config_name: of the command's file in conf/, whose keys are proposed for one that it has not.
+    """
+    try:
+        yield
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        message = str(error)
+        # Hydra's advice to force a mistyped key in would only be refused in turn.
+        if mistyped := re.search(r"(?<=Could not override ')([^']+)'\.\s+To append to your config use .*", message):
+            key = mistyped[1]
+            near = nearest_key(key, config_name) if config_name else None
+            meant = f"; is '{near}' meant?" if near else ""
+            message = f"{message[: mistyped.start()]}{key}': the keys are those that --cfg job prints{meant}"
+        message = re.sub(r"\s+Config search path:.*", "", message, flags=re.DOTALL)
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def exit_when_terminated() -> None:
+    """Make SIGTERM an exit, which deletes unfinished files, where a plain death does not."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def show_help(config_name: str, more_groups: Sequence[str] = ()) -> None:
+    """Print what the command that runs is for, and its configuration, whose comments say what each key is.
+
+    more_groups: folders in conf/ that can be added with `+`.
+    """
+    folder = Path(config_folder())
+    print(sys.modules["__main__"].__doc__)
+    print("Write KEY=VALUE for a key of these; one with ??? has to be given. --cfg job prints them all as composed.\n")
+    print((folder / f"{config_name}.yaml").read_text(), end="")
+    if groups := [*groups_of(config_name), *more_groups]:
+        print("\nGroups of keys, one file each in conf/:")
+        for group in sorted(groups):
+            print(f"  {group}: {', '.join(sorted(path.stem for path in (folder / group).glob('*.yaml')))}")
+
+
+def run(main: Callable[[], None], config_name: str, more_groups: Sequence[str] = ()) -> None:
+    """Run a Hydra command: errors of composition are told in one line.
+
+    config_name: of its file in conf/; more_groups: as in `show_help`.
+
+    The command's own need `errors_in_one_line` inside it: Hydra adds lines to whatever leaves the function it calls.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        return show_help(config_name, more_groups)
+    exit_when_terminated()
+    # Lightning tells what devices there are not, and recommends its services.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)|.*Experiment logs directory")
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
+    with errors_in_one_line(config_name):
+        try:
+            main()
+        except SystemExit as end:
+            if end.code == INTERRUPTED or not isinstance(end.__context__, KeyboardInterrupt):
+                raise
+            raise KeyboardInterrupt from None  # of which Lightning makes an exit of its own
+        except OSError as error:  # Hydra makes the run's folder before the command can look at it
+            if error.errno not in UNWRITABLE:
+                raise
+            raise InputError(f"{error.filename}: expected a place to write to, got '{error.strerror}'") from error

@@ -1,0 +1,32 @@
+"""FITS files as the APOGEE survey writes them."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+
+def write_apstar(path: Path, flux, error, bits=None, name="2M00000000+0000000", snr=100.0, **header) -> Path:
+    """An apStar file: flux, error and bits (8575,) of one visit, or (2 + visits, 8575); without bits an aspcapStar.
+
+    header: further cards of HDU 0, or further columns of the table of an aspcapStar. HDU 4 and on, the sky, the
+    tellurics and the LSF, are there and empty.
+    """
+    flux, error = np.asarray(flux, "float32"), np.asarray(error, "float32")
+    first, about = fits.PrimaryHDU(), {"SNR": snr, **header}
+    images = [flux, error, np.ones_like(flux) if bits is None else np.asarray(bits, "int16")]
+    if bits is not None:
+        visits = max(len(np.atleast_2d(flux)) - 2, 1)
+        about |= {"OBJID": name, "NVISITS": visits, "TELESCOP": "apo25m"}
+        about |= {f"SNRVIS{visit}": snr / 2 + visit for visit in range(1, visits + 1)}
+        first.header.update(about)
+        images += [np.zeros_like(flux)] * 4
+    hdus = fits.HDUList([first])
+    for image in images:
+        hdus.append(fits.ImageHDU(image))
+        hdus[-1].header.update(CRVAL1=4.179, CDELT1=6e-6, CRPIX1=1, CTYPE1="LOG-LINEAR")
+    if bits is None:
+        hdus.append(fits.table_to_hdu(Table({"APOGEE_ID": [name], **{key: [value] for key, value in about.items()}})))
+    hdus.writeto(path)
+    return path

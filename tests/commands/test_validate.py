@@ -1,0 +1,144 @@
+"""python -m cyclegan.validate: what files hold is told as it is, and so is why two cannot be trained on together."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from skies import PIXELS, toy_wavelength
+
+from cyclegan.validate import main, validate_files
+
+
+@pytest.fixture
+def files(domain_files, tmp_path):
+    return [Path(shutil.copy(path, tmp_path)) for path in domain_files]
+
+
+def changed(path, name, values):
+    with h5py.File(path, "r+") as file:
+        if name in file:
+            del file[name]
+        if values is not None:
+            file[name] = values
+
+
+def test_two_good_files_can_be_trained(files, capsys):
+    assert validate_files(files, None) == []
+    told = capsys.readouterr().out
+    assert "these two can be trained on together" in told
+    assert f"{PIXELS} pixels in 2 chips" in told
+
+
+def test_the_table_holds_what_numpy_says(files, capsys):
+    with h5py.File(files[1], "r+") as file:
+        file["spectra train"][0, :3] = np.nan
+        file["spectra_err train"][1, :5] = 1.0  # too uncertain to say anything
+        file["mask train"] = np.ones(file["spectra train"].shape, bool)
+        file["mask train"][2, :7] = False
+        file.attrs["label_names"] = ["teff"]
+        file["labels train"] = np.r_[np.nan, np.linspace(4000, 5000, 399)][:, None]
+        flux, error, mask = (file[f"{name} train"][()] for name in ("spectra", "spectra_err", "mask"))
+    usable = mask & np.isfinite(flux) & (error < 0.05)
+    assert validate_files(files[1:], None) == []
+    told = capsys.readouterr().out
+    (row,) = re.findall(r"^  train +(.*)$", told, re.MULTILINE)
+    cells = re.split(r" {2,}", row)
+    assert cells == [
+        "400",
+        f"{flux[usable].min():.3g} to {flux[usable].max():.3g}",
+        f"{flux[usable].mean(dtype=float):.4f}",
+        f"{error[usable].mean(dtype=float):.4f}",
+        f"{100 * (~usable).mean():.2f} %",
+        "3",
+    ]
+    assert re.search(r"^  teff +4000 to 5000 \(1 unknown\)$", told, re.MULTILINE)
+
+
+def other_wavelengths(path):
+    changed(path, "wavelength", toy_wavelength().numpy() + 0.1)
+
+
+def cut(path, split, stars):
+    for name in ("spectra", "spectra_err"):
+        with h5py.File(path, "r") as file:
+            rows = file[f"{name} {split}"][:stars]
+        changed(path, f"{name} {split}", rows)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (other_wavelengths, "expected the same wavelengths in both, got .* and .* A at pixel"),
+        (lambda path: cut(path, "val", 59), "expected the same stars in 'val' of both, got 60 and 59"),
+        (lambda path: changed(path, "spectra test", None), "expected a dataset 'spectra test', got none"),
+        (lambda path: changed(path, "spectra_err val", np.zeros((60, PIXELS))), f"errors above 0 .* got {60 * PIXELS}"),
+        (lambda path: changed(path, "mask val", np.zeros((60, PIXELS), bool)), "usable pixels in 'val', got none"),
+        (
+            lambda path: changed(path, "spectra val", np.full((60, PIXELS), 5000.0)),
+            "normalised .* got a median of 5000",
+        ),
+        (lambda path: cut(path, "train", 1), "expected at least 2 spectra in 'train', got 1"),
+        (lambda path: path.write_bytes(path.read_bytes()[:1000]), "truncated"),
+        (lambda path: path.unlink(), "no such file"),
+    ],
+)
+def test_why_two_files_cannot_be_trained_is_told(files, spoil, words, capsys):
+    spoil(files[1])
+    (problem,) = validate_files(files, None)
+    assert re.search(words, problem), problem
+    assert str(files[1]) in problem
+    assert "can be trained" not in capsys.readouterr().out
+
+
+def test_too_few_stars_to_score_are_told(files, capsys):
+    for path in files:
+        cut(path, "val", 3)
+    assert validate_files(files) == [f"{path}: expected at least 4 spectra in 'val', got 3" for path in files]
+    assert "can be trained" not in capsys.readouterr().out
+
+
+def test_counts_are_told_though_they_are_integers(files):
+    changed(files[0], "spectra val", np.full((60, PIXELS), 5000))
+    changed(files[0], "spectra_err val", np.full((60, PIXELS), 70))
+    (problem,) = validate_files(files[:1], None)
+    assert problem.endswith("expected flux normalised to a continuum of 1 in 'spectra val', got a median of 5000")
+
+
+def test_matched_rows_of_other_stars_are_found_by_their_labels(files):
+    teff = torch.linspace(4000, 5000, 60)[:, None]
+    for path, labels in zip(files, (teff, teff.roll(1)), strict=True):
+        with h5py.File(path, "r+") as file:
+            file.attrs["label_names"] = ["teff"]
+            file["labels val"] = labels.numpy()
+    (problem,) = validate_files(files, None)
+    assert "expected the same stars in 'val' of both, got teff 4000 and 5000 in row 0" in problem
+    assert validate_files(files, None, matched=False) == []
+    assert main([*map(str, files), "matched=false"]) == 0
+
+
+def test_the_ancestors_files_need_their_wavelengths(files, tmp_path, capsys):
+    for path in files:
+        changed(path, "wavelength", None)
+    problems = validate_files(files, None)
+    assert len(problems) == 2
+    assert all("wavelength=FILE" in problem for problem in problems)
+    np.savez(tmp_path / "wave.npz", wavelength=toy_wavelength().numpy())
+    assert main([*map(str, files), f"wavelength={tmp_path / 'wave.npz'}"]) == 0
+    assert "can be trained" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--what", "x.h5"], 2), (["nowhere.h5"], 2)])
+def test_the_command_tells_in_one_line(arguments, code, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, "-m", "cyclegan.validate", *arguments]
+    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert finished.returncode == code
+    assert finished.stderr.startswith("error: ")
+    assert finished.stderr.count("\n") == 1

@@ -1,0 +1,81 @@
+"""cyclegan/instruments/all_star.py: labels from the survey's table, joined to its stars."""
+
+import h5py
+import numpy as np
+import pytest
+from apogee_stars import of_all_subsets, star
+from apstar import write_apstar
+from astropy.table import Table
+
+from cyclegan.apogee import main
+from cyclegan.instruments.all_star import AllStar
+from cyclegan.instruments.apogee import read_star
+from emulator.labels import LABELS
+
+
+def all_star(path, release="DR17", n=30):
+    """An allStar table: DR17 has X_FE and named turbulences, DR12 X_H and PARAM. Star 3 is there three times."""
+    number = np.r_[np.arange(n), 3, 3]
+    order = np.random.default_rng(0).permutation(len(number))
+    columns = {
+        "APOGEE_ID": np.array([f"2M{i:08d}+0000000" for i in number]),
+        "FIELD": np.array(["M67"] * n + ["M13", "M92"]),
+        "SNR": np.r_[np.full(n, 50.0), 40.0, 90.0],
+        "TEFF": np.r_[4000.0 + number[:n], 1.0, 2.0],
+        "LOGG": np.where(number == 5, np.nan, 2.5),
+        "FE_H": 0.01 * number,
+    }
+    columns |= {"TELESCOPE": np.full(len(number), "apo25m")}
+    if release == "DR17":
+        columns |= {"VMICRO": np.full(len(number), 1.5), "VMACRO": np.where(number == 6, -9999.0, 4.0)}
+        columns |= {"MG_FE": np.where(number == 7, -9999.99, 0.2)}
+    else:
+        columns |= {
+            "PARAM": np.where(number == 8, -9999.0, np.log10(1.5))[:, None] * np.ones(7),
+            "MG_H": 0.3 + 0 * number,
+        }
+    Table({key: values[order] for key, values in columns.items()}).write(path)
+    return path
+
+
+@pytest.mark.parametrize("release", ["DR12", "DR17"])
+def test_labels_are_joined(folder, tmp_path, capsys, release):
+    other = write_apstar(tmp_path / "unknown.fits", *star(99), name="VESTA")
+    main(
+        [
+            str(folder),
+            str(other),
+            str(tmp_path / "obs.h5"),
+            "--labels",
+            str(all_star(tmp_path / "allStar.fits", release)),
+        ]
+    )
+    printed = capsys.readouterr().out
+    missing = [f"{x.lower()}_h" for x in ("C", "N", "O", "Na", "Al", "Si", "S", "K", "Ca", "Ti", "Cr", "Mn", "Ni")]
+    missing = ", ".join((["vmacro"] if release == "DR12" else []) + missing)
+    assert f"labels for 30 of 31 stars, no column for {missing}" in printed
+    with h5py.File(tmp_path / "obs.h5") as file:
+        assert tuple(file.attrs["label_names"]) == LABELS
+    found = dict(zip(LABELS, of_all_subsets(tmp_path / "obs.h5", "labels").T, strict=True))
+    number = np.arange(30.0)
+    expected = 4000 + number
+    expected[3] = 2.0  # no row tells its field: the one of the best SNR
+    assert found["teff"].tolist() == [*expected.tolist(), pytest.approx(np.nan, nan_ok=True)]
+    np.testing.assert_allclose(found["fe_h"][:30], 0.01 * number, rtol=1e-6)
+    gone = {name: np.flatnonzero(np.isnan(found[name])).tolist() for name in ("logg", "vmic", "vmacro", "mg_h")}
+    if release == "DR17":
+        assert gone == {"logg": [5, 30], "vmic": [30], "vmacro": [6, 30], "mg_h": [7, 30]}
+        np.testing.assert_allclose(np.delete(found["mg_h"], [7, 30]), 0.2 + 0.01 * np.delete(number, 7), rtol=1e-6)
+    else:
+        assert gone == {"logg": [5, 30], "vmic": [8, 30], "vmacro": list(range(31)), "mg_h": [30]}
+        np.testing.assert_allclose(found["mg_h"][:30], 0.3, rtol=1e-6)
+    np.testing.assert_allclose(np.delete(found["vmic"], [8, 30]), 1.5, rtol=1e-6)
+
+
+def test_of_several_rows_that_of_the_same_field_counts(tmp_path):
+    labels = AllStar(all_star(tmp_path / "allStar.fits"))
+    found = []
+    for field in ("M67", "M13", "M92", "M5"):
+        path = write_apstar(tmp_path / f"{field}.fits", *star(0), name="2M00000003+0000000", FIELD=field)
+        found.append(read_star(path))
+    assert labels.find(found)[:, 0].tolist() == [4003.0, 1.0, 2.0, 2.0]

@@ -1,0 +1,83 @@
+"""cyclegan/pairing/pairing.py where the two sets do not match: whose mean the synthetic domain's space has."""
+
+import pytest
+import torch
+
+from cyclegan.domains.domains import Stars
+from cyclegan.pairing.batch import Partners
+from cyclegan.pairing.pairing import Pairing, PairingSettings
+from cyclegan.spectra.spaces import pooled_components
+from cyclegan.spectra.spectra import Spectra
+from emulator.wavelength import LIGHT_SPEED
+
+
+def spaces(stars, wavelength, components=8, share=0.25, anchors=None):
+    pairing = Pairing(PairingSettings(seed=3, share=share), anchors)
+    return pooled_components(*pairing.counterparts(stars, wavelength), components)
+
+
+def widened(sky):
+    """Synthetic stars that reach beyond the observed ones, on one side; and the (P,) along which."""
+    random = torch.Generator().manual_seed(4)
+    flux = sky.synth.flux
+    centre = flux.mean(dim=0)
+    first = torch.linalg.svd(flux - centre, full_matrices=False).Vh[0]
+    along = 3 * (flux - centre) @ first * torch.rand(len(flux), generator=random)
+    return sky.synth._replace(flux=flux + along.abs()[:, None] * first), first
+
+
+@pytest.mark.parametrize("settings", [{"share": 1.0}, {"share": 0.25, "by_likeness": False}])
+def test_sets_that_match_are_left_as_they_are(sky, domains, settings):
+    stars = Stars(sky.synth, sky.obs)
+    assert Pairing(PairingSettings(seed=1, **settings)).counterparts(stars, domains[0].wavelength) is stars
+
+
+def test_the_gap_is_that_of_partners(sky, domains):
+    """The means differ by more than the gap."""
+    wide, first = widened(sky)
+    gap = (sky.obs.flux.mean(dim=0) - sky.synth.flux.mean(dim=0)) @ first
+
+    def found(share):
+        space_s, space_o = spaces(Stars(wide, sky.obs), domains[0].wavelength, share=share)
+        return ((space_o.mean - space_s.mean) @ first - gap).abs()
+
+    assert found(0.25) < 0.2 * found(1.0)
+
+
+def test_anchors_tell_a_gap_that_looks_like_a_label(sky, domains):
+    """Of all gaps that pairs can have the least is none along the label; the stars known in both domains know it."""
+    wide, first = widened(sky)
+    like_a_label = 0.5 * (sky.synth.flux @ first).std() * first
+    obs, val_obs = (spectra._replace(flux=spectra.flux + like_a_label) for spectra in (sky.obs, sky.val_obs))
+    gap = (obs.flux.mean(dim=0) - sky.synth.flux.mean(dim=0)) @ first
+
+    def found(anchors):
+        known = Partners(sky.val_synth, val_obs).rows(slice(anchors)) if anchors else None
+        space_s, space_o = spaces(Stars(wide, obs), domains[0].wavelength, anchors=known)
+        return ((space_o.mean - space_s.mean) @ first - gap).abs()
+
+    assert found(20) < 0.5 * found(0)
+    assert found(1) == found(0)  # one star's gap may be its own
+
+
+@pytest.mark.parametrize("anchors", [0, 20])
+def test_line_shapes_are_not_taken_for_strengths(anchors):
+    """Theory's lines are half as wide as observed ones: pixel by pixel an observed one looks weaker than it is."""
+    random = torch.Generator().manual_seed(0)
+    pixel = torch.arange(400)
+    wavelength = 16000.0 * torch.exp(pixel.double() * 4.0 / LIGHT_SPEED)  # 4 km/s a pixel
+
+    def stars(strength, width):
+        lines = sum(torch.exp(-0.5 * ((pixel - centre) / width) ** 2) for centre in range(50, 400, 100)) / width
+        flux = 1 - strength[:, None] * lines
+        return Spectra(flux, torch.full_like(flux, 0.005), torch.ones_like(flux, dtype=torch.bool))
+
+    strength = torch.rand(600, generator=random)
+    observed = stars(0.5 + 0.05 * torch.randn(600, generator=random), 4.0)
+    known = torch.full((anchors,), 0.5)
+    pair = Partners(stars(known, 2.0), stars(known, 4.0)) if anchors else None
+    space, _ = spaces(Stars(stars(strength, 2.0), observed), wavelength, components=4, anchors=pair)
+    alike = (1 - space.mean).sum() / (1 - stars(torch.ones(1), 2.0).flux[0]).sum()  # mean strength of those paired
+    # Least squares of Gaussians of widths a and b gives sqrt(2) a / hypot(a, b): 0.91 of 0.5 when both are blurred by
+    # 5 pixels, 0.63 of it as they are.
+    assert 0.44 < alike < 0.5

@@ -1,0 +1,45 @@
+"""cyclegan/__init__.py: what a user imports."""
+
+import subprocess
+import sys
+
+import torch
+
+import cyclegan
+from cyclegan.spectra import spectra
+from cyclegan.trained import model
+
+
+def test_a_run_is_loaded_and_used_by_one_import(payne2payne_run, forty_stars):
+    found = cyclegan.load(payne2payne_run, "cpu")
+    assert isinstance(found, cyclegan.TrainedModel)
+    again = cyclegan.load(payne2payne_run / "last.ckpt", device="cpu")
+    assert torch.equal(found.synth_to_obs(forty_stars.flux), again.synth_to_obs(forty_stars.flux))
+
+
+def test_names_are_those_of_their_rooms():
+    assert cyclegan.load is model.load
+    assert cyclegan.TrainedModel is model.TrainedModel
+    assert cyclegan.Spectra is spectra.Spectra
+    assert set(cyclegan.__all__) == {"Spectra", "TrainedModel", "__version__", "load"}
+    assert all(hasattr(cyclegan, name) for name in cyclegan.__all__)
+
+
+def test_the_version_is_told():
+    assert cyclegan.__version__ == "0.2.0"
+
+
+def test_an_import_brings_neither_training_nor_pictures():
+    """Whoever translates does not wait for what only training and reports need."""
+    others = (
+        "wandb",
+        "sklearn",
+        "pytorch_lightning",
+        "cyclegan.training",
+        "cyclegan.figures",
+        "cyclegan.evaluation",
+        "cyclegan.fitting",
+    )
+    code = f"import sys, cyclegan; print([name for name in {others} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,190 @@
+"""cyclegan/spectra/files.py: what is read is what was written, and what is wrong with a file is told."""
+
+import math
+import re
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from cyclegan.spectra.files import SpectraFile
+from cyclegan.spectra.spectra import WORST_ERROR, Spectra
+from cyclegan.spectra.writer import written_spectra
+from emulator.commands.errors import InputError
+from emulator.wavelength import vacuum_to_air
+
+PIXELS = 30
+WAVELENGTH = torch.linspace(15200, 15260, PIXELS, dtype=torch.float64)
+
+
+def some_spectra(n, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    flux = 1 + 0.1 * torch.randn(n, PIXELS, generator=random)
+    return Spectra(flux, torch.full_like(flux, 0.01), torch.rand(n, PIXELS, generator=random) < 0.8)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Two subsets, written in pieces."""
+    with written_spectra(tmp_path / "stars.h5", WAVELENGTH, ["teff", "logg"]) as writer:
+        for seed, n in ((1, 70), (2, 5)):
+            labels = torch.full((n, 2), float(seed))
+            writer.append("train", some_spectra(n, seed), labels=labels, id=[f"star {i}" for i in range(n)])
+        writer.append("val", some_spectra(4, 3), labels=torch.full((4, 2), torch.nan), id=["a", "b", "c", "d"])
+    return tmp_path / "stars.h5"
+
+
+def test_what_was_written_is_read(path):
+    with SpectraFile(path) as file:
+        assert torch.equal(file.wavelength, WAVELENGTH)
+        assert file.subsets == {"train": 75, "val": 4}
+        assert file.label_names == ("teff", "logg")
+        for name, first, second in zip(Spectra._fields, some_spectra(70, 1), some_spectra(5, 2), strict=True):
+            assert torch.equal(getattr(file.read("train"), name), torch.cat([first, second])), name
+        assert file.labels("train")[:, 0].tolist() == [1.0] * 70 + [2.0] * 5
+        assert file.labels("val").isnan().all()
+        assert file.identities("val") == ["a", "b", "c", "d"]
+
+
+def test_chunks_are_the_whole_in_order(path):
+    with SpectraFile(path, skip_pixels=3) as file:
+        chunks = list(file.chunks("train", 32))
+        assert [len(chunk.flux) for chunk in chunks] == [32, 32, 11]
+        assert torch.equal(torch.cat([chunk.flux for chunk in chunks]), file.read("train").flux)
+        assert file.read("train").flux.shape == (75, PIXELS - 3)
+
+
+def test_pixels_of_no_use_are_masked_whatever_the_reason(path):
+    with h5py.File(path, "r+") as file:
+        file["mask val"][...] = True
+        file["mask val"][0, 0] = False
+        file["spectra val"][0, 1] = np.nan
+        file["spectra_err val"][0, 2] = np.inf
+        file["spectra_err val"][0, 3] = 2 * WORST_ERROR
+        file["spectra_err val"][0, 0] = 0  # a masked pixel's error is nobody's business
+    with SpectraFile(path) as file:
+        spectra = file.read("val")
+    assert (~spectra.mask).nonzero().tolist() == [[0, 0], [0, 1], [0, 2], [0, 3]]
+    assert spectra.flux.isfinite().all()
+    assert (spectra.error > 0).all()
+    assert spectra.error.isfinite().all()
+
+
+def test_infinite_errors_are_masked_however_large_an_error_may_be(path):
+    with h5py.File(path, "r+") as file:
+        file["mask val"][...] = True
+        file["spectra_err val"][0, 2] = np.inf
+    with SpectraFile(path) as file:
+        assert (~file.read("val", worst_error=np.inf).mask).nonzero().tolist() == [[0, 2]]
+
+
+def flattened(file, name):
+    values = file[name][()][None]
+    del file[name]
+    file[name] = values
+
+
+def renamed(file, subset, names):
+    del file[f"id {subset}"]
+    file[f"id {subset}"] = names
+
+
+def test_stars_may_be_named_by_numbers(path):
+    with h5py.File(path, "r+") as file:
+        renamed(file, "val", np.arange(4) + 2**60)
+    with SpectraFile(path) as file:
+        assert file.identities("val")[:2] == [str(2**60), str(2**60 + 1)]
+
+
+def test_a_usable_pixel_without_error_is_told_with_its_row_in_the_file(path):
+    with h5py.File(path, "r+") as file:
+        file["mask train"][41, 6] = True
+        file["spectra_err train"][41, 6] = 0
+    with SpectraFile(path) as file, pytest.raises(InputError, match=r"got 0 in row 41, pixel 6 \(1 in all\)"):
+        list(file.chunks("train", 32))
+
+
+def test_air_wavelengths_become_vacuum(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["medium"] = "air"
+        file["wavelength"][...] = vacuum_to_air(WAVELENGTH.numpy())
+    with SpectraFile(path) as file:
+        torch.testing.assert_close(file.wavelength, WAVELENGTH, rtol=0, atol=1e-8)
+
+
+def test_wavelengths_may_lie_in_a_file_of_their_own(path, tmp_path):
+    with h5py.File(path, "r+") as file:
+        del file["wavelength"]
+    with pytest.raises(InputError, match="expected a dataset 'wavelength', or wavelength=FILE"):
+        SpectraFile(path)
+    np.save(tmp_path / "wave.npy", WAVELENGTH.numpy())
+    with SpectraFile(path, wavelength_file=tmp_path / "wave.npy") as file:
+        assert torch.equal(file.wavelength, WAVELENGTH)
+    np.save(tmp_path / "short.npy", WAVELENGTH.numpy()[:-1])
+    with pytest.raises(InputError, match=r"shape \(n, 29\) \(spectra, pixels\), got \(75, 30\)"):
+        SpectraFile(path, wavelength_file=tmp_path / "short.npy")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda file: file.attrs.update(medium="water"), ["medium = vacuum or air", "water"]),
+        (lambda file: file.attrs.update(label_names=["teff"]), ["'labels train' of shape (75, 1)", "(75, 2)"]),
+        (lambda file: file.move("spectra_err val", "error val"), ["'spectra_err val'", "error val"]),
+        (lambda file: [file.move(f"spectra {s}", f"flux {s}") for s in ("train", "val")], ["'spectra SUBSET'"]),
+        (lambda file: file["wavelength"].write_direct(np.ones(PIXELS)), ["ascending"]),
+        (lambda file: file["wavelength"].write_direct(np.arange(PIXELS) - 5.0), ["above 0", "-5.000"]),
+        (lambda file: flattened(file, "wavelength"), ["'wavelength' of shape (pixels,)", "(1, 30)"]),
+        (lambda file: renamed(file, "train", np.arange(3)), ["'id train' of shape (75,)", "(3,)"]),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_in_one_line(path, spoil, words):
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    with pytest.raises(InputError) as caught:
+        SpectraFile(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in ["expected", str(path), *words]), message
+
+
+def test_flux_that_is_not_normalised_is_told_unless_it_may_be_so(path):
+    with h5py.File(path, "r+") as file:
+        file["spectra train"][...] *= 3000
+        file["spectra_err train"][...] *= 3000
+    with SpectraFile(path) as file, pytest.raises(InputError) as caught:
+        file.read("train")
+    words = r"expected flux normalised to a continuum of 1 in 'spectra train', got a median of \d+"
+    assert re.fullmatch(f"{path}: {words}", str(caught.value))
+    with SpectraFile(path, normalised=False) as file:
+        assert file.read("train", worst_error=math.inf).flux.median() > 1000
+
+
+def spoilt_flux(flux, error):
+    """Sound spectra in which much is wrong, but not the continuum."""
+    flux[:, ::3] = 0.0  # a third of the pixels as deep as lines can be
+    flux[:, 1::3][:, ::2] = np.nan
+    flux[0] = 1e9
+
+
+def most_pixels_bad(flux, error):
+    """As surveys mark them: without flux, and with an error that nobody believes."""
+    flux[:, : 2 * PIXELS // 3], error[:, : 2 * PIXELS // 3] = 0.0, 1e10
+    flux[:, :5], error[:, :5] = 0.0, np.nan
+
+
+def last_star_dark(flux, error):
+    flux[-1], error[-1] = 0.0, 0.01
+
+
+@pytest.mark.parametrize("spoil", [spoilt_flux, most_pixels_bad, last_star_dark])
+@pytest.mark.parametrize("size", [1, 37, 74, 75])
+def test_what_is_not_the_continuum_does_not_look_like_another_however_a_file_is_cut(path, spoil, size):
+    with h5py.File(path, "r+") as file:
+        flux, error = file["spectra train"][()], file["spectra_err train"][()]
+        spoil(flux, error)
+        file["spectra train"][...], file["spectra_err train"][...] = flux, error
+    with SpectraFile(path) as file:
+        assert sum(len(chunk.flux) for chunk in file.chunks("train", size)) == 75
+        assert file.not_normalised("train") is None

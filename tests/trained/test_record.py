@@ -1,0 +1,201 @@
+"""cyclegan/trained/record.py: what a checkpoint stands on comes back as it was, or is refused; it runs no code."""
+
+import builtins
+import os
+import sys
+from dataclasses import fields
+
+import pytest
+import torch
+from handmade import domains_of
+
+from cyclegan.domains.schema import DomainsConfig
+from cyclegan.spectra.continuum import Continuum
+from cyclegan.trained.model import load
+from cyclegan.trained.record import VERSION, Record
+from cyclegan.translator.convolutional import Convolutional
+from cyclegan.translator.dense import Dense
+from cyclegan.translator.networks import TARGET, Networks
+from emulator.commands.errors import InputError
+
+DENSE = {TARGET: "cyclegan.translator.dense.Dense", "shared": 3, "split": 2, "components": 8, "width": 4}
+
+
+@pytest.fixture
+def record(payne):
+    """All that a record may hold."""
+    random = torch.Generator().manual_seed(0)
+    wavelength = payne.wavelength
+    return Record(
+        config={"name": "toy", "seed": 7, "networks": DENSE, "domains": domains_of(None, "obs.h5")},
+        wavelength=wavelength,
+        emulator=payne.contents(),
+        hidden={"synth": torch.rand(len(wavelength), generator=random) < 0.2},
+        continuum=Continuum(wavelength.numpy(), 2).contents(),
+        matched=False,
+        axes={"shared": (torch.randn(3, generator=random), torch.randn(3, 3, generator=random))},
+        split=torch.randn(9, 2, generator=random),
+    )
+
+
+@pytest.fixture
+def written(record, tmp_path):
+    """The same through a file that is loaded with weights only, as every checkpoint is."""
+    torch.save(record.to_plain(), tmp_path / "record.pt")
+    return torch.load(tmp_path / "record.pt", weights_only=True)
+
+
+def assert_same(one, other):
+    assert type(one) is type(other)
+    if isinstance(one, torch.Tensor):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        for pair in zip(one, other, strict=True):
+            assert_same(*pair)
+    else:
+        assert one == other
+
+
+def test_a_record_comes_back_whole(record, written):
+    assert written["version"] == VERSION
+    assert written["medium"] == "vacuum"
+    back = Record.from_plain(written, "toy.ckpt")
+    for field in fields(Record):
+        assert_same(getattr(back, field.name), getattr(record, field.name))
+
+
+def test_what_it_holds_is_made_of_it_again(record, written, payne):
+    back = Record.from_plain(written, "toy.ckpt")
+    assert back.networks == Dense(shared=3, split=2, components=8, width=4)
+    assert isinstance(back.domains, DomainsConfig)
+    assert (back.domains.synth.path, back.domains.obs.path) == (None, "obs.h5")
+    labels = (payne.label_low + payne.label_high)[None] / 2
+    assert torch.equal(back.emulator_of("toy.ckpt")(labels), payne(labels))
+    flux = payne(labels)
+    expected = Continuum(payne.wavelength.numpy(), 2).normalize_exact(flux)
+    assert torch.equal(back.continuum_of_theory().normalize_exact(flux), expected)
+    assert torch.equal(back.split_sample(), record.split)
+
+
+def test_a_run_between_files_has_neither_emulator_nor_continuum(record):
+    record.emulator = record.continuum = record.split = None
+    back = Record.from_plain(record.to_plain(), "toy.ckpt")
+    assert back.emulator_of("toy.ckpt") is None
+    assert back.continuum_of_theory() is None
+    assert back.split_sample().shape == (0, 2)
+
+
+def test_the_other_kind_of_networks_comes_back_too(record):
+    own = {TARGET: "cyclegan.translator.convolutional.Convolutional", "shared": 3, "split": 1, "channels": [4, 8]}
+    record.config["networks"] = own
+    found = Record.from_plain(record.to_plain(), "toy.ckpt").networks
+    assert found == Convolutional(shared=3, split=1, channels=[4, 8])
+
+
+def test_a_record_without_a_version_is_of_version_0_1(written):
+    del written["version"]
+    expected = r"^toy\.ckpt: expected a run of version 0\.2 or later of this program, got one of version 0\.1"
+    with pytest.raises(InputError, match=expected) as caught:
+        Record.from_plain(written, "toy.ckpt")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", [VERSION + 1, "2", None])
+def test_a_record_of_another_version_is_refused(written, version):
+    written["version"] = version
+    with pytest.raises(InputError, match=rf"version 0\.2 or later .* got a record of version {version}"):
+        Record.from_plain(written, "toy.ckpt")
+
+
+@pytest.mark.parametrize("plain", [None, [], "a record", torch.zeros(3)])
+def test_what_is_no_record_is_refused(plain):
+    with pytest.raises(InputError, match=r"version 0\.2 or later"):
+        Record.from_plain(plain, "toy.ckpt")
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Record)])
+def test_a_record_that_lacks_something_is_refused(written, name):
+    del written[name]
+    with pytest.raises(InputError, match=rf"toy\.ckpt: expected a whole record of a run, got one without {name}$"):
+        Record.from_plain(written, "toy.ckpt")
+
+
+# What a checkpoint of somebody else may name: functions, modules that would be imported, classes that are no networks.
+FOREIGN = (
+    "os.system",
+    "builtins.print",
+    "builtins.dict",
+    "antigravity.fly",
+    "this.s",
+    "cyclegan.trained.record.Record",
+    "cyclegan.translator.networks.make_networks",
+    "cyclegan.nothing.Here",
+    "torch.nn.Linear",
+    "Dense",
+    "",
+    ".Dense",
+    "cyclegan..Dense",
+    None,
+    7,
+    ["os", "system"],
+)
+
+
+@pytest.fixture
+def nothing_is_called(monkeypatch):
+    """Every function that FOREIGN names says so when it is called."""
+    for module, name in ((os, "system"), (builtins, "print")):
+        monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: pytest.fail(f"{name} was called"))
+
+
+@pytest.mark.parametrize("target", FOREIGN, ids=str)
+def test_what_a_record_names_is_neither_called_nor_imported(record, target, nothing_is_called):
+    for module in ("antigravity", "this"):
+        assert module not in sys.modules
+    record.config["networks"] = {TARGET: target, "shared": 3, "split": 1}
+    with pytest.raises(InputError, match=rf"'networks\.{TARGET}': expected a kind of networks, got"):
+        _ = record.networks
+    for module in ("antigravity", "this"):
+        assert module not in sys.modules
+
+
+def test_networks_without_a_kind_are_refused(record):
+    record.config["networks"] = {"shared": 3, "split": 1}
+    with pytest.raises(InputError, match=rf"'networks\.{TARGET}': expected a kind of networks, got None"):
+        _ = record.networks
+
+
+def test_keys_that_a_kind_does_not_take_are_refused(record):
+    record.config["networks"] = DENSE | {"kind": "dense"}
+    with pytest.raises(InputError, match=r"unknown config key 'networks\.kind': 'networks' has components, shared"):
+        _ = record.networks
+
+
+def test_a_kind_that_cannot_be_made_is_refused(record):
+    record.config["networks"] = {TARGET: f"{Networks.__module__}.{Networks.__name__}", "shared": 3, "split": 1}
+    with pytest.raises(InputError, match=rf"'networks\.{TARGET}': expected a kind of networks"):
+        _ = record.networks
+
+
+@pytest.mark.parametrize("target", ["os.system", "antigravity.fly"])
+def test_a_checkpoint_that_names_them_is_refused(target, payne2payne_run, tmp_path, nothing_is_called):
+    checkpoint = torch.load(payne2payne_run / "last.ckpt", weights_only=True)
+    checkpoint["record"]["config"]["networks"] = {TARGET: target, "command": "true"}
+    torch.save(checkpoint, tmp_path / "foreign.ckpt")
+    with pytest.raises(InputError, match="expected a kind of networks"):
+        load(tmp_path / "foreign.ckpt", "cpu")
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("key", ["networks", "domains"])
+def test_a_checkpoint_whose_configuration_lacks_something_is_refused(key, payne2payne_run, tmp_path):
+    checkpoint = torch.load(payne2payne_run / "last.ckpt", weights_only=True)
+    del checkpoint["record"]["config"][key]
+    torch.save(checkpoint, tmp_path / "cut.ckpt")
+    with pytest.raises(InputError, match=key):
+        load(tmp_path / "cut.ckpt", "cpu")

@@ -1,0 +1,151 @@
+"""cyclegan/training/logs.py: what W&B's own record of an offline run holds, and when a run is offline."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cyclegan.scores.scores import SCORES
+from cyclegan.training.logs import csv_logger, wandb_logger
+
+
+def forget_mode():
+    os.environ.pop("WANDB_MODE", None)
+
+
+@pytest.fixture(scope="module")
+def recorded(start, payne_file, tmp_path_factory):
+    """A run on a machine with no key and no WANDB_MODE, all of whose requests would go to `door`."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.setblocking(False)
+        address = f"http://127.0.0.1:{door.getsockname()[1]}"
+        environment = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
+        folder = tmp_path_factory.mktemp("wandb")
+        options = f"domains.emulator={payne_file}", "name=logged", "logger.project=stars"
+        command = start(folder, *options, environment=environment, before=forget_mode).wait()
+        assert command.code == 0, command.err
+        with pytest.raises(BlockingIOError):  # nobody knocked
+            door.accept()
+    return command.run
+
+
+@pytest.fixture(scope="module")
+def record(recorded):
+    """W&B's own record: a list of what it holds, for each type."""
+    (run,) = recorded.glob("wandb/offline-run-*")
+    inspect = [Path(sys.executable).with_name("wandb"), "leet", "inspect", "--json", run]
+    finished = subprocess.run(inspect, capture_output=True, text=True, check=True)
+    entries = {}
+    for line in finished.stdout.splitlines():
+        entry = json.loads(line)
+        entries.setdefault(entry["type"], []).append(entry[entry["type"]])
+    return entries
+
+
+def test_the_record_says_which_run_it_is_of(recorded, record):
+    (run,) = record["run"]
+    assert run["project"] == "stars"
+    assert run["display_name"] == f"logged-{recorded.name}"
+    assert run["run_id"] == (recorded / "wandb_id").read_text()
+    assert run["config"]["update"]["networks"]["shared"] == 4
+    assert run["config"]["update"]["losses"]["pairs"] == 1.0
+    assert "group" not in run
+
+
+def test_the_record_holds_every_metric(recorded, record):
+    history = [entry["item"] for entry in record["history"]]
+    rows = list(csv.DictReader((recorded / "metrics.csv").open()))
+    for row in rows:
+        values = {name: float(value) for name, value in row.items() if value and name not in ("step", "epoch")}
+        (item,) = [
+            item for item in history if item["trainer/global_step"] == int(row["step"]) and set(values) <= set(item)
+        ]
+        assert {name: item[name] for name in values} == pytest.approx(values)
+
+
+def test_the_record_holds_the_images(recorded, record):
+    media = next(recorded.glob("wandb/offline-run-*")) / "files"
+    for name in ("history", "stars"):
+        key = f"{name}.filenames"
+        ((path,),) = [entry["item"][key] for entry in record["history"] if key in entry["item"]]
+        assert (media / path).read_bytes() == (recorded / f"{name}.png").read_bytes()
+
+
+def test_the_summary_holds_the_scores(recorded, record):
+    scores = json.loads((recorded / "scores.json").read_text())
+    summary = {}
+    for entry in record["summary"]:
+        summary |= entry.get("update", {})
+    assert {name: summary[name] for name in (*SCORES, "gap_synth_obs")} == pytest.approx(
+        {name: scores[name] for name in (*SCORES, "gap_synth_obs")}
+    )
+    assert record["exit"][0]["exit_code"] == 0
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """What the logger is asked for, on a machine without a key."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("cyclegan.training.logs.WandbLogger", lambda **options: options)
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda: wandb_logger(tmp_path, "project", "name", None, {})
+
+
+def test_without_a_key_a_run_is_offline(asked):
+    assert asked()["mode"] == "offline"
+
+
+def test_with_a_key_a_run_is_online(asked, monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert asked()["mode"] == "online"
+    monkeypatch.delenv("WANDB_API_KEY")
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password key\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    assert asked()["mode"] == "online"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"), [("machine api.wandb.ai login user password key\n", 0o644), ("what\n", 0o600)]
+)
+def test_a_file_of_keys_that_cannot_be_used_is_no_key(asked, tmp_path, text, mode):
+    (tmp_path / ".netrc").write_text(text)
+    (tmp_path / ".netrc").chmod(mode)
+    assert asked()["mode"] == "offline"
+
+
+@pytest.mark.parametrize("mode", ["disabled", "offline", "online"])
+def test_the_environment_decides_if_it_says(asked, monkeypatch, mode):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_MODE", mode)
+    assert asked()["mode"] == mode
+
+
+def test_a_resumed_run_is_the_same_run(asked):
+    first, again = asked(), asked()
+    assert first["id"] == again["id"]
+
+
+def test_rows_before_the_step_of_the_checkpoint_are_kept(tmp_path):
+    logger = csv_logger(tmp_path, 0)
+    for step in range(6):
+        logger.log_metrics({"loss": step / 3, "epoch": 0}, step)
+    logger.log_metrics({"score": 1.5, "epoch": 0}, 5)
+    logger.save()
+    before = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+
+    csv_logger(tmp_path, 4)  # another kill may come before the next row
+    after = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert after == [{name: row[name] for name in ("epoch", "loss", "step")} for row in before[:4]]
+
+
+@pytest.mark.parametrize("cut", ["0,", "0,3", "0,3,0.1", "0,3,1e-"])
+def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path, cut):
+    (tmp_path / "metrics.csv").write_text(f"epoch,step,x\n0,1,0.5\n0,2,0.25\n{cut}")
+    csv_logger(tmp_path, 9)
+    assert [row["step"] for row in csv.DictReader((tmp_path / "metrics.csv").open())] == ["1", "2"]
