@@ -12,7 +12,7 @@ from cyclegan.spectra.spectra import Spectra
 from cyclegan.translator.translator import Translator
 
 # Those that followed the scores of matched stars best come first (docs/health.md).
-SIGNALS = ("agreement", "cycle_noise", "wasserstein", "auc_obs", "auc_synth", "auc_latents")
+SIGNALS = ("agreement", "wasserstein", "cycle_noise", "auc_obs", "auc_synth", "auc_latents")
 SLICES = 256  # random directions of the sliced Wasserstein distance
 SIGNAL_SEED = 4 * 10**12  # of the noise that translations get: the same after every epoch, so that epochs compare
 
@@ -29,24 +29,20 @@ def signals(translator: Translator, synth: Spectra, obs: Spectra) -> dict[str, f
         obs: spectra (N, P), as many, which need not be of the same stars.
 
     Returns:
-        auc_obs, auc_synth, auc_latents: areas under the curves of classifiers that tell translated from real spectra
-        of either domain, and the shared latents of one domain from the other's; 0.5 where they cannot.
+        Numbers by name.
 
-        agreement: each synthetic star's translation has a nearest observed star, and the translation of that one a
-        nearest synthetic star: the share of stars that are met again.
-
-        cycle_noise: mean squared distance of synthetic spectra from what is left of them when they are translated,
-        given the noise of an observed star, and translated back, in units of that noise.
-
-        wasserstein: the squared sliced distance of translated from observed spectra, in the same units.
-
-        weakest_latent: the smallest spread of a shared variable beside the median one's.
-
-        split_told: mean squared difference that it makes to translations, in units of the noise, whether split latents
-        are the mean one or what shared latents tell of them by linear regression. The square is the product of two
-        halves' of the observed stars, so that what chance tells has a mean of zero.
-
-        split_effect: the same for the split latents of observed stars themselves.
+        - auc_obs, auc_synth, auc_latents: areas under the curves of classifiers that tell translated from real spectra
+          of either domain, and the shared latents of one domain from the other's; 0.5 where they cannot.
+        - agreement: each synthetic star's translation has a nearest observed star, and the translation of that one a
+          nearest synthetic star: the share of stars that are met again.
+        - cycle_noise: mean squared distance of synthetic spectra from what is left of them when they are translated,
+          given the noise of an observed star, and translated back, in units of that noise.
+        - wasserstein: the squared sliced distance of translated from observed spectra, in the same units.
+        - weakest_latent: the smallest spread of a shared variable beside the median one's.
+        - split_told: mean squared difference that it makes to translations, in units of the noise, whether split
+          latents are the mean one or what shared latents tell of them by linear regression. The square is the product
+          of two halves' of the observed stars, so that what chance tells has a mean of zero.
+        - split_effect: the same for the split latents of observed stars themselves.
     """
     generator = torch.Generator().manual_seed(SIGNAL_SEED)
     obs = projected_on(translator.space_o, obs)

@@ -51,7 +51,8 @@ class TrainedModel:
         wavelength: (P,), vacuum Angstrom, of every spectrum that goes in or comes out.
         label_names: what `from_labels` takes, none where no emulator of the synthetic domain is known.
         split_sample: (n, Zp), split latents of training stars.
-        record: what the checkpoint stands on; step: how many batches it was trained on.
+        record: what the checkpoint stands on.
+        step: how many batches it was trained on.
         translator: the networks, in evaluation mode.
     """
 
