@@ -4,7 +4,8 @@ import os
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 import wandb
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -13,6 +14,10 @@ from tqdm import tqdm
 
 from cyclegan.scores.scores import SCORES
 from cyclegan.trained.run_folder import read_metrics
+from emulator.commands.errors import InputError
+
+Mode = Literal["online", "offline", "shared", "disabled", "dryrun", "run"]
+MODES = get_args(Mode)
 
 
 def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
@@ -31,12 +36,17 @@ def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
 def wandb_logger(folder: Path, project: str, name: str, group: str | None, config: dict[str, Any]) -> WandbLogger:
     """A W&B run kept in `folder`; the same run again when a run is resumed.
 
-    WANDB_MODE decides if set; otherwise online where an API key is found, offline where none is.
+    WANDB_MODE decides if set; otherwise online where an API key is found, offline where none is. Raises InputError for
+    a mode that W&B does not know.
     """
     identity = folder / "wandb_id"
     if not identity.exists():
         identity.write_text(token_hex(4))
     mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+    if mode not in MODES:
+        raise InputError(f"environment variable WANDB_MODE: expected one of {', '.join(MODES)}, got {mode}")
+    # Its telemetry goes by the mode of the process, not by that of the run.
+    wandb.setup(wandb.Settings(mode=cast(Mode, mode)))
     return WandbLogger(
         save_dir=folder,
         project=project,
@@ -53,8 +63,10 @@ def wandb_logger(folder: Path, project: str, name: str, group: str | None, confi
 def _has_key() -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
+    servers = {urlsplit(wandb.Settings().base_url).netloc, "api.wandb.ai"}  # where it writes keys differs by version
     try:
-        return netrc().authenticators("api.wandb.ai") is not None
+        keys = netrc(os.environ.get("NETRC"))
+        return any(keys.authenticators(server) for server in servers)
     except (OSError, ValueError, NetrcParseError):  # among them a file that others may read
         return False
 

@@ -9,29 +9,36 @@ import sys
 from pathlib import Path
 
 import pytest
+import wandb
+from processes import TINY
+from wandb.sdk.lib.wbauth import write_netrc_auth
 
 from cyclegan.scores.scores import SCORES
 from cyclegan.training.logs import csv_logger, wandb_logger
-
-
-def forget_mode():
-    os.environ.pop("WANDB_MODE", None)
+from emulator.commands.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def recorded(start, payne_file, tmp_path_factory):
-    """A run on a machine with no key and no WANDB_MODE, all of whose requests would go to `door`."""
+def recorded(payne_file, tmp_path_factory):
+    """A run on a machine with no key and no WANDB_MODE, all of whose requests would go to `door`.
+
+    By a process that ends as a user's does: what W&B sends, it sends at the end at the latest.
+    """
     with socket.create_server(("127.0.0.1", 0)) as door:
         door.setblocking(False)
         address = f"http://127.0.0.1:{door.getsockname()[1]}"
-        environment = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
+        environment = os.environ | dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
+        environment |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        del environment["WANDB_MODE"]
         folder = tmp_path_factory.mktemp("wandb")
-        options = f"domains.emulator={payne_file}", "name=logged", "logger.project=stars"
-        command = start(folder, *options, environment=environment, before=forget_mode).wait()
-        assert command.code == 0, command.err
+        options = *TINY, f"domains.emulator={payne_file}", "name=logged", "logger.project=stars"
+        command = [sys.executable, "-m", "cyclegan.train", *options]
+        finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stderr
         with pytest.raises(BlockingIOError):  # nobody knocked
             door.accept()
-    return command.run
+    (run,) = folder.glob("runs/logged/*")
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +117,13 @@ def test_with_a_key_a_run_is_online(asked, monkeypatch, tmp_path):
     assert asked()["mode"] == "online"
 
 
+def test_a_key_is_found_where_wandb_itself_writes_it(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv("NETRC", str(tmp_path / "keys"))
+    write_netrc_auth(host=wandb.Settings().base_url, api_key="0" * 40)
+    assert (tmp_path / "keys").exists()
+    assert asked()["mode"] == "online"
+
+
 @pytest.mark.parametrize(
     ("text", "mode"), [("machine api.wandb.ai login user password key\n", 0o644), ("what\n", 0o600)]
 )
@@ -117,6 +131,12 @@ def test_a_file_of_keys_that_cannot_be_used_is_no_key(asked, tmp_path, text, mod
     (tmp_path / ".netrc").write_text(text)
     (tmp_path / ".netrc").chmod(mode)
     assert asked()["mode"] == "offline"
+
+
+def test_a_mode_that_there_is_not_is_told(asked, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "of-line")
+    with pytest.raises(InputError, match=r"environment variable WANDB_MODE: expected one of online, .*, got of-line"):
+        asked()
 
 
 @pytest.mark.parametrize("mode", ["disabled", "offline", "online"])
