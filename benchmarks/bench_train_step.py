@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import CSVLogger
 
 from cyclegan.domains.domains import Domains
+from cyclegan.domains.survey import Survey
 from cyclegan.losses.adversarial import exhibits, judgements
 from cyclegan.losses.terms import Moment, total, weighted_terms
 from cyclegan.pairing.batch import TrainingBatch
@@ -74,7 +75,7 @@ def parts():
 
 
 def by_lightning(config, domains, folder):
-    (module, data), clock = build(config, domains, Theory(None, {})), Clock()
+    (module, data), clock = build(config, domains, Theory(None, {}, Survey())), Clock()
     Trainer(
         accelerator="cpu",
         max_epochs=1,
@@ -90,7 +91,7 @@ def by_lightning(config, domains, folder):
 
 def bare(config, domains):
     """The same two updates of the same networks on one batch that lies ready."""
-    module, data = build(config, domains, Theory(None, {}))
+    module, data = build(config, domains, Theory(None, {}, Survey()))
     t, discriminators = module.translator, module.discriminators
     rows = slice(config.trainer.batch_size)
     stars = zip((t.space_s, t.space_o), data.stars(epoch=0), strict=True)

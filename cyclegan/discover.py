@@ -21,7 +21,6 @@ from cyclegan.discovery.evidence import Evidence, gather, shifted
 from cyclegan.discovery.lines import MissingLine, find_lines, write_lines
 from cyclegan.discovery.truth import HiddenLines, judge_lines, known_truth
 from cyclegan.domains.hidden import reference_labels
-from cyclegan.domains.population import sample_labels
 from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.lines import plot_discovery, plot_element
 from cyclegan.spectra.tables import check_label_columns, read_labels, read_table
@@ -33,7 +32,6 @@ from emulator.commands.errors import InputError
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.writing import written_together
-from emulator.payne import Payne
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +64,7 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
     models = [one.forward_model for one in trained]
     for other, path in zip(models[1:], paths[1:], strict=True):
         check_same_theory(models[0], other, path)
-    labels, reference = stars_to_ask(config, models[0].emulator)
+    labels, reference = stars_to_ask(config, models[0])
     maps = [(m.synthetic, shifted(m) if config.control == MEAN_SHIFT else m.observed) for m in models]
     elements, evidence = gather(maps, models[0].label_names, labels, reference)
     truth = known_truth(models[0], folder, labels, reference) if trained[0].observed_emulated else None
@@ -105,13 +103,14 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
     return lines
 
 
-def stars_to_ask(config: DiscoverConfig, emulator: Payne) -> tuple[Tensor, Tensor]:
+def stars_to_ask(config: DiscoverConfig, model: ForwardModel) -> tuple[Tensor, Tensor]:
     """Labels of the stars whose responses count, (N, L), and of those whose missing flux does, (S, L).
 
     Raises InputError for a table that cannot be used.
     """
+    emulator = model.emulator
     if config.labels is None:
-        drawn = sample_labels(emulator, config.stars, torch.Generator().manual_seed(config.seed))
+        drawn = model.population.sample(emulator, config.stars, torch.Generator().manual_seed(config.seed))
         return drawn, reference_labels(emulator)
     columns = read_table(config.labels)
     check_label_columns(list(columns), emulator.label_names, config.labels)

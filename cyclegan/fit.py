@@ -23,8 +23,9 @@ from cyclegan.fitting.comparison import describe_fits, map_covariance, true_labe
 from cyclegan.fitting.fitter import Fitted, Fitter
 from cyclegan.fitting.forward import EMULATOR, TEMPLATES, TRANSLATOR, SpectrumModel
 from cyclegan.fitting.tables import write_labels, write_table
+from cyclegan.trained.familiarity import Familiarity, features, has_counterpart
 from cyclegan.trained.forward import ForwardModel
-from cyclegan.trained.model import load
+from cyclegan.trained.model import OBS_TO_SYNTH, TrainedModel, load
 from cyclegan.trained.run_folder import find_checkpoint
 from cyclegan.trained.sources import FileSource
 from emulator.commands.config import MOST_SEED, config_folder, validate
@@ -66,6 +67,22 @@ def fit_subset(fitter: Fitter, file: FileSource, subset: str, batch_size: int, t
     return Fitted(*map(torch.cat, zip(*parts, strict=True)))
 
 
+@torch.inference_mode()
+def distances_from_training(
+    model: TrainedModel, file: FileSource, subsets: Sequence[str], batch_size: int
+) -> dict[str, Tensor]:
+    """How far the stars of each subset are from training stars, (n,); nothing where the run keeps none."""
+    familiar = Familiarity.from_record(model.record, "obs", model.device)
+    if familiar is None:
+        return {}
+    found = {}
+    for subset in subsets:
+        batches = (model.seen(OBS_TO_SYNTH, one.to(model.device)) for one in file.chunks(subset, batch_size))
+        parts = [familiar.distance(features(model.translator, "obs", seen)).cpu() for seen in batches]
+        found[subset] = torch.cat(parts)
+    return found
+
+
 def known_labels(config: FitConfig, file: FileSource, names: Sequence[str]) -> Tensor | None:
     """True labels (n, L) of the stars that are said to be known, if any; InputError where they are not."""
     if config.known is None:
@@ -94,16 +111,22 @@ def fit_all(
     file: FileSource,
     subsets: Sequence[str],
     known: Tensor | None,
+    offset: Tensor | None,
 ) -> tuple[dict[str, Fitted], float]:
-    """Fits of each subset, and how many a second; known (n, L): true labels of config.known, which widen all errors."""
+    """Fits of each subset, and how many a second.
+
+    All errors are widened: by what known (n, L), true labels of config.known, tell of the map; or else by offset
+    (L, L), the covariance of what may be wrong with the labels of all stars alike.
+    """
     fitter = Fitter(SpectrumModel(forward, through, config.velocity, config.continuum), config.starts, config.seed)
     began = time.perf_counter()
     found = {subset: fit_subset(fitter, file, subset, config.batch_size, through) for subset in subsets}
     rate = sum(len(one.labels) for one in found.values()) / (time.perf_counter() - began)
     if config.known is not None and known is not None:
         own = found.get(config.known) or fit_subset(fitter, file, config.known, config.batch_size, through)
-        covariance = map_covariance(own, known)
-        found = {subset: widened(one, covariance) for subset, one in found.items()}
+        offset = map_covariance(own, known)
+    if offset is not None:
+        found = {subset: widened(one, offset) for subset, one in found.items()}
     return found, rate
 
 
@@ -117,23 +140,31 @@ def fit(config: FitConfig) -> dict[str, Any]:
     output = find_checkpoint(config.checkpoint).parent / "fit" if config.output is None else Path(config.output)
     with FileSource(config.input, model.wavelength, config.wavelength) as file, written_together(output) as unfinished:
         subsets, known = subsets_to_fit(config, file), known_labels(config, file, names)
+        distances = distances_from_training(model, file, subsets, config.batch_size)
         results, rates = {}, {}
         for through in (TRANSLATOR, EMULATOR):
-            results[through], rates[through] = fit_all(config, forward, through, file, subsets, known)
-            write_table(results[through], file, names, unfinished / f"{through}.csv")
-        write_labels(results, names, unfinished / "labels.h5")
+            offset = model.record.offset if through == TRANSLATOR else None
+            results[through], rates[through] = fit_all(config, forward, through, file, subsets, known, offset)
+            write_table(results[through], distances, file, names, unfinished / f"{through}.csv")
+        write_labels(results, distances, names, unfinished / "labels.h5")
         truths = {subset: true_labels(file, subset, names) for subset in subsets}
         fits = {
             subset: {through: describe_fits(found[subset], truth, names) for through, found in results.items()}
             for subset, truth in truths.items()
         }
         about = {"run": str(config.checkpoint), "input": config.input, "known": config.known}
-        summary: dict[str, Any] = {**about, "rate": rates, "subsets": fits}
+        shares = {subset: 1 - has_counterpart(one).float().mean().item() for subset, one in distances.items()}
+        summary: dict[str, Any] = {**about, "rate": rates, "without_counterpart": shares, "subsets": fits}
         write_json(unfinished / "fit.json", summary)
         for subset, truth in truths.items():
             if truth is not None:
                 draw({through: found[subset] for through, found in results.items()}, truth, names, subset, unfinished)
     show(summary)
+    if distances:
+        alone = sum(int((~has_counterpart(one)).sum()) for one in distances.values())
+        log.info("%d stars have no counterpart among training stars", alone)
+    else:
+        log.info("the run keeps no training stars: 'distance' and 'counterpart' are left out")
     log.info("labels in %s", output)
     return summary
 

@@ -18,6 +18,7 @@ import torch
 from omegaconf import DictConfig
 
 from cyclegan.spectra.spectra import WORST_ERROR
+from cyclegan.spectra.tables import FAMILIAR_COLUMNS
 from cyclegan.spectra.writer import written_spectra
 from cyclegan.trained.model import OBS_TO_SYNTH, SYNTH_TO_OBS, TrainedModel, load
 from cyclegan.trained.sources import MEAN, FileSource, LabelSource, Source, split_latents
@@ -89,14 +90,20 @@ def transfer(config: TransferConfig) -> None:
             split = split_latents(config.split, config.wavelength, config.seed, config.batch_size, model, counts)
         with written_spectra(config.output, model.wavelength, counts=counts) as writer:
             source.carry(writer.file)  # of the input; what is said next is of this file
+            for stale in (f"{column} {name}" for column in FAMILIAR_COLUMNS for name in source.subsets):
+                writer.file.pop(stale, None)  # from other stars, or other training
             writer.file.attrs.update(checkpoint=str(config.checkpoint), direction=config.direction)
-            lost = translate_all(model, config.direction, source, counts, split, config.batch_size, writer)
+            lost, alone = translate_all(model, config.direction, source, counts, split, config.batch_size, writer)
             if lost == (total := sum(counts.values())):
                 raise InputError(
                     f"{config.input or config.labels}: expected usable pixels, got none in any of {total} spectra: NaN,"
                     f" masked, or of an error above {WORST_ERROR:g} of the continuum, which is to be 1"
                 )
     log.info("%d spectra in %s", total, config.output)
+    if alone is None:
+        log.info("the run keeps no training stars: 'distance' and 'counterpart' are left out")
+    else:
+        log.info("%d of them have no counterpart among training stars", alone)
     if lost:
         log.warning("%d of them, or their partners in split=FILE, had no usable pixel, and are NaN", lost)
 

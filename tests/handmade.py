@@ -9,8 +9,9 @@ from torch import Tensor
 from cyclegan.domains.schema import DomainsConfig, EffectsConfig, ObsConfig, SynthConfig
 from cyclegan.trained.checkpoint import Checkpoint
 from cyclegan.trained.record import Record
-from cyclegan.translator.networks import TARGET, Networks
+from cyclegan.translator.networks import Networks
 from cyclegan.translator.translator import Translator
+from emulator.commands.config import TARGET
 from emulator.payne import Payne
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from cyclegan.domains.effects import make_observation
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.from_file import HDF5Domain
+from cyclegan.domains.population import Population
 from cyclegan.domains.schema import DomainsConfig
 from cyclegan.spectra.files import FEWEST
 from cyclegan.spectra.spectra import Spectra
@@ -73,13 +74,19 @@ class Domains(NamedTuple):
     matched: bool
 
 
-def make_domains(config: DomainsConfig, emulator: Payne | None, hidden: dict[str, Tensor], pool: int = 1) -> Domains:
+def make_domains(
+    config: DomainsConfig,
+    emulator: Payne | None,
+    population: Population,
+    hidden: dict[str, Tensor],
+    pool: int = 1,
+) -> Domains:
     """The domains that a configuration's `domains` describes.
 
-    emulator: for the domains without a file, on the pixels of the other's; hidden: by domain, the pixels (P,) whose
-    lines it lacks; pool: how many synthetic stars to make for each that is wanted. Two files hold the same stars in
-    'val' and 'test' if config.matched says so; where one domain is emulated, its spectra are normalised as the other's
-    file says, and it makes the stars of that file from the labels there.
+    emulator: for the domains without a file, on the pixels of the other's; population: which stars it makes; hidden: by
+    domain, the pixels (P,) whose lines it lacks; pool: how many synthetic stars to make for each that is wanted. Two
+    files hold the same stars in 'val' and 'test' if config.matched says so; where one domain is emulated, its spectra
+    are normalised as the other's file says, and it makes the stars of that file from the labels there.
     """
     files: dict[str, HDF5Domain] = {}
     emulated: dict[str, EmulatedDomain] = {}
@@ -89,7 +96,9 @@ def make_domains(config: DomainsConfig, emulator: Payne | None, hidden: dict[str
         elif emulator is not None:
             observation = make_observation(domain.effects, emulator.wavelength)
             stars = config.stars * (pool if name == "synth" else 1)
-            emulated[name] = EmulatedDomain(emulator, stars, config.matched_stars, hidden.get(name), observation)
+            emulated[name] = EmulatedDomain(
+                emulator, population, stars, config.matched_stars, hidden.get(name), observation
+            )
     matched = config.matched
     leave_out_blind(list(files.values()), matched)
     if len(files) == len(emulated) == 1:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.domains.exposure import Exposure, Observation
-from cyclegan.domains.population import sample_labels
+from cyclegan.domains.population import Population
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.spectra import Spectra
 from emulator.payne import Payne
@@ -16,7 +16,7 @@ NORMALIZED = 500  # spectra at a time: the fit of continua takes several times t
 
 
 class EmulatedDomain:
-    """Spectra that a frozen emulator makes on its device of stars drawn anew each time.
+    """Spectra that a frozen emulator makes on its device of stars that are drawn from a population, anew each time.
 
     hidden (P,) bool: pixels set to the continuum, as if their lines were missing from the list. observation: what
     happens to the spectra on their way here. continuum: how the other domain's spectra were normalised, and hence
@@ -26,9 +26,15 @@ class EmulatedDomain:
     fixed, origin = False, "the emulator"
 
     def __init__(
-        self, emulator: Payne, stars: int, matched_stars: int, hidden: Tensor | None, observation: Observation
+        self,
+        emulator: Payne,
+        population: Population,
+        stars: int,
+        matched_stars: int,
+        hidden: Tensor | None,
+        observation: Observation,
     ) -> None:
-        self.emulator = emulator.requires_grad_(False).eval()
+        self.emulator, self.population = emulator.requires_grad_(False).eval(), population
         self.stars, self.matched_stars = stars, matched_stars
         self.hidden, self.observation = hidden, observation
         self.wavelength = emulator.wavelength
@@ -36,7 +42,8 @@ class EmulatedDomain:
         self.known: dict[str, Tensor] = {}
 
     def _labels(self, stars: int, seed: int) -> Tensor:
-        return sample_labels(self.emulator, stars, torch.Generator().manual_seed(seed)).to(self.wavelength.device)
+        labels = self.population.sample(self.emulator, stars, torch.Generator().manual_seed(seed))
+        return labels.to(self.wavelength.device)
 
     @torch.no_grad()
     def _clean(self, labels: Tensor) -> Tensor:

@@ -33,6 +33,8 @@ class HDF5Domain:
             self.labels = {subset: file.labels(subset) for subset in SUBSETS}
             # A spectrum without usable pixels teaches nothing; rows of 'train' in the file -> rows here, -1 for none.
             seen = self.seen("train")
+            names = file.identities("train") or [str(row) for row in range(len(seen))]
+            self.train_names = [name for name, kept in zip(names, seen.tolist(), strict=True) if kept]
             self.train_rows = torch.where(seen, seen.cumsum(dim=0) - 1, -1)
             self.keep_seen("train", seen)
             self.continuum = Continuum.read(file.file, self.wavelength.numpy(), file.places())

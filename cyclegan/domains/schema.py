@@ -1,6 +1,7 @@
 """The schema of the configuration's `domains`: every key, its type and its range."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from cyclegan.spectra.files import FEWEST
 from emulator.commands.config import MOST_SEED
@@ -53,6 +54,8 @@ class DomainsConfig:
     stars: int = field(metadata={"minimum": FEWEST["train"]})
     matched_stars: int = field(metadata={"minimum": FEWEST["val"]})
     matched: bool
+    # Runs of version 0.2, which knew no other, do not say.
+    population: dict[str, Any] = field(default_factory=lambda: {"_target_": "cyclegan.domains.survey.Survey"})
 
     def sides(self) -> dict[str, SynthConfig | ObsConfig]:
         """The two domains by name."""

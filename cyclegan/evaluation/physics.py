@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cyclegan.domains.population import sample_labels
 from cyclegan.fitting.fitter import Fitter
 from cyclegan.fitting.forward import EMULATOR, TRANSLATOR, SpectrumModel
 from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra, exact
@@ -61,7 +60,7 @@ def label_rows(model: ForwardModel, observed_emulated: bool) -> list[dict[str, s
     where there is one, otherwise through the translator.
     """
     emulator, columns = model.emulator, range(len(model.label_names))
-    stars = sample_labels(emulator, FITTED, torch.Generator().manual_seed(STARS_SEED))
+    stars = model.population.sample(emulator, FITTED, torch.Generator().manual_seed(STARS_SEED))
     correlations = torch.full((2, len(columns)), torch.nan)
     if observed_emulated:
         some = stars[:DIFFERENTIATED]

@@ -124,22 +124,18 @@ def plot_latents(latents: Latents) -> Figure:
     return figure
 
 
-def plot_label_distributions(
-    names: tuple[str, ...], everybody: np.ndarray, paired: np.ndarray, observed: np.ndarray | None
-) -> Figure:
-    """Histograms of each label of the synthetic stars, of those paired with observed ones, and of the observed ones.
+def plot_label_distributions(names: tuple[str, ...], sets: Mapping[str, np.ndarray]) -> Figure:
+    """Histograms of each label of sets of stars: any, those used, and, where labels of them are known, observed ones.
 
-    everybody (n, L), paired (m, L), observed (k, L): labels; observed ones are None where they are not known.
+    sets: labels (n, L) by what the legend calls them, in this order; NaN where a label is not known.
     """
     figure, grid = panel_grid(len(names), 2.75, 2.3)
+    styles = (("#999999", "-"), (AFTER, "-"), (OBSERVED, "--"))
     for column, (axes, name) in enumerate(zip(grid.ravel(), names, strict=False)):
-        low, high = np.nanpercentile(everybody[:, column], [0.1, 99.9])
+        columns = {label: stars[np.isfinite(stars[:, column]), column] for label, stars in sets.items()}
+        low, high = np.percentile(next(iter(columns.values())), [0.1, 99.9])
         edges = np.linspace(low, high, 31).tolist()
-        shown = {"all synthetic": (everybody, "#999999", "-"), "paired": (paired, AFTER, "-")}
-        if observed is not None:
-            shown["observed"] = observed, OBSERVED, "--"
-        for label, (stars, colour, line) in shown.items():
-            values = stars[np.isfinite(stars[:, column]), column]
+        for (label, values), (colour, line) in zip(columns.items(), styles, strict=False):
             axes.hist(values, edges, density=True, histtype="step", color=colour, ls=line, lw=1.3, label=label)
         axes.set_xlabel(label_axis(name))
         axes.set_yticks([])

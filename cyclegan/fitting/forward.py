@@ -4,14 +4,13 @@ import torch
 from torch import Tensor
 
 from cyclegan.domains.line_profile import LineProfile
-from cyclegan.domains.population import sample_labels
 from cyclegan.spectra.chips import polynomials_of_all_chips
 from cyclegan.spectra.spaces import Components
 from cyclegan.trained.forward import ForwardModel
 from emulator.labels import scale
 
 TRANSLATOR, EMULATOR = "translator", "emulator"
-TEMPLATES = 512  # stars drawn from the emulator's range, among which each fit looks for its starts
+TEMPLATES = 512  # stars of the population trained on, among which each fit looks for its starts
 FARTHEST = 5.0  # sigma of the training stars' split latents, beyond which none is looked for
 FASTEST = 15.0  # km/s: spectra come in their rest frame, and velocities are what is left
 CONTINUUM_STEP = 0.01  # of the continuum: the scale of its terms
@@ -87,8 +86,8 @@ class SpectrumModel:
         return parameters.split(self.sizes, dim=1)[1]
 
     def templates(self, seed: int) -> Tensor:
-        """Parameters (TEMPLATES, n) of stars drawn from the emulator's range, all else as in a typical star."""
-        emulator = self.forward.emulator
-        labels = sample_labels(emulator, TEMPLATES, torch.Generator().manual_seed(seed)).to(self.forward.device)
-        scaled = (labels - self.middle) / self.width
+        """Parameters (TEMPLATES, n) of stars of the population trained on, all else as in a typical star."""
+        generator = torch.Generator().manual_seed(seed)
+        labels = self.forward.population.sample(self.forward.emulator, TEMPLATES, generator)
+        scaled = (labels.to(self.forward.device) - self.middle) / self.width
         return torch.nn.functional.pad(scaled, (0, sum(self.sizes[1:])))

@@ -6,32 +6,53 @@ from pathlib import Path
 
 import h5py
 import torch
+from torch import Tensor
 
 from cyclegan.fitting.fitter import Fitted
-from cyclegan.spectra.tables import FIT_COLUMNS, STAR_COLUMNS
+from cyclegan.spectra.tables import FAMILIAR_COLUMNS, FIT_COLUMNS, STAR_COLUMNS
+from cyclegan.trained.familiarity import has_counterpart
 from cyclegan.trained.sources import FileSource
 
 
-def write_table(found: dict[str, Fitted], file: FileSource, names: Sequence[str], path: Path) -> None:
-    """One row a star: its subset, name or row, labels with errors, and how the fit went, as CSV."""
+def write_table(
+    found: dict[str, Fitted], distances: dict[str, Tensor], file: FileSource, names: Sequence[str], path: Path
+) -> None:
+    """One row a star: its subset, name or row, labels with errors, and how the fit went, as CSV.
+
+    distances (n,): from training stars, of each subset, or of none.
+    """
     with path.open("w", newline="") as table:
         rows = csv.writer(table)
         columns = [column for name in names for column in (name, f"{name}_err")]
-        rows.writerow([*STAR_COLUMNS, *columns, *FIT_COLUMNS])
+        rows.writerow([*STAR_COLUMNS, *columns, *FIT_COLUMNS, *(FAMILIAR_COLUMNS if distances else ())])
         for subset, one in found.items():
             identities = file.identities(subset) or range(len(one.labels))
             numbers = torch.stack([one.labels, one.error], dim=2).flatten(1).numpy().astype("float32")
             flags = torch.stack([one.converged, one.at_bound]).int().T.tolist()
             last = zip(one.velocity.tolist(), one.chi2.tolist(), one.agreeing.tolist(), strict=True)
-            for star in zip(identities, numbers, last, one.pixels.tolist(), flags, strict=True):
-                identity, values, others, pixels, (converged, at_bound) = star
+            familiar = familiar_texts(distances[subset]) if distances else [()] * len(one.labels)
+            for star in zip(identities, numbers, last, one.pixels.tolist(), flags, familiar, strict=True):
+                identity, values, others, pixels, (converged, at_bound), beside = star
                 velocity, chi2, agreeing = (f"{value:.6g}" for value in others)
                 texts = map(str, values)  # the shortest that give the same float32
-                rows.writerow([subset, identity, *texts, velocity, chi2, pixels, converged, at_bound, agreeing])
+                rows.writerow(
+                    [subset, identity, *texts, velocity, chi2, pixels, converged, at_bound, agreeing, *beside]
+                )
 
 
-def write_labels(results: dict[str, dict[str, Fitted]], names: Sequence[str], path: Path) -> None:
-    """The same, with covariances and split latents, as HDF5: a group for each way, 'NAME SUBSET' in each."""
+def familiar_texts(distance: Tensor) -> list[tuple[str, ...]]:
+    """What a table says of each star at a distance (n,) from training stars: that, and 1 if it has a counterpart."""
+    flags = has_counterpart(distance).int().tolist()
+    return [(f"{value:.6g}", str(flag)) for value, flag in zip(distance.tolist(), flags, strict=True)]
+
+
+def write_labels(
+    results: dict[str, dict[str, Fitted]], distances: dict[str, Tensor], names: Sequence[str], path: Path
+) -> None:
+    """The same, with covariances and split latents, as HDF5: a group for each way, 'NAME SUBSET' in each.
+
+    What is known of the stars whichever way they are fitted stands above the groups.
+    """
     with h5py.File(path, "w") as file:
         file.attrs["label_names"] = list(names)
         for through, found in results.items():
@@ -39,3 +60,6 @@ def write_labels(results: dict[str, dict[str, Fitted]], names: Sequence[str], pa
                 for name, values in one._asdict().items():
                     stored = {"error": "labels_err", "split": "latent_split"}.get(name, name)
                     file[f"{through}/{stored} {subset}"] = values.numpy()
+        for subset, distance in distances.items():
+            for name, values in zip(FAMILIAR_COLUMNS, (distance, has_counterpart(distance)), strict=True):
+                file[f"{name} {subset}"] = values.numpy()

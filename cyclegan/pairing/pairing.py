@@ -1,5 +1,6 @@
 """Pairing, epoch by epoch: each epoch's pairs sharpen the metric in which the next ones are made."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +10,21 @@ from torch import Tensor, nn
 from cyclegan.domains.domains import Stars
 from cyclegan.pairing.batch import Partners
 from cyclegan.pairing.independence import at_rest, independent, only_observed, start_split
+from cyclegan.pairing.overlap import ALIKE, find_overlap
 from cyclegan.pairing.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
 from cyclegan.pairing.transport import Pairs, gap_metric, random_pairs, transport_pairs
 from cyclegan.spectra.files import FEWEST
 from cyclegan.spectra.spaces import Space, pooled_components, projected_on
-from cyclegan.spectra.spectra import blurred
+from cyclegan.spectra.spectra import BLUR, blurred
 from cyclegan.translator.translator import Translator
 from emulator.wavelength import velocity_step
+
+log = logging.getLogger(__name__)
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
 STARS_AT_A_TIME = 2000  # where they never change: of more than these partners vary, and networks average over them
-BLUR = 20.0  # km/s, 1 sigma: several times as wide as stars and spectrographs make lines
 EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
 SEARCH_EPOCH = 1  # begins with a search, from the first pairs' residuals, for what only observed stars vary in
 
@@ -31,22 +34,18 @@ class PairingSettings:
     """How stars are paired.
 
     seed: of what is drawn; by_likeness: by optimal transport (`transport_pairs`), or at random; share: observed stars
-    per synthetic one; fixed: whether the stars are the same in every epoch. choice, pool: how synthetic stars are
-    chosen (`selection.CHOICES`), one of so many; unjudged: for how many epochs discriminators learn nothing.
+    per synthetic one, None where that is to be found (`find_overlap`); fixed: whether the stars are the same in every
+    epoch. choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; unjudged: for how many
+    epochs discriminators learn nothing.
     """
 
     seed: int
     by_likeness: bool = True
-    share: float = 1.0
+    share: float | None = 1.0
     fixed: bool = False
     choice: str = "none"
     pool: int = 1
     unjudged: int = 0
-
-    @property
-    def first_share(self) -> float:
-        """Observed stars per synthetic one where these have not been chosen yet."""
-        return self.share if self.choice == "none" else min(self.share, 1 / self.pool)
 
     @property
     def fewest_synthetic(self) -> int:
@@ -61,17 +60,28 @@ class Pairing:
     next; own: what the observed domain alone varies in, coordinates @ (K, r), taken off before stars are compared;
     likeness: the spaces where stars are compared, if not where networks see them; pairs: those of `epoch`; places: of
     the synthetic stars that they were made of, where density is described. anchors: spectra of both domains that are
-    known to be of the same stars.
+    known to be of the same stars. share: observed stars per synthetic one, as set or as found; synth_met, obs_met:
+    which stars of a file have a counterpart in the other domain, (n,) bool, None for all: others are never paired.
     """
 
-    def __init__(self, settings: PairingSettings, anchors: Partners | None = None) -> None:
+    def __init__(
+        self, settings: PairingSettings, anchors: Partners | None = None, obs_met: Tensor | None = None
+    ) -> None:
         self.settings, self.anchors = settings, anchors
+        self.synth_met: Tensor | None = None
+        self.obs_met = obs_met
+        self.share = 1.0 if settings.share is None else settings.share
         self.metric: Tensor | None = None
         self.own: Tensor | None = None
         self.likeness: tuple[Space, Space] | None = None
         self.pairs: Pairs | None = None
         self.epoch: int | None = None
         self.places: Tensor | None = None
+
+    @property
+    def first_share(self) -> float:
+        """Observed stars per synthetic one where these have not been chosen yet."""
+        return self.share if self.settings.choice == "none" else min(self.share, 1 / self.settings.pool)
 
     def counterparts(self, stars: Stars, wavelength: Tensor) -> Stars:
         """Stars on the CPU, of the synthetic ones only those that have observed counterparts, each as often.
@@ -81,16 +91,31 @@ class Pairing:
         lines that are compared: their shapes, which theory and data have from other causes too, are blurred. Anchors
         know better, the more of them there are; of a single one nothing tells how far its own gap is from the mean.
         """
-        if not self.settings.by_likeness or self.settings.first_share >= 1:
+        if not self.settings.by_likeness or (self.settings.share is not None and self.first_share >= 1):
             return stars
         width = BLUR / velocity_step(wavelength)
         synth, obs = (blurred(spectra, width) for spectra in stars)
         space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, *synth.flux.shape))
         synth_flux, obs_flux = (projected_on(space, spectra).flux for spectra in (synth, obs))
         generator = torch.Generator().manual_seed(self.settings.seed)
+        if self.settings.share is None:
+            share, synth_met, self.obs_met = find_overlap(synth_flux, obs_flux, generator)
+            self.share = 1.0 if share >= ALIKE else share
+            if self.settings.fixed:
+                self.synth_met = synth_met
+            log.info(
+                "pairs: %d of %d observed stars have a counterpart, and room for %.2f beside each synthetic one",
+                int(self.obs_met.sum()),
+                len(self.obs_met),
+                self.share,
+            )
+            stars = Stars(stars.synth.rows(synth_met), stars.obs.rows(self.obs_met))
+            synth_flux, obs_flux = synth_flux[synth_met], obs_flux[self.obs_met]
+            if self.first_share >= 1:
+                return stars
 
         def like(observed: Tensor) -> Pairs:
-            return transport_pairs(synth_flux, observed, self.settings.first_share, generator)
+            return transport_pairs(synth_flux, observed, self.first_share, generator)
 
         pairs = like(obs_flux)
         if self.anchors is not None and (known := len(self.anchors.synth.flux)) > 1:
@@ -123,13 +148,16 @@ class Pairing:
         if self.pairs is not None and self.epoch == epoch:
             return self.pairs
         chosen = self._choose(translator, discriminator, seen, alike, epoch)
+        if self.synth_met is not None:
+            chosen = chosen[self.synth_met[chosen]]
+        rows = torch.arange(len(alike.obs.flux)) if self.obs_met is None else self.obs_met.nonzero()[:, 0]
         generator = self._generator(epoch)
-        synth, obs = alike.synth.flux[chosen.to(alike.synth.flux.device)], alike.obs.flux
+        synth, obs = (side.flux[some.to(side.flux.device)] for side, some in zip(alike, (chosen, rows), strict=True))
         if self.settings.by_likeness:
             pairs = self._by_likeness(translator, synth, obs, epoch, generator)
         else:
             pairs = random_pairs(len(synth), len(obs), generator)
-        self.pairs, self.epoch = Pairs(chosen[pairs.synth], pairs.obs), epoch
+        self.pairs, self.epoch = Pairs(chosen[pairs.synth], rows[pairs.obs]), epoch
         if self.settings.choice == DENSITY:
             self.places = alike.synth.flux[:, :DENSITY_COMPONENTS]
         return self.pairs
@@ -139,7 +167,7 @@ class Pairing:
     ) -> Pairs:
         settings = self.settings
         most = STARS_AT_A_TIME if settings.fixed else None
-        share = settings.first_share if self.metric is None else settings.share
+        share = self.first_share if self.metric is None else self.share
         # A checkpoint gives the metric back on the CPU.
         plain = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)
         metric = plain if self.metric is None else self.metric.to(synth.device)
@@ -172,7 +200,7 @@ class Pairing:
         if settings.choice == DENSITY and self.places is not None and self.pairs is not None:
             paired = self.places[self.pairs.synth.to(self.places.device)]
             places = alike.synth.flux[:, :DENSITY_COMPONENTS]
-            return as_observed(places, self.places, paired, round(len(seen.obs.flux) / settings.share), generator)
+            return as_observed(places, self.places, paired, round(len(seen.obs.flux) / self.share), generator)
         return torch.arange(len(seen.synth.flux))
 
     def _generator(self, epoch: int) -> torch.Generator:
@@ -187,6 +215,9 @@ class Pairing:
             "pairs": None if self.pairs is None else tuple(self.pairs),
             "epoch": self.epoch,
             "places": self.places,
+            "share": self.share,
+            "synth_met": self.synth_met,
+            "obs_met": self.obs_met,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -195,3 +226,4 @@ class Pairing:
             space.load_state_dict(kept)
         self.metric, self.own, self.places = state["metric"], state["own"], state["places"]
         self.pairs, self.epoch = None if state["pairs"] is None else Pairs(*state["pairs"]), state["epoch"]
+        self.share, self.synth_met, self.obs_met = state["share"], state["synth_met"], state["obs_met"]

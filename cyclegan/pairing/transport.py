@@ -39,14 +39,13 @@ def transport_pairs(
 
     synth (n, K) and obs (m, K) are in a space whose Euclidean distance says how unlike two stars are. A set has `share`
     times as many observed as synthetic stars: below 1 the synthetic stars least like any stay unpaired (partial
-    transport), and a set has as many synthetic stars as there are in the smaller domain. most: observed stars of a set,
-    where that would be more. Every star is in one set at least.
+    transport). A set is as large as the domains allow. most: observed stars of a set, where that would be more. Every
+    star is in one set at least.
     """
     synth, obs = synth.cpu(), obs.cpu()  # where scipy assigns
-    fewest = min(len(synth), len(obs))
-    chosen = max(1, round(share * fewest))
+    chosen = max(1, min(len(obs), round(share * len(synth))))
     chosen = chosen if most is None else min(chosen, most)
-    size = min(fewest, round(chosen / share))
+    size = max(chosen, min(len(synth), round(chosen / share)))
     sets = max(-(-len(synth) // size), -(-len(obs) // chosen))
     rows = _cover(len(synth), sets * size, generator).view(sets, size)
     columns = _cover(len(obs), sets * chosen, generator).view(sets, chosen)

@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 ERROR_FLOOR = 0.005  # of continuum-normalised flux, as APOGEE's pipeline has it: errors below it are not believed
+BLUR = 20.0  # km/s, 1 sigma: several times as wide as stars and spectrographs make lines
 WORST_ERROR = 0.05  # a pixel less certain than this says nothing, and is masked
 
 

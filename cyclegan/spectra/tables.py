@@ -12,6 +12,7 @@ from emulator.payne import Payne
 
 # What a table of fitted labels holds beside them, and beside their errors, '<label>_err'.
 STAR_COLUMNS, FIT_COLUMNS = ("subset", "id"), ("velocity", "chi2", "pixels", "converged", "at_bound", "agreeing")
+FAMILIAR_COLUMNS = ("distance", "counterpart")  # of a run that keeps training stars
 
 
 def read_table(path: str | Path) -> dict[str, tuple[str, ...]]:
@@ -49,7 +50,7 @@ def check_names(found: Sequence[str], expected: Sequence[str], where: str, what:
 
 def check_label_columns(columns: Sequence[str], label_names: Sequence[str], where: str) -> None:
     """Raise InputError where a table lacks labels or has unknown columns; `cyclegan.fit` may have written it."""
-    beside = {*STAR_COLUMNS, *FIT_COLUMNS, *(f"{name}_err" for name in label_names)}
+    beside = {*STAR_COLUMNS, *FIT_COLUMNS, *FAMILIAR_COLUMNS, *(f"{name}_err" for name in label_names)}
     check_names([name for name in columns if name not in beside], label_names, where)
 
 

@@ -95,7 +95,7 @@ def written_spectra(
                 writer.datasets.clear()  # one that outlives a file which cannot be closed ends the process
             try:
                 file.close()
-            except RuntimeError as error:  # what HDF5 still held back found no room
+            except (RuntimeError, OSError) as error:  # what HDF5 still held back found no room
                 unclosed = error
         if unclosed is not None:
             raise InputError(f"{path}: expected room to write, got '{unclosed}'") from unclosed

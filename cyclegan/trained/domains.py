@@ -25,7 +25,8 @@ def find_domains(
     config = model.record.domains
     config = replace(config, synth=_found(config.synth, "synth", synth), obs=_found(config.obs, "obs", obs))
     emulator = model.record.emulator_of(model.where)
-    made = make_domains(config, None if emulator is None else emulator.to(device), model.record.hidden)
+    emulator = None if emulator is None else emulator.to(device)
+    made = make_domains(config, emulator, model.record.population_of_theory(), model.record.hidden)
     expected = model.record.wavelength
     for domain in (made.synth, made.obs):
         found = domain.wavelength

@@ -4,6 +4,7 @@ import copy
 
 from torch import Tensor
 
+from cyclegan.domains.population import Population
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.translator.translator import Translator
 from emulator.commands.errors import InputError
@@ -13,20 +14,21 @@ from emulator.payne import Payne
 class ForwardModel:
     """Labels (B, L) in the emulator's order -> flux (B, P), on the translator's device, with no checks, for torch.func.
 
-    hidden (P,): pixels whose lines theory was made to lack; continuum: how theory is normalised, if it is; split_sample
-    (n, Zp): split latents of training stars; where: the run, for messages.
+    population: which stars it was trained on; hidden (P,): pixels whose lines theory was made to lack; continuum: how
+    theory is normalised, if it is; split_sample (n, Zp): split latents of training stars; where: the run, for messages.
     """
 
     def __init__(
         self,
         emulator: Payne,
+        population: Population,
         translator: Translator,
         hidden: Tensor | None,
         continuum: Continuum | None,
         split_sample: Tensor,
         where: str,
     ) -> None:
-        self.emulator, self.translator = emulator, translator
+        self.emulator, self.population, self.translator = emulator, population, translator
         self.hidden, self.continuum = hidden, continuum
         self.split_sample, self.where = split_sample, where
         self.label_names, self.wavelength = emulator.label_names, emulator.wavelength

@@ -86,7 +86,8 @@ class TrainedModel:
                 f"{self.where}: expected a run whose synthetic domain is emulated, or an emulator of it, got neither"
             )
         hidden = self.hidden.get("synth")
-        return ForwardModel(self._theory, self.translator, hidden, self._continuum, self.split_sample, self.where)
+        population, split = self.record.population_of_theory(), self.split_sample
+        return ForwardModel(self._theory, population, self.translator, hidden, self._continuum, split, self.where)
 
     def synth_to_obs(
         self, flux: Values, error: Values | None = None, mask: Values | None = None, split: Tensor | None = None
@@ -156,8 +157,7 @@ class TrainedModel:
         Raises:
             InputError: where shapes are not the checkpoint's.
         """
-        _, shared, split = self._in_batches(OBS_TO_SYNTH, self._spectra(flux, error, mask))
-        return shared, split
+        return self._in_batches(OBS_TO_SYNTH, self._spectra(flux, error, mask))[1:]
 
     def from_labels(self, labels: Mapping[str, Values] | Values, split: Tensor | None = None) -> Tensor:
         """Stars as the telescope would see them, without noise.
@@ -270,14 +270,23 @@ class TrainedModel:
         Returns:
             The spectra of the other domain, and the latents between.
         """
-        t = self.translator
+        return self.translate_seen(direction, self.seen(direction, spectra), split)
+
+    def seen(self, direction: str, spectra: Spectra) -> Spectra:
+        """One batch (B, P) as the networks see it, (B, K); NaN where no pixel of a star counts."""
+        space = self.translator.space_s if direction == SYNTH_TO_OBS else self.translator.space_o
         blind = spectra.mask.view(torch.uint8).amax(dim=1, keepdim=True) == 0  # (B, 1); `any` is slower
+        coordinates = space.project(spectra)
+        return coordinates._replace(flux=coordinates.flux.masked_fill(blind, math.nan))
+
+    def translate_seen(self, direction: str, seen: Spectra, split: Tensor | None = None) -> Translated:
+        """`translate`, given what `seen` gave."""
+        t = self.translator
         if direction == SYNTH_TO_OBS:
-            if split is None:
-                raise ValueError("split latents are needed to translate synthetic spectra")
-            shared = t.encode_synth(t.space_s.project(spectra).flux).masked_fill(blind, math.nan)
+            assert split is not None  # a synthetic spectrum has none of its own
+            shared = t.encode_synth(seen.flux)
             return Translated(t.space_o.restore(t.generator_o(shared, split)), shared, split)
-        shared, own = (z.masked_fill(blind, math.nan) for z in t.encoder_o(t.space_o.project(spectra).flux))
+        shared, own = t.encoder_o(seen.flux)
         return Translated(t.space_s.restore(t.generate_synth(shared)), shared, own)
 
 
@@ -323,8 +332,7 @@ def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | No
     Args:
         checkpoint: a run's folder (its last.ckpt), or a checkpoint.
         device: auto, cpu or gpu.
-        emulator: of the run's synthetic domain (a file that `Payne.save` wrote), where that came from a file of
-            spectra.
+        emulator: a file that `Payne.save` wrote, of the run's synthetic domain where that came from spectra.
 
     Returns:
         The model, in evaluation mode.

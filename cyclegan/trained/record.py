@@ -1,12 +1,13 @@
 """What a checkpoint stands on besides its weights."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self
 
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from cyclegan.domains.population import Drawn, Population, make_population
 from cyclegan.domains.schema import DomainsConfig
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.translator.axes import Axes
@@ -26,7 +27,9 @@ class Record:
     pixels; hidden: by domain, the pixels (P,) whose lines it was made to lack; continuum: contents of how emulated
     synthetic spectra are normalised, if they are, as the observed ones were; matched: whether the domains' stars to
     score on are the same; axes: of the latents, as they are scored; split (n, Zp): split latents of training stars,
-    None before the first validation.
+    None before the first validation; familiar: by domain, contents of a `Familiarity` with its training stars;
+    population: contents of the table that emulated stars were drawn from, if there was one; offset (L, L): covariance
+    of what may be wrong with the labels of all stars alike, None where stars are known in both domains.
     """
 
     config: dict[str, Any]
@@ -37,6 +40,9 @@ class Record:
     matched: bool
     axes: Axes = field(default_factory=dict)
     split: Tensor | None = None
+    familiar: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    population: dict[str, Any] | None = None
+    offset: Tensor | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """A dictionary that loads safely; `from_plain` is its inverse."""
@@ -50,10 +56,11 @@ class Record:
         if found != VERSION:
             got = "one of version 0.1: train it again" if found == 1 else f"a record of version {found}"
             raise InputError(f"{where}: expected a run of version 0.2 or later of this program, got {got}")
-        names = {one.name for one in fields(cls)}
-        if missing := sorted(names - plain.keys()):
+        # What has a default came later, or comes only with the first validation: a run may lack it.
+        needed = {one.name for one in fields(cls) if one.default is MISSING and one.default_factory is MISSING}
+        if missing := sorted(needed - plain.keys()):
             raise InputError(f"{where}: expected a whole record of a run, got one without {', '.join(missing)}")
-        return cls(**{name: plain[name] for name in names})
+        return cls(**{one.name: plain[one.name] for one in fields(cls) if one.name in plain})
 
     @property
     def domains(self) -> DomainsConfig:
@@ -74,6 +81,12 @@ class Record:
     def emulator_of(self, where: str) -> Payne | None:
         """The emulator of the emulated domains, whatever has become of its file."""
         return None if self.emulator is None else Payne.from_contents(self.emulator, where)
+
+    def population_of_theory(self) -> Population:
+        """Which stars emulated domains are made of, whatever has become of the file that said so."""
+        if self.population is not None:
+            return Drawn(**self.population)
+        return make_population(self.domains.population, imported_only=True)
 
     def continuum_of_theory(self) -> Continuum | None:
         """How emulated synthetic spectra are normalised, if they are."""

@@ -3,14 +3,26 @@
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import zip_longest
+from typing import NamedTuple
 
 from torch import Tensor
 from tqdm import tqdm
 
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.spectra.writer import SpectraWriter
-from cyclegan.trained.model import TrainedModel, Translated
+from cyclegan.trained.familiarity import Familiarity, features, has_counterpart
+from cyclegan.trained.model import SYNTH_TO_OBS, TrainedModel, Translated
 from cyclegan.trained.sources import Source
+
+
+class Outcome(NamedTuple):
+    """How many spectra had no usable pixel, and how many have no counterpart among the training stars.
+
+    alone: None of a run that keeps no training stars.
+    """
+
+    lost: int
+    alone: int | None
 
 
 def translate_all(
@@ -21,25 +33,33 @@ def translate_all(
     split: Mapping[str, Tensor],
     batch_size: int,
     writer: SpectraWriter,
-) -> int:
-    """Translate all spectra of a source and write them with their latents; how many of them had no usable pixel.
+) -> Outcome:
+    """Translate all spectra of a source and write them with their latents and their distances from training stars.
 
     counts: of each subset; split (n, Zp): split latents of each, none where they are not needed. A thread reads the
     next batch and writes the last one while this one is translated.
     """
+    domain = "synth" if direction == SYNTH_TO_OBS else "obs"
+    familiar = Familiarity.from_record(model.record, domain, model.device)
     pieces = [
         (name, slice(first, min(first + batch_size, count)))
         for name, count in counts.items()
         for first in range(0, count, batch_size)
     ]
-    blind = []
+    blind, alone = [], []
 
-    def write(name: str, spectra: Spectra, translated: Translated) -> None:
+    def write(name: str, spectra: Spectra, translated: Translated, distance: Tensor | None) -> None:
         flux, shared, own = (tensor.cpu() for tensor in translated)
         if (lost := flux[:, :1].isnan()).any():
             spectra = spectra._replace(mask=spectra.mask & ~lost)
             blind.append(int(lost.sum()))
-        writer.append(name, spectra._replace(flux=flux), latent_shared=shared, latent_split=own)
+        columns = {"latent_shared": shared, "latent_split": own}
+        if distance is not None:
+            distance = distance.cpu()
+            counterpart = has_counterpart(distance)
+            alone.append(int((~counterpart).sum()))
+            columns |= {"distance": distance, "counterpart": counterpart}
+        writer.append(name, spectra._replace(flux=flux), **columns)
 
     with ThreadPoolExecutor(1) as thread, tqdm(total=sum(counts.values()), desc="translating", unit="spectrum") as bar:
         reading, writing = thread.submit(source.read, *pieces[0]), Future[None]()
@@ -48,10 +68,14 @@ def translate_all(
             spectra = reading.result()
             if following is not None:
                 reading = thread.submit(source.read, *following)
-            batch = spectra._replace(error=spectra.error[:, :1]).to(model.device)
-            translated = model.translate(direction, batch, split[name][rows] if split else None)
+            # Only the noise of observed stars is asked for, by their distance.
+            noisy = familiar is not None and domain == "obs"
+            error = spectra.error if noisy else spectra.error[:, :1]
+            seen = model.seen(direction, spectra._replace(error=error).to(model.device))
+            translated = model.translate_seen(direction, seen, split[name][rows] if split else None)
+            distance = None if familiar is None else familiar.distance(features(model.translator, domain, seen))
             writing.result()
-            writing = thread.submit(write, name, spectra, translated)
+            writing = thread.submit(write, name, spectra, translated, distance)
             bar.update(rows.stop - rows.start)
         writing.result()
-    return sum(blind)
+    return Outcome(sum(blind), None if familiar is None else sum(alone))

@@ -8,9 +8,12 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
 from cyclegan.domains.domains import Domains, Stars, check_domains, make_domains
 from cyclegan.domains.emulated import EmulatedDomain
+from cyclegan.domains.population import Drawn, make_population
+from cyclegan.domains.uniform import Learned
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.pairing import Pairing, PairingSettings
 from cyclegan.spectra.spaces import Components, projected_on
@@ -31,7 +34,7 @@ def build_domains(config: TrainConfig, theory: Theory, device: torch.device) -> 
     """The domains of a run, emulated ones on a device; InputError where they cannot be trained on together."""
     emulator = None if theory.emulator is None else theory.emulator.to(device)
     pool = 1 if config.selection.by == "none" else config.selection.pool
-    domains = make_domains(config.domains, emulator, theory.hidden, pool)
+    domains = make_domains(config.domains, emulator, theory.population, theory.hidden, pool)
     check_domains(domains, pairing_settings(config, domains).fewest_synthetic)
     return domains
 
@@ -41,7 +44,7 @@ def pairing_settings(config: TrainConfig, domains: Domains) -> PairingSettings:
     return PairingSettings(
         seed=config.seed,
         by_likeness=config.losses.get("pairs", 0.0) > 0,
-        share=config.pairs.share,
+        share=1.0 if config.pairs.share is None and _drawn_alike(config, domains) else config.pairs.share,
         fixed=domains.synth.fixed and domains.obs.fixed,
         choice=config.selection.by,
         pool=config.selection.pool,
@@ -49,12 +52,24 @@ def pairing_settings(config: TrainConfig, domains: Domains) -> PairingSettings:
     )
 
 
-def build(config: TrainConfig, domains: Domains, theory: Theory) -> tuple[CycleGAN, SpectraData]:
-    """The module and the data that a configuration describes. Raises InputError for what does not fit the spectra."""
+def _drawn_alike(config: TrainConfig, domains: Domains) -> bool:
+    """Whether the stars of both domains are alike as they are drawn, so that pairing has not to find out."""
+    if not isinstance(domains.synth, EmulatedDomain):
+        return False
+    return isinstance(domains.obs, EmulatedDomain) or isinstance(make_population(config.domains.population), Learned)
+
+
+def build(
+    config: TrainConfig, domains: Domains, theory: Theory, obs_met: Tensor | None = None
+) -> tuple[CycleGAN, SpectraData]:
+    """The module and the data that a configuration describes. Raises InputError for what does not fit the spectra.
+
+    obs_met (M,): which observed training stars have a counterpart in theory, if that has been found.
+    """
     settings, networks = config.trainer, make_networks(config.networks)
     data = SpectraData(domains, settings.steps, config.seed)
     anchors = None if config.domains.anchors is None else read_anchors(config.domains.anchors, domains)
-    pairing = Pairing(pairing_settings(config, domains), anchors)
+    pairing = Pairing(pairing_settings(config, domains), anchors, obs_met)
     stars = data.stars(epoch=0)
     matching = pairing.counterparts(stars.to("cpu"), domains.synth.wavelength)
     spaces = networks.spaces(matching.synth, matching.obs)
@@ -71,6 +86,8 @@ def build(config: TrainConfig, domains: Domains, theory: Theory) -> tuple[CycleG
         hidden=theory.hidden,
         continuum=None if continuum is None else continuum.contents(),
         matched=domains.matched,
+        population=theory.population.contents() if isinstance(theory.population, Drawn) else None,
+        offset=theory.offset,
     )
     schedule = Schedule(
         steps=settings.epochs * settings.steps,

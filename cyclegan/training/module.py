@@ -19,6 +19,7 @@ from cyclegan.pairing.pairing import Pairing
 from cyclegan.scores.scores import SCORES, MatchedScores
 from cyclegan.spectra.spaces import Space, projected_on
 from cyclegan.spectra.spectra import Spectra
+from cyclegan.trained.familiarity import Familiarity
 from cyclegan.trained.record import Record
 from cyclegan.training.data import Turn
 from cyclegan.translator.translator import Translator
@@ -201,7 +202,7 @@ class CycleGAN(LightningModule):
         self.scores.update(self._scored[0], batch.synth, batch.obs)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores, and keep a sample of split latents for those who translate later."""
+        """Log the scores, and keep samples of training stars for those who translate later."""
         scores = {name: value.float() for name, value in self.scores.compute().items()}
         self.scores.reset()
         self.log_dict({name: scores.pop(name) for name in SCORES if name in scores}, prog_bar=True)
@@ -211,6 +212,9 @@ class CycleGAN(LightningModule):
         stars = self.batches.stars.obs.flux
         _, split = self._scored[0].encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
         self.record.split = split.cpu()
+        # And whoever has a star needs to know whether others like it were in training.
+        found = {side: Familiarity.of(self._scored[0], side, getattr(self.batches.stars, side)) for side in SIDES}
+        self.record.familiar = {side: one.to_plain() for side, one in found.items() if one is not None}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the record and the state of the pairing into a checkpoint; TrainingDivergedError for lost weights."""
@@ -220,7 +224,7 @@ class CycleGAN(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the record and the state of the pairing from a checkpoint."""
         kept = Record.from_plain(checkpoint["record"], "the checkpoint")
-        self.record.axes, self.record.split = kept.axes, kept.split
+        self.record.axes, self.record.split, self.record.familiar = kept.axes, kept.split, kept.familiar
         self.pairing.load_state_dict(checkpoint["pairing"])
         self._coordinates.clear()  # the checkpoint's spaces may be another machine's
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from cyclegan.domains.domains import Domains, Stars, star_labels
 from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.history import plot_history
-from cyclegan.figures.labels import plot_label_distributions
 from cyclegan.figures.spectra import plot_stars
 from cyclegan.scores.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
 from cyclegan.scores.signals import SIGNALS, signals
 from cyclegan.trained.run_folder import METRICS, SCORED, read_history
 from cyclegan.training.data import SpectraData
 from cyclegan.training.module import CycleGAN
+from cyclegan.training.populations import write_populations
 from cyclegan.training.schema import TrainConfig
 from cyclegan.translator.translator import Translator
 from emulator.commands.results import without_nan, write_json
@@ -58,7 +58,7 @@ def finish(run: Finished) -> dict[str, object]:
     with written_whole(folder / SCORED) as unfinished:
         write_json(unfinished, scores)
     write_history(folder, controls)
-    if run.config.selection.by != "none" or run.config.pairs.share < 1:
+    if run.config.selection.by != "none" or run.module.pairing.share < 1:
         write_label_distributions(run)
     if matched:
         labels, hidden = star_labels(run.domains, "val"), run.module.record.hidden.get("synth")
@@ -88,16 +88,14 @@ def write_history(folder: Path, controls: dict[str, float]) -> None:
 
 
 def write_label_distributions(run: Finished) -> None:
-    """Write labels.png where labels of synthetic stars are known: of all, of those paired, of observed ones."""
+    """Write populations.png where labels of synthetic stars are known: of all, of those paired, of observed ones."""
     synth, obs = run.data.drawn_labels(run.config.trainer.epochs - 1)
     pairs = run.module.pairing.pairs
     if not synth or pairs is None:
         return
-    everybody = torch.stack(list(synth.values()), dim=1).cpu().numpy()
-    known = torch.stack([obs[name] for name in synth], dim=1).cpu().numpy() if set(synth) <= set(obs) else None
-    with written_whole(run.folder / "labels.png") as unfinished:
-        figure = plot_label_distributions(tuple(synth), everybody, everybody[pairs.synth.numpy()], known)
-        figure.savefig(unfinished, dpi=DPI)
+    everybody = torch.stack(list(synth.values()), dim=1).cpu()
+    sets = {"all synthetic": everybody, "paired": everybody[pairs.synth]}
+    write_populations(run.folder, tuple(synth), sets, obs)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.loggers import Logger
 
+from cyclegan.domains.uniform import Learned
 from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint
 from cyclegan.trained.run_folder import CONFIG, LAST
 from cyclegan.training.build import build, build_domains, make_trainer
@@ -20,6 +21,7 @@ from cyclegan.training.health import Health
 from cyclegan.training.logs import csv_logger, wandb_logger
 from cyclegan.training.module import CycleGAN
 from cyclegan.training.outcome import Finished, finish
+from cyclegan.training.populations import learn_population, write_lonely
 from cyclegan.training.schema import TrainConfig, check_together
 from cyclegan.training.theory import Theory, prepare_theory
 from cyclegan.translator.networks import make_networks
@@ -62,8 +64,11 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
     checkpoint = _checkpoint_of(folder, config)
     theory = prepare_theory(config, folder) if checkpoint is None else _theory_of(checkpoint, folder)
     domains = build_domains(config, theory, device)
-    clock = Clock()
-    module, data = build(config, domains, theory)
+    clock, met = Clock(), None
+    if isinstance(theory.population, Learned):
+        theory, met = learn_population(config, theory, domains, folder)
+    module, data = build(config, domains, theory, met)
+    write_lonely(module.pairing.obs_met, domains.obs, folder)
     if checkpoint is not None:
         try:
             module.load_state_dict(checkpoint.weights)
@@ -108,7 +113,9 @@ def _checkpoint_of(folder: Path, config: TrainConfig) -> Checkpoint | None:
 
 
 def _theory_of(checkpoint: Checkpoint, folder: Path) -> Theory:
-    return Theory(checkpoint.record.emulator_of(str(folder / LAST)), checkpoint.record.hidden)
+    record = checkpoint.record
+    emulator = record.emulator_of(str(folder / LAST))
+    return Theory(emulator, record.hidden, record.population_of_theory(), record.offset)
 
 
 def _fit(trainer: Trainer, module: CycleGAN, data: SpectraData, folder: Path, resuming: bool) -> None:

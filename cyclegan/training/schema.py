@@ -15,7 +15,7 @@ from emulator.commands.errors import InputError
 class PairsConfig:
     """Pseudo-pairs."""
 
-    share: float = field(metadata={"above": 0.0, "maximum": 1.0})
+    share: float | None = field(metadata={"above": 0.0, "maximum": 1.0})
 
 
 @dataclass

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from cyclegan.domains.hidden import Feature, draw_hidden, hidden_pixels, strong_features, write_features
+from cyclegan.domains.population import Population, make_population
+from cyclegan.domains.survey import Survey
+from cyclegan.domains.uniform import Learned
 from cyclegan.spectra.files import SpectraFile
 from cyclegan.trained.run_folder import HIDDEN
 from cyclegan.training.schema import TrainConfig
@@ -22,10 +25,16 @@ BUILT_IN = Path("models/payne.pt")  # the emulator that is made where it is not 
 
 
 class Theory(NamedTuple):
-    """The emulator of the domains without a file, if any, and by domain the pixels (P,) whose lines it lacks there."""
+    """The emulator of the domains without a file, if any, and what it is to make.
+
+    hidden: by domain, the pixels (P,) whose lines it lacks there; population: which stars it makes; offset (L, L):
+    covariance of what may be wrong with the labels of all of them alike, where that is known.
+    """
 
     emulator: Payne | None
     hidden: dict[str, Tensor]
+    population: Population
+    offset: Tensor | None = None
 
 
 def find_or_train_emulator(path: Path, folder: Path) -> Payne:
@@ -49,13 +58,20 @@ def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
         )
     files = [side.path for side in domains.sides().values() if side.path is not None]
     if len(files) == 2:
-        return Theory(None, {})
+        return Theory(None, {}, make_population(domains.population))
     wavelength = None
     for path in files:
         with SpectraFile(path, domains.skip_pixels, domains.wavelength) as file:
             wavelength = file.wavelength
     emulator = find_or_train_emulator(Path(domains.emulator), folder)
-    if unknown := [name for name in emulator.label_names if name not in LABELS]:
+    population = make_population(domains.population)
+    if isinstance(population, Learned) and domains.obs.path is None:
+        raise InputError(
+            "config key 'domains.population': expected survey, uniform or table beside an emulated observed domain, got"
+            " learned"
+        )
+    unknown = [name for name in emulator.label_names if name not in LABELS]
+    if isinstance(population, Survey) and unknown:
         text = "%s: labels %s are none of a survey's (%s): drawn uniformly over the emulator's range"
         log.warning(text, domains.emulator, ", ".join(unknown), ", ".join(LABELS))
     if wavelength is None and domains.skip_pixels > (most := len(emulator.wavelength) - 2):
@@ -67,7 +83,7 @@ def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
         features = hide_features(emulator, domains.synth.hidden_share, seed)
         write_features(features, folder / HIDDEN)
         hidden["synth"] = hidden_pixels(features, len(emulator.wavelength))
-    return Theory(emulator, hidden)
+    return Theory(emulator, hidden, population.settled(emulator))
 
 
 def hide_features(emulator: Payne, share: float, seed: int) -> list[Feature]:

@@ -7,25 +7,17 @@ same names and shapes but for the split latent's, which have `split` in their na
 latent has with width zero.
 """
 
-import importlib
-import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from inspect import isabstract
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from cyclegan.spectra.spaces import Space
 from cyclegan.spectra.spectra import Spectra
-from emulator.commands.config import validate
-from emulator.commands.errors import InputError
-
-TARGET = "_target_"  # the key that names the class
-OWN = "cyclegan."  # where this program's own kinds are
+from emulator.commands.config import make_kind
 
 
 @dataclass(frozen=True)
@@ -83,28 +75,11 @@ class Starting(Protocol):
 def make_networks(settings: Mapping[str, Any], imported_only: bool = False) -> Networks:
     """The networks that a configuration's `networks` describes.
 
-    imported_only: of the kinds that others define take only those whose module has been imported: a checkpoint from
-    somebody else must not choose what is. Raises InputError for what is no kind, and for keys that it does not take.
+    imported_only: of the kinds that others define take only those whose module has been imported. Raises InputError for
+    what is no kind, and for keys that it does not take.
     """
-    kind = _find_kind(settings.get(TARGET), imported_only)
-    own = {name: value for name, value in settings.items() if name != TARGET}
-    return validate(OmegaConf.create(own), kind, prefix="networks.")
-
-
-def _find_kind(target: object, imported_only: bool) -> type[Networks]:
-    name = str(target)
-    module_name, _, class_name = name.rpartition(".")
-    try:
-        if imported_only and not name.startswith(OWN):
-            module = sys.modules[module_name]
-        else:
-            module = importlib.import_module(module_name)
-        kind = getattr(module, class_name)
-    except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"config key 'networks.{TARGET}': expected a kind of networks, got {target}") from error
-    if not (isinstance(kind, type) and issubclass(kind, Networks)) or isabstract(kind):
-        raise InputError(f"config key 'networks.{TARGET}': expected a kind of networks, got {target}")
-    return kind
+    # Networks is abstract, and no instance of it is ever made here: only of its kinds.
+    return make_kind(settings, Networks, "networks", "a kind of networks", imported_only)  # type: ignore[type-abstract]
 
 
 def any_width(inputs: int, outputs: int) -> nn.Linear:

@@ -1,8 +1,11 @@
 """Where a command's configuration lies, and its check against a schema of typed fields."""
 
-from collections.abc import Iterator
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,7 +18,9 @@ from emulator.commands.errors import InputError
 
 MOST_SEED = 2**32 - 1  # that all libraries take
 RENAMED = {"split": "subset"}  # keys of version 0.1
+TARGET = "_target_"  # the key that names the class of what can be of several kinds
 Schema = TypeVar("Schema")
+Kind = TypeVar("Kind")
 
 
 def config_folder() -> str:
@@ -42,6 +47,35 @@ def validate(config: DictConfig, schema: type[Schema], prefix: str = "") -> Sche
     found = OmegaConf.to_object(checked)
     _check_ranges(found, prefix)
     return cast(Schema, found)
+
+
+def make_kind(settings: Mapping[str, Any], base: type[Kind], key: str, what: str, imported_only: bool = False) -> Kind:
+    """The instance of a dataclass, a kind of `base`, that the part `key` of a configuration describes.
+
+    The key TARGET in settings names the class, the others are its fields; what: to call it in a message. imported_only:
+    of the kinds that others define take only those whose module has been imported: a checkpoint from somebody else must
+    not choose what is. Raises InputError for what is no kind, and for keys that it does not take.
+    """
+    kind = _find_kind(settings.get(TARGET), base, f"config key '{key}.{TARGET}': expected {what}", imported_only)
+    own = {name: value for name, value in settings.items() if name != TARGET}
+    return validate(OmegaConf.create(own), kind, prefix=f"{key}.")
+
+
+def _find_kind(target: object, base: type[Kind], expected: str, imported_only: bool) -> type[Kind]:
+    name = str(target)
+    module_name, _, class_name = name.rpartition(".")
+    own = base.__module__.partition(".")[0] + "."  # where this program's own kinds are
+    try:
+        if imported_only and not name.startswith(own):
+            module = sys.modules[module_name]
+        else:
+            module = importlib.import_module(module_name)
+        kind = getattr(module, class_name)
+    except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{expected}, got {target}") from error
+    if not (isinstance(kind, type) and issubclass(kind, base)) or isabstract(kind):
+        raise InputError(f"{expected}, got {target}")
+    return kind
 
 
 def _config_problem(error: OmegaConfBaseException, prefix: str) -> str:

@@ -8,8 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from cyclegan.training.schema import TrainConfig
-from cyclegan.translator.networks import TARGET
-from emulator.commands.config import config_folder, validate
+from emulator.commands.config import TARGET, config_folder, validate
 from emulator.commands.errors import InputError
 
 FILES = sorted(Path(config_folder(), "experiment").glob("*.yaml"))

@@ -5,6 +5,7 @@ import json
 
 import h5py
 import numpy as np
+import pytest
 import torch
 
 from cyclegan.fitting.fitter import Fitter
@@ -56,6 +57,12 @@ def test_the_command(start, payne2payne_run, files_run, trained, tmp_path):
     with h5py.File(output / "labels.h5") as file:
         stored = file["translator/labels test"][()]
         assert file["emulator/covariance test"].shape == (60, len(low), len(low))
+        distance, counterpart = file["distance test"][()], file["counterpart test"][()]
+    np.testing.assert_array_equal(counterpart, distance <= 1)
+    np.testing.assert_allclose([float(row["distance"]) for row in rows], distance, rtol=1e-5)
+    assert [row["counterpart"] for row in rows] == [str(int(one)) for one in counterpart]
+    assert summary["without_counterpart"] == {"test": pytest.approx(1 - counterpart.mean())}
+    assert f"{(~counterpart).sum()} stars have no counterpart" in commands["good"].out + commands["good"].err
     np.testing.assert_array_equal(LabelSource(output / "translator.csv", trained).labels, stored)
     fitter = Fitter(SpectrumModel(trained.forward_model, TRANSLATOR), 1, 0)
     found = fitter(Spectra(trained.from_labels(high.expand(2, -1)) - 0.02, spectra.error[:2], spectra.mask[:2]))

@@ -19,6 +19,7 @@ from cyclegan.domains.effects import PhotonNoise
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.exposure import Observation
 from cyclegan.domains.hidden import hidden_pixels, strong_features
+from cyclegan.domains.survey import Survey
 from cyclegan.scores.scores import SCORES
 from cyclegan.scores.signals import SIGNALS
 from cyclegan.spectra.spaces import Components
@@ -120,8 +121,9 @@ def test_the_scores_are_those_of_a_line_of_numpy_on_the_last_checkpoint(run, pay
     state = {name: t for name, t in checkpoint["state_dict"].items() if name.startswith("translator.")}
     state = {name.removeprefix("translator."): t for name, t in state.items()}
     networks = make_networks(checkpoint["record"]["config"]["networks"])
-    synth = EmulatedDomain(payne, 2, 40, checkpoint["record"]["hidden"]["synth"], Observation()).matched("val")
-    obs = EmulatedDomain(payne, 2, 40, None, Observation([PhotonNoise(payne.wavelength)])).matched("val")
+    hidden = checkpoint["record"]["hidden"]["synth"]
+    synth = EmulatedDomain(payne, Survey(), 2, 40, hidden, Observation()).matched("val")
+    obs = EmulatedDomain(payne, Survey(), 2, 40, None, Observation([PhotonNoise(payne.wavelength)])).matched("val")
 
     spaces = [Components(*(state[f"space_{d}.{name}"] for name in ("mean", "weight", "basis"))) for d in "so"]
     translator = build_translator(networks, tuple(spaces), state["encoder_s.scale"])
@@ -227,12 +229,12 @@ def test_where_sets_do_not_match_the_labels_of_paired_stars_are_drawn(start, pay
     overrides = ("+experiment=payne2payne", f"domains.emulator={payne_file}", "logger.wandb=false")
     command = start(tmp_path, *overrides, f"selection.by={by}", f"pairs.share={share}").wait()
     assert command.code == 0, command.err
-    picture = (command.run / "labels.png").read_bytes()
+    picture = (command.run / "populations.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
-    (command.run / "labels.png").unlink()  # as if it had been killed just before
+    (command.run / "populations.png").unlink()  # as if it had been killed just before
     again = start(tmp_path, f"resume={command.run}", tiny=()).wait()
     assert again.code == 0, again.err
-    assert (command.run / "labels.png").read_bytes() == picture
+    assert (command.run / "populations.png").read_bytes() == picture
 
 
 def test_runs_of_other_seeds_may_lack_the_same_lines(start, payne_file, tmp_path):

@@ -7,6 +7,7 @@ from functools import partial
 
 import h5py
 import pytest
+import torch
 from transfers import contents, run_transfer, write_table
 
 from cyclegan.trained.model import TrainedModel
@@ -21,6 +22,23 @@ def test_a_file_translated_back_says_so(payne2payne_run, synth_file, tmp_path):
         run_transfer(checkpoint=payne2payne_run, input=source, output=output, direction=direction)
         with h5py.File(output) as file:
             assert file.attrs["direction"] == direction
+    found = [contents(tmp_path / f"{name}.h5") for name in ("there", "back")]
+    for one in found:
+        assert one["distance test"].dtype == "float32"
+        assert one["counterpart test"].dtype == bool
+        assert (one["counterpart test"] == (one["distance test"] <= 1)).all()
+    assert (found[0]["distance test"] != found[1]["distance test"]).any()  # of each domain's own training stars
+
+
+def test_a_run_without_training_stars_says_nothing_of_counterparts(payne2payne_run, synth_file, tmp_path, caplog):
+    checkpoint = torch.load(payne2payne_run / "last.ckpt", weights_only=True)
+    del checkpoint["record"]["familiar"]  # as of a run before there were any
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    run_transfer(checkpoint=payne2payne_run, input=synth_file, output=tmp_path / "there.h5")
+    with caplog.at_level("INFO"):
+        run_transfer(checkpoint=tmp_path / "old.ckpt", input=tmp_path / "there.h5", output=tmp_path / "out.h5")
+    assert not {"distance test", "counterpart test"} & contents(tmp_path / "out.h5").keys()
+    assert sum("keeps no training stars" in line for line in caplog.messages) == 1
 
 
 def swapped(path, name, values):
@@ -132,7 +150,7 @@ def test_bad_labels_are_told_in_one_line_and_nothing_is_written(name, folder, pa
 
 def killed_by(number):
     """Make the process send itself a signal at its third batch."""
-    original, calls = TrainedModel.translate, []
+    original, calls = TrainedModel.translate_seen, []
 
     def translate(self, *arguments):
         calls.append(1)
@@ -140,7 +158,7 @@ def killed_by(number):
             os.kill(os.getpid(), number)
         return original(self, *arguments)
 
-    TrainedModel.translate = translate
+    TrainedModel.translate_seen = translate
 
 
 def with_little_room():
@@ -190,6 +208,8 @@ def test_the_command(start, payne2payne_run, synth_file, tmp_path):
         if name != "full":  # HDF5 may add to stderr that it cannot close a file either that hits such a limit
             assert "Traceback" not in commands[name].err
     assert "40/40" in commands["good"].err
+    alone = (~contents(tmp_path / "good" / "deep" / "out.h5")["counterpart test"]).sum()
+    assert f"{alone} of them have no counterpart" in commands["good"].out + commands["good"].err
 
 
 def test_spectra_that_are_not_normalised_are_told_and_nothing_is_written(synth_file, payne2payne_run, tmp_path):

@@ -22,6 +22,7 @@ from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.exposure import Observation
 from cyclegan.domains.line_profile import LineProfile
 from cyclegan.domains.sky import Atmosphere
+from cyclegan.domains.survey import Survey
 from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR
 from cyclegan.training.schema import TrainConfig, check_together
 from emulator import apogee
@@ -241,9 +242,9 @@ def test_pixels_that_say_nothing_are_masked():
 @pytest.mark.parametrize("given", [SURVEY | {"sky": None, "tellurics": None}, SURVEY | {"noise": None}])
 def test_the_truth_is_what_is_observed_but_for_the_noise(payne, given):
     observation = make_observation(effects(**given), payne.wavelength)
-    domain = EmulatedDomain(payne, 10, 400, None, observation)
+    domain = EmulatedDomain(payne, Survey(), 10, 400, None, observation)
     truth, spectra = domain.truth("val"), domain.matched("val")
-    exact = EmulatedDomain(payne, 10, 400, None, Observation()).truth("val")
+    exact = EmulatedDomain(payne, Survey(), 10, 400, None, Observation()).truth("val")
     assert ((truth - exact).abs() > 1e-4).float().mean() > 0.9
     deviation = ((spectra.flux - truth) / spectra.error)[spectra.mask]
     expected = 0.0 if given["noise"] is None else 1.0

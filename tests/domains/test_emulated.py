@@ -9,7 +9,7 @@ from skies import PIXELS, linear_payne, toy_wavelength
 from cyclegan.domains.effects import PhotonNoise
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.exposure import Observation
-from cyclegan.domains.population import sample_labels
+from cyclegan.domains.survey import Survey
 from cyclegan.spectra.spectra import ERROR_FLOOR
 
 HIDDEN = torch.arange(PIXELS) % 10 < 3
@@ -17,13 +17,13 @@ HIDDEN = torch.arange(PIXELS) % 10 < 3
 
 @pytest.fixture
 def theory(payne):
-    return EmulatedDomain(payne, stars=50, matched_stars=30, hidden=HIDDEN, observation=Observation())
+    return EmulatedDomain(payne, Survey(), stars=50, matched_stars=30, hidden=HIDDEN, observation=Observation())
 
 
 @pytest.fixture
 def observed(payne):
     noise = Observation([PhotonNoise(payne.wavelength)])
-    return EmulatedDomain(payne, stars=50, matched_stars=30, hidden=None, observation=noise)
+    return EmulatedDomain(payne, Survey(), stars=50, matched_stars=30, hidden=None, observation=noise)
 
 
 def test_hidden_pixels_are_the_continuum_and_the_others_are_not(theory):
@@ -34,7 +34,7 @@ def test_hidden_pixels_are_the_continuum_and_the_others_are_not(theory):
 
 def test_theory_is_exact_with_the_error_floor(theory, payne):
     spectra = theory.draw(1)
-    stars = sample_labels(payne, 50, torch.Generator().manual_seed(1))
+    stars = Survey().sample(payne, 50, torch.Generator().manual_seed(1))
     assert torch.equal(spectra.flux[:, ~HIDDEN], payne(stars)[:, ~HIDDEN])
     assert (spectra.error == ERROR_FLOOR).all()
     assert spectra.mask.all()
@@ -67,5 +67,5 @@ def test_the_emulator_is_frozen(theory, payne):
 
 def test_an_emulator_of_fewer_labels_will_do():
     emulator = linear_payne(torch.zeros(PIXELS, 2), toy_wavelength(), ("teff", "fe_h"))
-    flux = EmulatedDomain(emulator, 5, 5, None, Observation()).draw(1).flux
+    flux = EmulatedDomain(emulator, Survey(), 5, 5, None, Observation()).draw(1).flux
     torch.testing.assert_close(flux, torch.full((5, PIXELS), 0.9))

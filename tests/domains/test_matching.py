@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from skies import toy_wavelength
 
 from cyclegan.domains.domains import make_domains
-from cyclegan.domains.population import sample_labels
+from cyclegan.domains.population import Drawn
+from cyclegan.domains.survey import Survey
 from cyclegan.fitting.forward import TRANSLATOR, SpectrumModel
 from cyclegan.scores.scores import NEED_MATCHED
 from cyclegan.spectra.continuum import Continuum
@@ -19,6 +20,7 @@ from cyclegan.trained.model import load
 from cyclegan.training.schema import TrainConfig
 from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
+from emulator.labels import LABELS
 
 SOME = slice(20, 180)  # pixels of the emulator that the telescope has, in both chips
 STARS = {"train": 60, "val": 12, "test": 10}
@@ -30,7 +32,7 @@ def write_survey(path, payne, names=None, spoil=lambda subset, labels: None):
     random = torch.Generator().manual_seed(5)
     with written_spectra(path, toy_wavelength()[SOME], payne.label_names if names is None else names) as writer:
         for subset, n in STARS.items():
-            labels = sample_labels(payne, n, random)
+            labels = Survey().sample(payne, n, random)
             flux = payne(labels)[:, SOME]
             flux = flux + 0.01 * torch.randn(flux.shape, generator=random)
             spoil(subset, labels)
@@ -45,11 +47,11 @@ def domains(path, payne, skip=0, matched=True):
         overrides = ["+experiment=payne2data", f"domains.obs.path={path}", f"domains.skip_pixels={skip}"]
         overrides.append(f"domains.matched={matched}")
         config = validate(compose("train", overrides), TrainConfig)
-    return make_domains(config.domains, payne.on(toy_wavelength()[SOME][skip:]), hidden={})
+    return make_domains(config.domains, payne.on(toy_wavelength()[SOME][skip:]), Survey(), hidden={})
 
 
 def test_an_emulator_on_some_of_its_pixels_is_the_same_there(payne):
-    labels = sample_labels(payne, 5, torch.Generator().manual_seed(1))
+    labels = Survey().sample(payne, 5, torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(payne.on(toy_wavelength()[SOME])(labels), payne(labels)[:, SOME])
     shifted = toy_wavelength()[SOME].clone()
@@ -130,10 +132,17 @@ def test_a_survey_trains_and_is_scored_by_what_its_stars_allow(start, payne, pay
     log = (command.run / "train.log").read_text()
     assert ("no star is known in both domains" in log) != matched
     assert (command.run / "stars.png").exists() == matched
+    # By default the population is learned: it is drawn, told of, and kept with the run.
+    assert (command.run / "populations.png").read_bytes().startswith(b"\x89PNG")
+    assert "observed stars are found to be: teff" in log
+    assert "what would help" in log
+    record = load(command.run, "cpu").record
+    assert isinstance(record.population_of_theory(), Drawn)
+    assert record.offset.shape == (len(LABELS), len(LABELS))
     assert (command.run / "best.ckpt").exists()
 
     # What is made of labels later is normalised as in training.
-    model, labels = load(command.run, "cpu"), sample_labels(payne, 5, torch.Generator().manual_seed(1))
+    model, labels = load(command.run, "cpu"), Survey().sample(payne, 5, torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = payne(labels)[:, SOME][:, 4:]
         if continuum is not None:

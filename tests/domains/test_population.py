@@ -1,66 +1,87 @@
-"""cyclegan/domains/population.py: stars as a survey meets them, within an emulator's range."""
-
-import math
-from copy import deepcopy
+"""cyclegan/domains/population.py: stars drawn from a table, within an emulator's range."""
 
 import pytest
 import torch
 from skies import PIXELS, linear_payne, toy_wavelength
 
-from cyclegan.domains.emulated import EmulatedDomain
-from cyclegan.domains.exposure import Observation
-from cyclegan.domains.population import sample_labels, sample_survey_labels
+from cyclegan.domains.population import Drawn, make_population
+from cyclegan.domains.survey import Survey
+from cyclegan.domains.uniform import Learned, Uniform
 from emulator.commands.errors import InputError
-from emulator.labels import LABELS
+
+NAMES = ("teff", "logg", "fe_h")
 
 
-def test_stars_outside_the_emulators_range_are_drawn_again(payne):
-    narrow = deepcopy(payne)
-    narrow.label_high[0] = 5000.0
-    stars = sample_labels(narrow, 500, torch.Generator().manual_seed(3))
-    every = sample_labels(payne, 2000, torch.Generator().manual_seed(3))
-    narrow.check_labels(stars)
-    assert stars.shape == (500, len(LABELS))
-    # Whole stars are drawn again: what is left has the cool stars' share of giants, most of those below 5000 K.
-    cool = every[every[:, 0] <= 5000]
-    giants, expected = ((some[:, 1] < 3.8).float().mean().item() for some in (stars, cool))
-    assert giants == pytest.approx(expected, abs=5 * math.sqrt(0.15 * (1 / 500 + 1 / len(cool))))
+@pytest.fixture
+def emulator():
+    return linear_payne(torch.zeros(PIXELS, 3), toy_wavelength(), NAMES)
 
 
-def test_a_range_without_survey_stars_is_told(payne):
-    hot = deepcopy(payne)
-    hot.label_low[0], hot.label_high[0] = 9000.0, 12000.0
-    with pytest.raises(InputError, match=r"range of labels in which .* got 0 of 5000 .*'teff' of 9000 to 12000"):
-        EmulatedDomain(hot, 50, 30, None, Observation()).draw(1)
+def table(stars, seed=0):
+    """A main sequence: gravity follows temperature, with little scatter."""
+    random = torch.Generator().manual_seed(seed)
+    teff = 5500 + 300 * torch.randn(stars, generator=random)
+    logg = 4.4 - (teff - 5500) / 3000 + 0.02 * torch.randn(stars, generator=random)
+    return torch.stack([teff, logg, -0.1 + 0.2 * torch.randn(stars, generator=random)], dim=1)
 
 
-def test_labels_that_no_survey_knows_are_drawn_over_the_emulators_range(payne):
-    strange = deepcopy(payne)
-    strange.label_names = (*LABELS[:-1], "c12_c13")
-    strange.label_low[-1], strange.label_high[-1] = 10.0, 90.0
-    stars, usual = (sample_labels(emulator, 4000, torch.Generator().manual_seed(1)) for emulator in (strange, payne))
-    assert torch.equal(stars[:, :-1], usual[:, :-1])
-    ratio = stars[:, -1]
-    assert 10 <= ratio.min() < 11 < 89 < ratio.max() <= 90
-    assert ratio.mean().item() == pytest.approx(50, abs=5 * 80 / math.sqrt(12 * 4000))
-    assert torch.corrcoef(torch.stack([ratio, stars[:, 0]]))[0, 1].abs() < 5 / math.sqrt(4000)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_a_tables_means_spreads_and_correlations_are_those_of_what_is_drawn(emulator, smoothing):
+    labels = table(400)
+    drawn = Drawn(labels, smoothing, torch.zeros(3)).sample(emulator, 20000, torch.Generator().manual_seed(1))
+    spread = labels.std(dim=0)
+    assert ((drawn.mean(dim=0) - labels.mean(dim=0)) / spread).abs().max() < 5 / 20000**0.5
+    off = (torch.cov(drawn.T) - torch.cov(labels.T)) / (spread[:, None] * spread)
+    assert off.abs().max() < 0.05
+    assert (len(drawn.unique(dim=0)) <= 400) == (smoothing == 0)
 
 
-def test_survey_stars_fill_the_built_in_range_with_giants_and_dwarfs():
-    stars = sample_survey_labels(20000, torch.Generator().manual_seed(1))
-    giant = stars["logg"] < 3.8
-    assert giant.float().mean().item() == pytest.approx(0.6, abs=5 * math.sqrt(0.24 / 20000))
-    assert stars["teff"][giant].max() < 5200.5
-    # Along the giant branch hotter stars have more gravity.
-    assert torch.corrcoef(torch.stack([stars["teff"], stars["logg"]])[:, giant])[0, 1] > 0.7
-    scatter = stars["ni_h"] - stars["fe_h"]
-    assert scatter.std().item() == pytest.approx(0.08, rel=0.03)
-    assert torch.corrcoef(torch.stack([scatter, stars["mn_h"] - stars["fe_h"]]))[0, 1].abs() < 0.04
+def test_scatter_is_added_to_each_label_on_its_own(emulator):
+    labels = table(400)
+    drawn = Drawn(labels, 0.1, torch.tensor([0.0, 0.0, 0.2])).sample(emulator, 20000, torch.Generator().manual_seed(1))
+    expected = (labels[:, 2].var() + 0.2**2).sqrt()
+    assert drawn[:, 2].std().item() == pytest.approx(expected.item(), rel=0.05)
+    assert drawn[:, 0].std().item() == pytest.approx(labels[:, 0].std().item(), rel=0.05)
 
 
-def test_labels_come_in_the_emulators_order():
-    names = ("si_h", "logg", "teff")
-    emulator = linear_payne(torch.zeros(PIXELS, 3), toy_wavelength(), names)
-    every = sample_survey_labels(40, torch.Generator().manual_seed(3))
-    stars = sample_labels(emulator, 40, torch.Generator().manual_seed(3))
-    assert torch.equal(stars, torch.stack([every[name] for name in names], dim=1))
+def test_stars_that_the_kernel_puts_out_of_range_are_drawn_again(emulator):
+    labels = table(100)
+    labels[:, 1] = 4.999  # at the end of the emulator's range
+    drawn = Drawn(labels, 0.5, torch.tensor([0.0, 0.1, 0.0])).sample(emulator, 500, torch.Generator().manual_seed(1))
+    emulator.check_labels(drawn)
+    far = Drawn(labels + torch.tensor([9000.0, 0, 0]), 0.1, torch.zeros(3))
+    with pytest.raises(InputError, match=r"range of labels in which stars of the table lie, got 0 .*'teff'"):
+        far.sample(emulator, 50, torch.Generator())
+
+
+def test_a_seed_gives_the_same_stars_and_contents_the_same_population(emulator):
+    population = Drawn(table(50), 0.1, torch.zeros(3))
+    first, again = (
+        one.sample(emulator, 30, torch.Generator().manual_seed(3))
+        for one in (population, Drawn(**population.contents()))
+    )
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"_target_": "cyclegan.domains.survey.Survey"}, Survey),
+        ({"_target_": "cyclegan.domains.uniform.Uniform", "low": {"teff": 4500.0}}, Uniform),
+        ({"_target_": "cyclegan.domains.uniform.Learned", "known": None}, Learned),
+    ],
+)
+def test_a_configuration_names_a_kind(settings, expected):
+    assert isinstance(make_population(settings), expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"_target_": "cyclegan.translator.dense.Dense"}, r"'domains\.population\._target_': expected a kind of popul"),
+        ({"_target_": "cyclegan.domains.survey.Survey", "low": 1}, r"unknown config key 'domains\.population\.low'"),
+    ],
+)
+def test_what_is_no_population_is_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        make_population(settings)

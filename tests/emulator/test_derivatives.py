@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cyclegan.domains.population import sample_labels
+from cyclegan.domains.survey import Survey
 from emulator.derivatives import CHUNK, PASSES, jacobian, responses
 
 X = torch.linspace(0, 1, 40, dtype=torch.float64)
@@ -41,7 +41,7 @@ def test_responses_are_the_emulators_own_for_each_star(payne):
     """It is linear: its response to a label is a column of its output layer, over the label's range."""
     columns = [payne.label_names.index(name) for name in ("si_h", "teff")]
     stars = 2 * CHUNK + 3
-    found = responses(payne, sample_labels(payne, stars, torch.Generator().manual_seed(0)), columns)
+    found = responses(payne, Survey().sample(payne, stars, torch.Generator().manual_seed(0)), columns)
     expected = payne.output.weight[:, columns] / (payne.label_high - payne.label_low)[columns]
     assert not found.requires_grad
     torch.testing.assert_close(found, expected.detach().expand(stars, -1, -1), rtol=1e-4, atol=1e-6)

@@ -88,7 +88,7 @@ class Painter(ForwardModel):
 def test_paint_is_told(toy):
     """It has their derivatives against it."""
     f = toy.forward
-    painter = Painter(f.emulator, f.translator, f.hidden, f.continuum, f.split_sample, f.where)
+    painter = Painter(f.emulator, f.population, f.translator, f.hidden, f.continuum, f.split_sample, f.where)
     rows = label_rows(painter, observed_emulated=True)
     assert [round(row["fidelity"]) for row in rows] == [1, -1, 1]
     assert rows[1]["scatter"] > rows[1]["spread"]

@@ -46,7 +46,8 @@ def test_distributions_of_labels_show_each_set_on_its_own_scale():
         (paired[:50], ["all synthetic", "paired", "observed"]),
         (None, ["all synthetic", "paired"]),
     ):
-        figure = plot_label_distributions(("teff", "mg_h"), everybody, paired, observed)
+        sets = dict(zip(names, (everybody, paired, observed), strict=False))
+        figure = plot_label_distributions(("teff", "mg_h"), sets)
         first, second = figure.axes[:2]
         assert first.get_xlabel() == r"$T_\mathrm{eff}$ [K]"
         assert second.get_xlabel() == "[Mg/H] [dex]"

@@ -9,6 +9,7 @@ from cyclegan.domains.domains import Domains
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.exposure import Observation
 from cyclegan.domains.from_file import HDF5Domain
+from cyclegan.domains.survey import Survey
 from cyclegan.pairing.anchors import read_anchors
 from emulator.commands.errors import InputError
 
@@ -28,7 +29,7 @@ def table(tmp_path):
 
 
 def emulated(payne):
-    return EmulatedDomain(payne, 10, 10, None, Observation([]))
+    return EmulatedDomain(payne, Survey(), 10, 10, None, Observation([]))
 
 
 def test_rows_of_two_files_are_the_spectra_there(files, table):

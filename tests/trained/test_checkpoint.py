@@ -8,6 +8,7 @@ import torch
 from processes import TINY_CONV
 
 from cyclegan.domains.domains import make_domains
+from cyclegan.domains.survey import Survey
 from cyclegan.scores.scores import SCORES, matched_scores
 from cyclegan.trained.model import load
 from cyclegan.trained.run_folder import find_checkpoint
@@ -15,7 +16,7 @@ from emulator.commands.errors import InputError
 
 
 def domains_of(model):
-    return make_domains(model.record.domains, model.emulator, model.hidden)
+    return make_domains(model.record.domains, model.emulator, Survey(), model.hidden)
 
 
 def rescored(model):

@@ -9,6 +9,7 @@ import torch
 from transfers import contents, run_transfer
 
 from cyclegan.spectra.files import SpectraFile
+from cyclegan.trained.familiarity import Familiarity, features
 
 
 @pytest.fixture
@@ -42,6 +43,12 @@ def test_a_file_holds_what_the_translator_gives(direction, payne2payne_run, trai
     assert np.array_equal(found.pop("spectra test"), flux)
     assert np.array_equal(found.pop("latent_shared test"), shared)
     assert np.array_equal(found.pop("latent_split test"), split)
+    distance = found.pop("distance test")
+    assert np.array_equal(found.pop("counterpart test"), distance <= 1)
+    familiar = Familiarity.from_record(trained.record, direction[: direction.index("_")], trained.device)
+    space = t.space_s if direction == "synth_to_obs" else t.space_o
+    expected = familiar.distance(features(t, direction[: direction.index("_")], space.project(forty_stars)))
+    np.testing.assert_allclose(distance, expected, rtol=1e-5)
     given.pop("spectra test")
     assert found.keys() == given.keys() == {"wavelength", "spectra_err test", "mask test", "labels test", "id test"}
     assert all(np.array_equal(found[name], given[name]) for name in found)
@@ -69,6 +76,8 @@ def test_masks_are_passed_on_and_masked_pixels_have_no_pull(
     assert np.array_equal(found["spectra test"][seen], expected[seen])
     assert np.isnan(found["spectra test"][5]).all()
     assert np.isnan(found["latent_shared test"][5]).all()
+    assert np.array_equal(np.isnan(found["distance test"]), ~seen)
+    assert not found["counterpart test"][5]
     assert not any(name.endswith(" val") for name in found)
     with SpectraFile(tmp_path / "out.h5") as file:
         assert np.array_equal(file.read("test").mask, mask)
@@ -83,6 +92,8 @@ def test_results_do_not_depend_on_the_batches(spoilt_file, payne2payne_run, tmp_
         assert found[size].keys() == found[256].keys()
         for name, values in found[256].items():
             if values.dtype.kind == "f":
-                np.testing.assert_allclose(found[size][name], values, rtol=0, atol=3e-6, err_msg=name)
+                # Distances have no unit in which all are of order 1.
+                rtol = 1e-4 if name.startswith("distance") else 0
+                np.testing.assert_allclose(found[size][name], values, rtol=rtol, atol=3e-6, err_msg=name)
             else:
                 assert np.array_equal(found[size][name], values)
