@@ -116,9 +116,11 @@ def test_a_survey_trains_and_is_scored_by_what_its_stars_allow(start, payne, pay
         continuum = Continuum(toy_wavelength()[SOME][4:].numpy(), degree=1)
         with h5py.File(path, "r+") as file:
             Continuum(toy_wavelength()[SOME].numpy(), degree=1).write(file)
+    (tmp_path / "known.csv").write_text("obs,teff,teff_err\n0,5000,100\n7,5200,100\n")
     command = start(
         tmp_path,
         "+experiment=payne2data",
+        f"domains.population.known={'known.csv' if matched else 'null'}",
         f"domains.emulator={payne_file}",
         "domains.obs.path=survey.h5",
         "domains.skip_pixels=4",
@@ -140,6 +142,11 @@ def test_a_survey_trains_and_is_scored_by_what_its_stars_allow(start, payne, pay
     assert isinstance(record.population_of_theory(), Drawn)
     assert record.offset.shape == (len(LABELS), len(LABELS))
     assert (command.run / "best.ckpt").exists()
+    # A run that is gone on with keeps the population that it has.
+    again = start(tmp_path, f"resume={command.run}", tiny=()).wait()
+    assert again.code == 0, again.err
+    assert (command.run / "train.log").read_text().count("observed stars are found to be") == 1
+    assert torch.equal(load(command.run, "cpu").record.population["labels"], record.population["labels"])
 
     # What is made of labels later is normalised as in training.
     model, labels = load(command.run, "cpu"), Survey().sample(payne, 5, torch.Generator().manual_seed(1))
