@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from cyclegan.domains.population import Drawn, Population
-from cyclegan.spectra.tables import numbers, read_table
+from cyclegan.spectra.tables import SENTINEL, numbers, read_table
 from emulator.commands.errors import InputError
 from emulator.labels import UNITS
 from emulator.payne import Payne
 
 FEWEST_STARS = 20  # of a table: fewer say next to nothing about spreads and correlations
-SENTINEL = -999.0  # labels below it stand for none, as APOGEE's -9999
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from cyclegan.pairing.search import Found, labels_behind
-from cyclegan.spectra.tables import numbers, read_table
+from cyclegan.spectra.tables import SENTINEL, numbers, read_table
 from emulator.commands.errors import InputError
 
-SENTINEL = -999.0  # labels below it stand for none, as APOGEE's -9999
 SLOPE = 0.2  # by so much, 1 sigma, may labels found be stretched or bent, in units of their spread
 ROW = "obs"  # the column that says which training spectrum a row of a table is of
 

@@ -50,9 +50,8 @@ class Found(NamedTuple):
 
 
 class _First(NamedTuple):
-    """The first pairs: rows of stars of theory, whose labels are wide (N, L), and of observed ones; see `Found`."""
+    """The first pairs: rows of spectra of theory (N, P), and of observed ones; the others as in `Found`."""
 
-    wide: Tensor
     theory: Spectra
     pairs: Pairs
     share: float
@@ -112,7 +111,7 @@ def _first_pairs(synth: EmulatedDomain, wide: Tensor, obs: Spectra, generator: t
     labels, off = wide[pairs.synth], observed[pairs.obs] - theory[pairs.synth]
     effect = _effect(labels, theory[pairs.synth])
     _check_within(synth.emulator, labels, off, effect)
-    return _First(wide, spectra, pairs, share, effect, off.mean(dim=0))
+    return _First(spectra, pairs, share, effect, off.mean(dim=0))
 
 
 def _coordinates(synth: EmulatedDomain, labels: Tensor, space: Components) -> Tensor:

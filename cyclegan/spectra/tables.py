@@ -10,6 +10,7 @@ from torch import Tensor
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
 
+SENTINEL = -999.0  # labels below it stand for none, as APOGEE's -9999
 # What a table of fitted labels holds beside them, and beside their errors, '<label>_err'.
 STAR_COLUMNS, FIT_COLUMNS = ("subset", "id"), ("velocity", "chi2", "pixels", "converged", "at_bound", "agreeing")
 FAMILIAR_COLUMNS = ("distance", "counterpart")  # of a run that keeps training stars
