@@ -1,6 +1,6 @@
 """Populations that fill a range."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ def uniform(low: Tensor, high: Tensor, stars: int, generator: torch.Generator) -
 class Uniform(Population):
     """Each label on its own, uniform over the emulator's range, or between the bounds that `low` and `high` give."""
 
-    low: dict[str, float] = field(default_factory=dict)
-    high: dict[str, float] = field(default_factory=dict)
+    low: dict[str, float] | None = None
+    high: dict[str, float] | None = None
 
     def settled(self, emulator: Payne) -> Population:
         """The same; InputError for bounds of no label, outside the emulator's range or the wrong way round."""
@@ -36,7 +36,7 @@ class Uniform(Population):
                     f" the range the emulator was trained on, got {low[i]:.6g} to {high[i]:.6g}"
                 )
         for key, bounds in (("low", self.low), ("high", self.high)):
-            if unknown := sorted(bounds.keys() - set(emulator.label_names)):
+            if unknown := sorted((bounds or {}).keys() - set(emulator.label_names)):
                 raise InputError(
                     f"config key 'domains.population.{key}.{unknown[0]}': expected one of the emulator's labels"
                     f" {', '.join(emulator.label_names)}, got another"
@@ -46,7 +46,7 @@ class Uniform(Population):
     def _bounds(self, emulator: Payne) -> tuple[Tensor, Tensor]:
         low, high = emulator.label_low.cpu().clone(), emulator.label_high.cpu().clone()
         for i, name in enumerate(emulator.label_names):
-            low[i], high[i] = self.low.get(name, low[i]), self.high.get(name, high[i])
+            low[i], high[i] = (self.low or {}).get(name, low[i]), (self.high or {}).get(name, high[i])
         return low, high
 
     def sample(self, emulator: Payne, stars: int, generator: torch.Generator) -> Tensor:

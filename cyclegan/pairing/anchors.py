@@ -11,7 +11,7 @@ from cyclegan.domains.domains import Domains
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.pairing.batch import Partners
-from cyclegan.spectra.tables import check_names, read_labels, read_table
+from cyclegan.spectra.tables import check_names, read_labels, read_rows, read_table
 from emulator.commands.errors import InputError
 
 
@@ -39,12 +39,8 @@ def read_anchors(path: str | Path, domains: Domains) -> Partners:
 
 
 def _indices(texts: tuple[str, ...], rows: Tensor, name: str, path: str | Path) -> Tensor:
-    for row, text in enumerate(texts):
-        if not (text.strip().isdecimal() and int(text) < len(rows)):
-            raise InputError(
-                f"{path}: expected in column '{name}' a row of the {len(rows)} training spectra, from 0,"
-                f" got {text!r} in row {row}"
-            )
-        if rows[int(text)] < 0:
-            raise InputError(f"{path}: expected usable pixels of the star in column '{name}', row {row}, got none")
-    return rows[[int(text) for text in texts]]
+    found = rows[read_rows(texts, len(rows), name, path)]
+    if (blind := found < 0).any():
+        row = int(blind.nonzero()[0])
+        raise InputError(f"{path}: expected usable pixels of the star in column '{name}', row {row}, got none")
+    return found

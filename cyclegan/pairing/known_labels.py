@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from cyclegan.pairing.search import Found, labels_behind
-from cyclegan.spectra.tables import SENTINEL, numbers, read_table
+from cyclegan.spectra.tables import SENTINEL, numbers, read_labels, read_rows, read_table
 from emulator.commands.errors import InputError
+from emulator.payne import Payne
 
 SLOPE = 0.2  # by so much, 1 sigma, may labels found be stretched or bent, in units of their spread
+EXACT = 0.01  # of the emulator's range: the error of labels of anchors
 ROW = "obs"  # the column that says which training spectrum a row of a table is of
 
 
@@ -83,13 +85,7 @@ def _from_csv(path: str | Path, names: tuple[str, ...], spectra: int) -> tuple[T
     for name in names:
         if name in columns and f"{name}_err" not in columns:
             raise InputError(f"{path}: expected a column '{name}_err' beside '{name}', got {', '.join(columns)}")
-    for number, text in enumerate(columns[ROW]):
-        if not (text.strip().isdecimal() and int(text) < spectra):
-            raise InputError(
-                f"{path}: expected in column '{ROW}' a row of the {spectra} training spectra, from 0, got {text!r} in"
-                f" row {number}"
-            )
-    rows = torch.tensor([int(text) for text in columns[ROW]])
+    rows = torch.tensor(read_rows(columns[ROW], spectra, ROW, path))
 
     def table(suffix: str) -> Tensor:
         found = []
@@ -100,6 +96,19 @@ def _from_csv(path: str | Path, names: tuple[str, ...], spectra: int) -> tuple[T
         return torch.tensor(found, dtype=torch.float64).T
 
     return rows, table(""), table("_err")
+
+
+def known_of_anchors(path: str | Path, emulator: Payne, rows: Tensor) -> Known:
+    """What anchors say, a table as `read_anchors` takes it: all labels of the observed training stars that it names.
+
+    rows (file's spectra,): which training star each is here, -1 for none.
+    """
+    columns = read_table(path)
+    stars = rows[read_rows(columns[ROW], len(rows), ROW, path)]
+    known = Known(*(torch.full((int(rows.max()) + 1, len(emulator.label_names)), torch.nan) for _ in range(2)))
+    known.labels[stars] = read_labels(columns, emulator, path)
+    known.errors[stars] = EXACT * (emulator.label_high - emulator.label_low).cpu()
+    return known
 
 
 def calibrated(found: Found, known: Known) -> tuple[Tensor, Tensor, Tensor]:

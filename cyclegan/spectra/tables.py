@@ -66,6 +66,17 @@ def numbers(texts: Sequence[str], expected: str) -> list[float]:
     return values
 
 
+def read_rows(texts: Sequence[str], spectra: int, column: str, where: str | Path) -> list[int]:
+    """The rows of training spectra, from 0, that a column names; InputError for what is none of so many."""
+    for row, text in enumerate(texts):
+        if not (text.strip().isdecimal() and int(text) < spectra):
+            raise InputError(
+                f"{where}: expected in column '{column}' a row of the {spectra} training spectra, from 0, got {text!r}"
+                f" in row {row}"
+            )
+    return [int(text) for text in texts]
+
+
 def read_labels(columns: dict[str, tuple[str, ...]], emulator: Payne, where: str | Path) -> Tensor:
     """Labels (N, L) from the columns of a table that are named as the emulator's labels are.
 

@@ -15,7 +15,8 @@ from cyclegan.domains.population import Drawn
 from cyclegan.domains.uniform import Learned
 from cyclegan.figures.axes import DPI
 from cyclegan.figures.labels import plot_label_distributions
-from cyclegan.pairing.known_labels import calibrated, read_known
+from cyclegan.pairing.anchors import read_anchors
+from cyclegan.pairing.known_labels import calibrated, known_of_anchors, read_known
 from cyclegan.pairing.offset import describe_offset, offset_covariance
 from cyclegan.pairing.search import search
 from cyclegan.training.schema import TrainConfig
@@ -26,7 +27,7 @@ from emulator.labels import UNITS
 log = logging.getLogger(__name__)
 
 SMOOTHING = 0.1  # of the population found, in units of its spread
-LONELY = "without_counterpart.csv"
+LONELY, POPULATIONS = "without_counterpart.csv", "populations.png"
 
 
 def learn_population(config: TrainConfig, theory: Theory, domains: Domains, folder: Path) -> tuple[Theory, Tensor]:
@@ -40,7 +41,12 @@ def learn_population(config: TrainConfig, theory: Theory, domains: Domains, fold
     assert isinstance(obs, HDF5Domain)
     assert isinstance(population, Learned)
     names = synth.emulator.label_names
-    known = None if population.known is None else read_known(population.known, names, obs.train_rows)
+    known, anchors = None, config.domains.anchors
+    if population.known is not None:
+        known = read_known(population.known, names, obs.train_rows)
+    elif anchors is not None:
+        read_anchors(anchors, domains)  # what is wrong with them is told before anything is sought
+        known = known_of_anchors(anchors, synth.emulator, obs.train_rows)
     found = search(synth, obs.draw(0), config.seed)
     labels, scatter, error = found.labels, torch.zeros(len(names)), torch.full((len(names),), torch.inf)
     if known is not None:
@@ -70,7 +76,7 @@ def write_populations(
     shown = {name: labels.numpy() for name, labels in sets.items()}
     if set(names) <= set(observed):
         shown["observed"] = torch.stack([observed[name] for name in names], dim=1).cpu().numpy()
-    with written_whole(folder / "populations.png") as unfinished:
+    with written_whole(folder / POPULATIONS) as unfinished:
         plot_label_distributions(names, shown).savefig(unfinished, dpi=DPI)
 
 

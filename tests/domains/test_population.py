@@ -67,7 +67,7 @@ def test_a_seed_gives_the_same_stars_and_contents_the_same_population(emulator):
     ("settings", "expected"),
     [
         ({"_target_": "cyclegan.domains.survey.Survey"}, Survey),
-        ({"_target_": "cyclegan.domains.uniform.Uniform", "low": {"teff": 4500.0}}, Uniform),
+        ({"_target_": "cyclegan.domains.uniform.Uniform", "low": {"teff": 4500.0}, "high": None}, Uniform),
         ({"_target_": "cyclegan.domains.uniform.Learned", "known": None}, Learned),
     ],
 )

@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from skies import PIXELS, linear_payne, toy_wavelength
 
-from cyclegan.pairing.known_labels import Known, calibrated, read_known
+from cyclegan.pairing.known_labels import Known, calibrated, known_of_anchors, read_known
 from cyclegan.pairing.offset import HALF, describe_offset, offset_covariance
 from cyclegan.pairing.search import Found
 from emulator.commands.errors import InputError
@@ -128,6 +129,14 @@ def test_a_file_of_spectra_gives_the_labels_of_its_own_stars(tmp_path):
     read = read_known(tmp_path / "obs.h5", NAMES, torch.arange(2))
     expected = torch.tensor([[5500, torch.nan, 0.1], [5600, torch.nan, torch.nan]])
     torch.testing.assert_close(read.labels, expected, equal_nan=True)
+
+
+def test_anchors_say_all_labels_of_few_stars(tmp_path):
+    emulator = linear_payne(torch.zeros(PIXELS, 3), toy_wavelength(), NAMES)
+    path = write(tmp_path / "anchors.csv", "id,obs,fe_h,teff,logg\nSun,2,0.0,5777,4.44\nArcturus,0,-0.5,4290,1.7\n")
+    read = known_of_anchors(path, emulator, torch.tensor([0, -1, 1]))
+    torch.testing.assert_close(read.labels, torch.tensor([[4290, 1.7, -0.5], [5777, 4.44, 0.0]]))
+    torch.testing.assert_close(read.errors[0], 0.01 * WIDTH)
 
 
 @pytest.mark.parametrize(
