@@ -81,3 +81,42 @@ def test_line_shapes_are_not_taken_for_strengths(anchors):
     # Least squares of Gaussians of widths a and b gives sqrt(2) a / hypot(a, b): 0.91 of 0.5 when both are blurred by
     # 5 pixels, 0.63 of it as they are.
     assert 0.44 < alike < 0.5
+
+
+def test_the_share_is_found_where_it_is_not_set(sky, domains):
+    """Half of the synthetic stars are in a corner of what the others fill: there is less room beside each."""
+    wavelength = domains[0].wavelength
+    matched = Pairing(PairingSettings(seed=3, share=None, fixed=True))
+    kept = matched.counterparts(Stars(sky.synth, sky.obs), wavelength)
+    assert matched.share == 1
+    assert len(kept.synth.flux) > 0.98 * len(sky.synth.flux)
+    assert len(kept.obs.flux) > 0.98 * len(sky.obs.flux)
+
+    first = torch.linalg.svd(sky.obs.flux - sky.obs.flux.mean(dim=0), full_matrices=False).Vh[0]
+    along = (sky.obs.flux - sky.obs.flux.mean(dim=0)) @ first
+    few = sky.obs.rows(along.argsort()[: len(along) // 8])
+    partial = Pairing(PairingSettings(seed=3, share=None, fixed=True))
+    kept = partial.counterparts(Stars(sky.synth, few), wavelength)
+    assert partial.share < 1 / 3
+    assert len(kept.obs.flux) > 0.9 * len(few.flux)
+
+
+def test_stars_that_the_other_file_lacks_are_never_paired(sky, domains):
+    """A twentieth of either file is like nothing in the other."""
+    odd, many = 20, len(sky.synth.flux)
+    pattern = 0.3 * torch.sin(torch.arange(sky.synth.flux.shape[1]) / 12.0)
+    synth, obs = (
+        side._replace(flux=side.flux + sign * pattern * (torch.arange(many) < odd)[:, None])
+        for side, sign in ((sky.synth, 1), (sky.obs, -1))
+    )
+    pairing = Pairing(PairingSettings(seed=3, share=None, fixed=True))
+    stars = Stars(synth, obs)
+    kept = pairing.counterparts(stars, domains[0].wavelength)
+    assert not pairing.synth_met[:odd].any()
+    assert not pairing.obs_met[:odd].any()
+    assert len(kept.synth.flux) > 0.97 * (many - odd)
+    pairing.compare_in_components(kept)  # so that no network is asked
+    alike = pairing.alike(stars, stars)
+    pairs = pairing.pair(torch.nn.Identity(), torch.nn.Identity(), alike, alike, epoch=0)
+    assert pairs.synth.min() >= odd
+    assert pairs.obs.min() >= odd
