@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.domains.population import Drawn, Population
+from cyclegan.spectra.files import read_label_names
 from cyclegan.spectra.tables import SENTINEL, numbers, read_table
 from emulator.commands.errors import InputError
 from emulator.labels import UNITS
@@ -81,7 +82,7 @@ def read_columns(path: str | Path) -> Mapping[str, Tensor]:
         return columns
     with h5py.File(path) as file:
         found = next((file[name] for name in ("labels", "labels train") if name in file), None)
-        names = [name.decode() if isinstance(name, bytes) else str(name) for name in file.attrs.get("label_names", ())]
+        names = read_label_names(file)
         if not (isinstance(found, h5py.Dataset) and found.ndim == 2 and found.shape[1] == len(names)):
             shape = "none" if not isinstance(found, h5py.Dataset) else f"shape {found.shape} beside {len(names)} names"
             raise InputError(

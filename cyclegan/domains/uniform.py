@@ -1,11 +1,13 @@
 """Populations that fill a range."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cyclegan.domains.population import Population, inside
+from cyclegan.domains.population import Population, inside, make_population
 from emulator.commands.errors import InputError
 from emulator.labels import ABUNDANCES
 from emulator.payne import Payne
@@ -81,3 +83,8 @@ class Learned(Population):
             return labels
 
         return inside(emulator, stars, draw, "stars")
+
+
+def is_learned(settings: Mapping[str, Any]) -> bool:
+    """Whether a configuration's `domains.population` is to be found from the observed stars."""
+    return isinstance(make_population(settings), Learned)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.pairing.search import Found, labels_behind
+from cyclegan.spectra.files import read_label_names
 from cyclegan.spectra.tables import SENTINEL, numbers, read_labels, read_rows, read_table
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
@@ -61,9 +62,7 @@ def read_known(path: str | Path, names: tuple[str, ...], rows: Tensor) -> Known:
 
 def _from_hdf5(path: str | Path, names: tuple[str, ...], spectra: int) -> tuple[Tensor, Tensor, Tensor]:
     with h5py.File(path) as file:
-        columns = [
-            name.decode() if isinstance(name, bytes) else str(name) for name in file.attrs.get("label_names", ())
-        ]
+        columns = read_label_names(file)
         tables = []
         for name in ("labels train", "labels_err train"):
             found = getattr(file.get(name), "shape", None)

@@ -6,7 +6,7 @@ from torch import Tensor
 from cyclegan.pairing.search import Found
 from emulator.labels import UNITS
 
-HALF = 0.5  # of what the gap suggests: searches for known stars were off by less (docs/populations.md)
+HALF = 0.5  # of what the gap suggests: so calibrated by searches for stars that are known (docs/populations.md)
 THIRD = 3.0  # known labels help where the error of their mean is a third of the offset that may be
 ROUGH = {"K": 100.0, "dex": 0.1, "km/s": 0.5}  # errors of labels as photometry and parallaxes give them
 

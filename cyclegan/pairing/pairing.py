@@ -226,4 +226,5 @@ class Pairing:
             space.load_state_dict(kept)
         self.metric, self.own, self.places = state["metric"], state["own"], state["places"]
         self.pairs, self.epoch = None if state["pairs"] is None else Pairs(*state["pairs"]), state["epoch"]
-        self.share, self.synth_met, self.obs_met = state["share"], state["synth_met"], state["obs_met"]
+        if "share" in state:  # not in that of version 0.2
+            self.share, self.synth_met, self.obs_met = state["share"], state["synth_met"], state["obs_met"]

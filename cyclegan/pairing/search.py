@@ -76,19 +76,18 @@ def search(synth: EmulatedDomain, obs: Spectra, seed: int) -> Found:
     theory, observed = (projected_on(space, side).flux for side in (first.theory, some))
     off = observed[first.pairs.obs] - theory[first.pairs.synth]
     mean, taken = off.mean(dim=0), first.pairs.obs.unique()
-    metric, everybody = gap_metric(off), projected_on(space, obs)
+    metric, everybody, compared = gap_metric(off), projected_on(space, obs), observed[taken]
     total, count = torch.zeros(len(taken), len(first.effect)), torch.zeros(len(taken))
     for number in tqdm(range(ROUNDS), "finding the population", unit="round", leave=False):
         wide = draw()
         theory = _coordinates(synth, wide, space)
-        pairs = transport_pairs(theory @ metric, (observed[taken] - mean) @ metric, first.share, generator, SET)
-        metric = gap_metric(observed[taken][pairs.obs] - theory[pairs.synth])
+        pairs = transport_pairs(theory @ metric, (compared - mean) @ metric, first.share, generator, SET)
+        metric = gap_metric(compared[pairs.obs] - theory[pairs.synth])
         if number >= ROUNDS // 2:
             total.index_add_(0, pairs.obs, wide[pairs.synth])
             count.index_add_(0, pairs.obs, torch.ones(len(pairs.obs)))
-    met = count > 0
     low, high = synth.emulator.label_low.cpu(), synth.emulator.label_high.cpu()
-    labels = _Smooth(observed[taken][met], total[met] / count[met, None])(everybody.flux).clamp(low, high)
+    labels = _Smooth(compared, total / count[:, None])(everybody.flux).clamp(low, high)
     misfit = (everybody.flux - mean - _coordinates(synth, labels, space)) @ metric
     distance = misfit.square().sum(dim=1)
     lonely = far_off(distance / _usual(distance, space.noise(everybody).mean(dim=1)))

@@ -22,6 +22,11 @@ FLUX_LEVELS = (0.2, 2.0)  # the median flux of spectra whose continuum is 1, how
 LEVEL_SPECTRA = 32  # of a subset, that are looked at for it
 
 
+def read_label_names(file: h5py.File) -> tuple[str, ...]:
+    """The names of labels that a file has, none where it has none."""
+    return tuple(np.atleast_1d(file.attrs.get("label_names", [])).astype(str).tolist())
+
+
 class SpectraFile:
     """A file of `spectra SUBSET` and `spectra_err SUBSET` (n, P), `wavelength` (P,), and what goes with them.
 
@@ -139,7 +144,7 @@ class SpectraFile:
 
     def _read_label_names(self) -> tuple[str, ...]:
         subsets = [subset for subset in self.subsets if f"labels {subset}" in self.file]
-        names = tuple(np.atleast_1d(self.file.attrs.get("label_names", [])).astype(str).tolist())
+        names = read_label_names(self.file)
         for subset in subsets:
             expected = (self.subsets[subset], len(names))
             if names and (found := self._dataset(f"labels {subset}").shape) != expected:

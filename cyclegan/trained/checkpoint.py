@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.trained.record import Record
+from cyclegan.translator.translator import Translator, build_translator
 from emulator.commands.errors import InputError
 
 
@@ -30,3 +31,20 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except Exception as error:  # an unpickler that meets other bytes raises whatever they lead it to
         raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error
     return Checkpoint(step, weights, Record.from_plain(record, str(path)), found.get("pairing", {}))
+
+
+def translator_of(checkpoint: Checkpoint, where: str) -> Translator:
+    """The translator of a checkpoint, along the axes on which it was scored."""
+    prefix, record = "translator.", checkpoint.record
+    weights = {
+        name.removeprefix(prefix): tensor for name, tensor in checkpoint.weights.items() if name.startswith(prefix)
+    }
+    networks, pixels = record.networks, len(record.wavelength)
+    spaces = networks.empty_space(pixels), networks.empty_space(pixels)
+    width = spaces[0].coordinates(torch.zeros(1, pixels)).shape[1]
+    try:
+        translator = build_translator(networks, spaces, torch.ones(width))
+        translator.load_state_dict(weights)
+        return translator.turned(record.axes)
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise InputError(f"{where}: expected a checkpoint of this version's networks, got another's") from error

@@ -17,10 +17,9 @@ from torch import Tensor
 
 from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from cyclegan.spectra.tables import check_names
-from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint
+from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint, translator_of
 from cyclegan.trained.forward import ForwardModel, mean_of, sampled
 from cyclegan.trained.run_folder import find_checkpoint
-from cyclegan.translator.translator import Translator, build_translator
 from emulator.commands.device import find_device
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
@@ -61,7 +60,7 @@ class TrainedModel:
     ) -> None:
         record = self.record = checkpoint.record
         self.step, self.where = checkpoint.step, where
-        self.translator = _translator(checkpoint, where).to(device).eval().requires_grad_(False)
+        self.translator = translator_of(checkpoint, where).to(device).eval().requires_grad_(False)
         self.wavelength = record.wavelength.to(device)
         self.device = self.wavelength.device
         self.hidden = {name: mask.to(device) for name, mask in record.hidden.items()}
@@ -157,7 +156,8 @@ class TrainedModel:
         Raises:
             InputError: where shapes are not the checkpoint's.
         """
-        return self._in_batches(OBS_TO_SYNTH, self._spectra(flux, error, mask))[1:]
+        _, shared, split = self._in_batches(OBS_TO_SYNTH, self._spectra(flux, error, mask))
+        return shared, split
 
     def from_labels(self, labels: Mapping[str, Values] | Values, split: Tensor | None = None) -> Tensor:
         """Stars as the telescope would see them, without noise.
@@ -283,28 +283,12 @@ class TrainedModel:
         """`translate`, given what `seen` gave."""
         t = self.translator
         if direction == SYNTH_TO_OBS:
-            assert split is not None  # a synthetic spectrum has none of its own
+            if split is None:
+                raise ValueError("split latents are needed to translate synthetic spectra")
             shared = t.encode_synth(seen.flux)
             return Translated(t.space_o.restore(t.generator_o(shared, split)), shared, split)
         shared, own = t.encoder_o(seen.flux)
         return Translated(t.space_s.restore(t.generate_synth(shared)), shared, own)
-
-
-def _translator(checkpoint: Checkpoint, where: str) -> Translator:
-    """The translator of a checkpoint, along the axes on which it was scored."""
-    prefix, record = "translator.", checkpoint.record
-    weights = {
-        name.removeprefix(prefix): tensor for name, tensor in checkpoint.weights.items() if name.startswith(prefix)
-    }
-    networks, pixels = record.networks, len(record.wavelength)
-    spaces = networks.empty_space(pixels), networks.empty_space(pixels)
-    width = spaces[0].coordinates(torch.zeros(1, pixels)).shape[1]
-    try:
-        translator = build_translator(networks, spaces, torch.ones(width))
-        translator.load_state_dict(weights)
-        return translator.turned(record.axes)
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        raise InputError(f"{where}: expected a checkpoint of this version's networks, got another's") from error
 
 
 def as_tensor(values: Values, name: str) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cyclegan.domains.domains import Domains, Stars, check_domains, make_domains
 from cyclegan.domains.emulated import EmulatedDomain
-from cyclegan.domains.population import Drawn, make_population
-from cyclegan.domains.uniform import Learned
+from cyclegan.domains.population import Drawn
+from cyclegan.domains.uniform import is_learned
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.pairing import Pairing, PairingSettings
 from cyclegan.spectra.spaces import Components, projected_on
@@ -56,7 +56,7 @@ def _drawn_alike(config: TrainConfig, domains: Domains) -> bool:
     """Whether the stars of both domains are alike as they are drawn, so that pairing has not to find out."""
     if not isinstance(domains.synth, EmulatedDomain):
         return False
-    return isinstance(domains.obs, EmulatedDomain) or isinstance(make_population(config.domains.population), Learned)
+    return isinstance(domains.obs, EmulatedDomain) or is_learned(config.domains.population)
 
 
 def build(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cyclegan.domains.domains import Domains, Stars, star_labels
 from cyclegan.domains.from_file import HDF5Domain
+from cyclegan.domains.uniform import is_learned
 from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.history import plot_history
 from cyclegan.figures.spectra import plot_stars
@@ -20,7 +21,7 @@ from cyclegan.scores.signals import SIGNALS, signals
 from cyclegan.trained.run_folder import METRICS, SCORED, read_history
 from cyclegan.training.data import SpectraData
 from cyclegan.training.module import CycleGAN
-from cyclegan.training.populations import POPULATIONS, write_populations
+from cyclegan.training.populations import write_populations
 from cyclegan.training.schema import TrainConfig
 from cyclegan.translator.translator import Translator
 from emulator.commands.results import without_nan, write_json
@@ -60,7 +61,8 @@ def finish(run: Finished) -> dict[str, object]:
         write_json(unfinished, scores)
     write_history(folder, controls)
     may_differ = isinstance(run.domains.obs, HDF5Domain) or run.module.pairing.share < 1
-    if (may_differ or run.config.selection.by != "none") and not (folder / POPULATIONS).exists():
+    # Where it was learned, what was found is drawn already.
+    if (may_differ or run.config.selection.by != "none") and not is_learned(run.config.domains.population):
         write_label_distributions(run)
     if matched:
         labels, hidden = star_labels(run.domains, "val"), run.module.record.hidden.get("synth")

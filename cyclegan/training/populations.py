@@ -53,7 +53,7 @@ def learn_population(config: TrainConfig, theory: Theory, domains: Domains, fold
         labels, scatter, error = calibrated(found, known)
     offset = offset_covariance(found, error)
     met = ~found.lonely
-    # A few observed stars with wrong labels must not draw the population out of the range that they were found in.
+    # What is known may lead beyond theory's range, where the emulator has no stars to draw.
     low, high = synth.emulator.label_low.cpu(), synth.emulator.label_high.cpu()
     synth.population = Drawn(labels[met].clamp(low, high), SMOOTHING, scatter)
     told = "  ".join(

@@ -86,6 +86,19 @@ def test_what_was_learnt_comes_back_with_a_state(domains):
         assert torch.equal(mine, other)
 
 
+def test_a_state_of_version_0_2_which_knew_no_share_of_its_own_comes_back(domains):
+    pairing, *rest = parts(domains)
+    paired(pairing, *rest, 0)
+    state = {
+        name: value for name, value in pairing.state_dict().items() if name not in ("share", "synth_met", "obs_met")
+    }
+    resumed = Pairing(pairing.settings)
+    resumed.load_state_dict(state)
+    assert resumed.share == pairing.share
+    for mine, other in zip(paired(resumed, *rest, 1), paired(pairing, *rest, 1), strict=True):
+        assert torch.equal(mine, other)
+
+
 def test_a_resumed_run_compares_stars_where_it_did(domains):
     stars = Stars(*(domain.train for domain in domains))
     kept, own = (Pairing(PairingSettings(seed=1)) for _ in range(2))
