@@ -77,6 +77,11 @@ class Report:
         """Count what a cause masks: pixels (B, P) bool. A pixel may have several causes."""
         self.masked[cause] = self.masked.get(cause, 0.0) + float(pixels.double().mean(dim=1).sum())
 
+    def mask_uncovered(self, resampler: Resampler, count: int) -> None:
+        """Count the new pixels of `count` spectra that no pixels of theirs cover wholly."""
+        if resampler.weight is not None:
+            self.mask("not covered", ~resampler.whole.expand(count, -1))
+
     @property
     def names(self) -> set[str]:
         """Of all stars that were written."""
@@ -149,6 +154,7 @@ def _piece(
         if options.bits >> bit & 1:
             report.mask(name, bits[:, taken] >> bit & 1)
     report.mask("no flux or no error", ~sound[:, taken])
+    report.mask_uncovered(resampler, len(flux))
     repeats = [len(star.visit) for star in stars]
     subset = np.repeat([subset_of(star.name, options.val, options.test, options.seed) for star in stars], repeats)
     columns = {
@@ -172,6 +178,7 @@ def pieces_of_hdf5(source: SpectraFile, resampler: Resampler, report: Report) ->
             for number, spectra in enumerate(source.chunks(subset, BATCH, worst_error=np.inf)):
                 rows = slice(number * BATCH, number * BATCH + len(spectra.flux))
                 report.mask("in the file", ~spectra.mask)
+                report.mask_uncovered(resampler, len(spectra.flux))
                 sources = [f"{source.path}, '{subset}' row {row}" for row in range(rows.start, rows.stop)]
                 yield Piece(
                     resampler(spectra),
@@ -283,6 +290,15 @@ def _expand(inputs: Sequence[str], reader: Reader) -> list[Path]:
     return paths
 
 
+def _medium(path: str) -> str:
+    """Of the wavelengths in a file: as an HDF5 file of spectra says, vacuum for all others."""
+    if not (Path(path).is_file() and h5py.is_hdf5(path)):
+        return "vacuum"
+    with h5py.File(path) as file:
+        medium = file.attrs.get("medium", "vacuum")
+    return medium.decode() if isinstance(medium, bytes) else str(medium)
+
+
 def _target(reader: Reader, options: Options, own: np.ndarray | None) -> tuple[np.ndarray, Continuum]:
     """The grid to write, and the continuum on it; own: the grid of the input where that may be kept."""
     chosen = [
@@ -300,7 +316,7 @@ def _target(reader: Reader, options: Options, own: np.ndarray | None) -> tuple[n
     if options.pixels and options.wavelength:
         raise InputError("--pixels, --wavelength: expected one of them, got both")
     if options.wavelength:
-        wavelength = read_wavelength(options.wavelength)
+        wavelength = read_wavelength(options.wavelength, _medium(options.wavelength))
     elif own is not None and not options.pixels:
         wavelength = own
     else:
