@@ -69,7 +69,9 @@ def parts():
     torch.set_num_threads(1)
     with initialize_config_dir(config_folder(), version_base="1.3"):
         settings = ["domains=files", "domains.synth.path=x", "domains.obs.path=x", "trainer.epochs=1"]
-        config = validate(compose("train", [*settings, f"trainer.steps={STEPS}"]), TrainConfig)
+        settings += ["networks.shared=6", "networks.split=1", "networks.components=96"]
+        settings += [f"trainer.steps={STEPS}", "trainer.weight_decay=0.25"]
+        config = validate(compose("train", settings), TrainConfig)
     yield config, Domains(NoiseDomain(1), NoiseDomain(2), matched=True)
     torch.set_num_threads(threads)
 

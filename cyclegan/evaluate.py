@@ -89,7 +89,9 @@ def evaluate(config: EvaluateConfig) -> list[Compared]:
     with written_together(output) as unfinished:
         stars = stars_to_score(domains.synth, domains.obs, "val").to("cpu")
         found = matched_scores(model.translator, *stars, domains.matched)
-        compared = compare_scores(logged_scores(folder, model.step), found, exact=device == "cpu")
+        compared = compare_scores(
+            logged_scores(folder, model.step, model.record.kept_step), found, exact=device == "cpu"
+        )
         check_alike(compared, domains)
         examined = examine(model, domains, config.subset, folder)
         examined.numbers.update(

@@ -25,7 +25,12 @@ MIXING = {  # what takes tensors of two devices on any accelerator
     aten._index_put_impl_.default,
 }
 WAITING = {aten._local_scalar_dense.default, aten.equal.default, aten.nonzero.default, aten.masked_select.default}
-RealGenerator, real_tensor, real_adam = torch.Generator, torch.tensor, torch.optim.Adam
+RealGenerator, real_tensor, real_adam, real_adamw = (
+    torch.Generator,
+    torch.tensor,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+)
 
 
 class MixedDevicesError(RuntimeError):
@@ -137,4 +142,5 @@ def attached() -> Iterator[Attached]:
         patch.setattr(torch, "Generator", Generator)
         patch.setattr(torch, "tensor", tensor)
         patch.setattr(torch.optim, "Adam", lambda *given, fused, **more: real_adam(*given, foreach=False, **more))
+        patch.setattr(torch.optim, "AdamW", lambda *given, fused, **more: real_adamw(*given, foreach=False, **more))
         yield mode

@@ -44,6 +44,7 @@ def make(domains, weights=None, *, split=1, steps=6, epochs=1, seed=1, pairing=N
         "warm_up": 0.0,
         "learning_rate": 1e-3,
         "discriminator_learning_rate": 2e-3,
+        "weight_decay": 0.0,
         "log_every": 2,
     } | schedule
     module = CycleGAN(

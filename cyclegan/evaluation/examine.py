@@ -21,8 +21,9 @@ from cyclegan.figures.history import plot_history
 from cyclegan.figures.labels import plot_bins, plot_latents, plot_physics
 from cyclegan.figures.sets import plot_embedding, plot_residuals
 from cyclegan.figures.spectra import plot_star, star_windows
+from cyclegan.linear.maps import translations
 from cyclegan.scores.latents import Latents, examine_latents
-from cyclegan.scores.scores import control_scores, matched_scores
+from cyclegan.scores.scores import control_scores, matched_scores, seen_by_both
 from cyclegan.scores.separation import FOLDS
 from cyclegan.spectra.spectra import masked_mean
 from cyclegan.trained.model import TrainedModel
@@ -73,8 +74,7 @@ def examine(model: TrainedModel, domains: Domains, subset: str, folder: Path) ->
     """All that the report shows of the stars of a subset; folder: of the run, whose metrics.csv is drawn."""
     subject = _subject(model, domains, subset)
     findings = _find(subject)
-    shift = model.translator.space_o.mean - model.translator.space_s.mean
-    rows = star_rows(subject.stars, subject.made, shift, subject.labels, subject.matched)
+    rows = star_rows(subject.stars, subject.made, model.controls["shift"]["flux"], subject.labels, subject.matched)
     order = np.argsort([row["x_translated" if subject.matched else "reconstruction"] for row in rows])  # NaN last
     examples = {which: rows[order[i]] for which, i in (("best", 0), ("median", len(rows) // 2), ("worst", -1))}
     log.info("drawing")
@@ -99,13 +99,13 @@ def _subject(model: TrainedModel, domains: Domains, subset: str) -> Subject:
     labels = {name: values[:count].numpy() for name, values in star_labels(domains, subset).items()}
     log.info("translating %d stars of '%s'", count, subset)
     made = translate(model.translator, synth, obs)
-    shift = model.translator.space_o.mean - model.translator.space_s.mean
     truth = domains.obs.truth(subset)
     controls: dict[str, float] = {}
     models = {"reconstructed": made.oo}
     if matched:
-        controls = control_scores(synth, obs, shift, None if truth is None else truth.cpu())
-        models = {"synthetic": synth.flux, "mean shift": synth.flux + shift, "translated": made.so}
+        without = translations(model.controls, (model.translator.space_s, model.translator.space_o), synth, obs)
+        controls = control_scores(synth, obs, without, None if truth is None else truth.cpu())
+        models = {"synthetic": synth.flux, "mean shift": without["shift"][0], "translated": made.so}
         models |= {} if truth is None else {"noiseless truth": truth.cpu()}
     return Subject(model, stars, matched, labels, made, models, controls)
 
@@ -123,7 +123,7 @@ def _find(subject: Subject) -> Findings:
         _, model.split_sample = model.encode_obs(obs.flux, mask=obs.mask)
     physics = examine_physics(model, synth)
     bins = {
-        name: bin_scores(labels[name], subject.models, obs)
+        name: bin_scores(labels[name], subject.models, seen_by_both(synth, obs)[1] if subject.matched else obs)
         for name in BINNED
         if name in labels and np.isfinite(labels[name]).any()
     }

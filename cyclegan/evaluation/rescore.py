@@ -32,15 +32,18 @@ class Compared:
     identical: bool
 
 
-def logged_scores(folder: Path, step: int) -> dict[str, dict[str, float]]:
-    """What training logged of the val stars after `step` batches: by file, its scores. Empty where it logged none."""
+def logged_scores(folder: Path, step: int, kept_step: int | None = None) -> dict[str, dict[str, float]]:
+    """What training logged of the val stars after `step` batches: by file, its scores. Empty where it logged none.
+
+    kept_step: when the networks were what they are, if those of an earlier step were kept.
+    """
     found: dict[str, dict[str, float]] = {}
     path = folder / SCORED
     if path.exists() and (scores := read_scores(path)).get("steps") == step:
         found[path.name] = {name: value for name, value in scores.items() if isinstance(value, float)}
     path = folder / METRICS
     for row in read_metrics(path):
-        if int(row["step"]) == step - 1 and row.get("z_synth"):
+        if int(row["step"]) == (step if kept_step is None else kept_step) - 1 and row.get("z_synth"):
             values = {name: float(value) for name, value in row.items() if value}
             found[path.name] = {name: value for name, value in values.items() if not name.startswith("train/")}
     return found

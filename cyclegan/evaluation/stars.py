@@ -12,7 +12,7 @@ from cyclegan.evaluation.translations import Translations
 from cyclegan.figures.axes import label_facts
 from cyclegan.figures.labels import label_edges
 from cyclegan.figures.spectra import LineMark
-from cyclegan.scores.scores import squared_deviation, star_scores
+from cyclegan.scores.scores import seen_by_both, squared_deviation, star_scores
 from cyclegan.spectra.spectra import Spectra
 from emulator.lines import LINES
 from emulator.payne import Payne
@@ -67,8 +67,9 @@ def star_rows(
     columns["signal_to_noise"] = (obs.flux / obs.error).where(obs.mask, torch.nan).nanmedian(dim=1).values.numpy()
     columns["reconstruction"] = star_scores(made.oo, obs)
     if matched:
-        columns["x_untranslated"] = star_scores(synth.flux, obs)
-        columns["x_mean_shift"] = star_scores(synth.flux + shift, obs)
-        columns["x_translated"] = star_scores(made.so, obs)
-        columns["x_obs_synth"] = star_scores(made.os, synth)
+        seen_synth, seen_obs = seen_by_both(synth, obs)
+        columns["x_untranslated"] = star_scores(synth.flux, seen_obs)
+        columns["x_mean_shift"] = star_scores(synth.flux + shift, seen_obs)
+        columns["x_translated"] = star_scores(made.so, seen_obs)
+        columns["x_obs_synth"] = star_scores(made.os, seen_synth)
     return [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]

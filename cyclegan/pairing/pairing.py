@@ -15,16 +15,15 @@ from cyclegan.pairing.selection import DENSITY, DISCRIMINATOR, as_observed, most
 from cyclegan.pairing.transport import Pairs, gap_metric, random_pairs, transport_pairs
 from cyclegan.spectra.files import FEWEST
 from cyclegan.spectra.spaces import Space, pooled_components, projected_on
-from cyclegan.spectra.spectra import BLUR, blurred
+from cyclegan.spectra.spectra import BLUR, blurred, line_width, masked_mean
 from cyclegan.translator.translator import Translator
-from emulator.wavelength import velocity_step
 
 log = logging.getLogger(__name__)
 
 PAIR_COMPONENTS = 20  # the first pairs are made on these: later ones are as good as noise before the gap is known
 LIKENESS_COMPONENTS = 64
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
-STARS_AT_A_TIME = 2000  # where they never change: of more than these partners vary, and networks average over them
+STARS_AT_A_TIME = 2000  # where they never change, or half of them: partners vary then, and networks average over them
 EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
 SEARCH_EPOCH = 1  # begins with a search, from the first pairs' residuals, for what only observed stars vary in
 
@@ -83,7 +82,7 @@ class Pairing:
         """Observed stars per synthetic one where these have not been chosen yet."""
         return self.share if self.settings.choice == "none" else min(self.share, 1 / self.settings.pool)
 
-    def counterparts(self, stars: Stars, wavelength: Tensor) -> Stars:
+    def counterparts(self, stars: Stars) -> Stars:
         """Stars on the CPU, of the synthetic ones only those that have observed counterparts, each as often.
 
         Where the two sets do not match, the difference of their means is that of their labels as much as the gap. So
@@ -93,7 +92,7 @@ class Pairing:
         """
         if not self.settings.by_likeness or (self.settings.share is not None and self.first_share >= 1):
             return stars
-        width = BLUR / velocity_step(wavelength)
+        width = BLUR * line_width(masked_mean(stars.obs))
         synth, obs = (blurred(spectra, width) for spectra in stars)
         space, _ = pooled_components(synth, obs, min(PAIR_COMPONENTS, *synth.flux.shape))
         synth_flux, obs_flux = (projected_on(space, spectra).flux for spectra in (synth, obs))
@@ -166,7 +165,7 @@ class Pairing:
         self, translator: Translator, synth: Tensor, obs: Tensor, epoch: int, generator: torch.Generator
     ) -> Pairs:
         settings = self.settings
-        most = STARS_AT_A_TIME if settings.fixed else None
+        most = max(STARS_AT_A_TIME, len(obs) // 2) if settings.fixed else None
         share = self.first_share if self.metric is None else self.share
         # A checkpoint gives the metric back on the CPU.
         plain = torch.eye(synth.shape[1], PAIR_COMPONENTS, device=synth.device)

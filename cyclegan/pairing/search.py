@@ -15,10 +15,9 @@ from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.pairing.overlap import far_off, find_overlap
 from cyclegan.pairing.transport import Pairs, gap_metric, transport_pairs
 from cyclegan.spectra.spaces import Components, pooled_components, projected_on
-from cyclegan.spectra.spectra import BLUR, Spectra, blurred
+from cyclegan.spectra.spectra import BLUR, Spectra, blurred, line_width, masked_mean
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
-from emulator.wavelength import velocity_step
 
 BLURRED_COMPONENTS, COMPONENTS = 20, 96
 STARS = 4000  # observed ones that take part, at most; drawn ones in every round
@@ -100,7 +99,7 @@ def _first_pairs(synth: EmulatedDomain, wide: Tensor, obs: Spectra, generator: t
     wide (N, L): labels of theory's stars. Raises InputError where no observed star lies within the emulator's range.
     """
     spectra = synth.of(wide.to(synth.wavelength.device)).to("cpu")
-    width = BLUR / velocity_step(synth.wavelength.cpu())
+    width = BLUR * line_width(masked_mean(obs))
     strengths = blurred(spectra, width), blurred(obs, width)
     likeness, _ = pooled_components(*strengths, min(BLURRED_COMPONENTS, *spectra.flux.shape))
     theory, observed = (projected_on(likeness, side).flux for side in strengths)

@@ -1,5 +1,7 @@
 """The six scores of a translator, over the whole matched set: pure functions and the metric that accumulates them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -99,8 +101,9 @@ class MatchedScores(Metric):
             obs: spectra (B, P), of the same stars if stars are matched.
         """
         crossing = translator.cross(translator.space_s.project(synth).flux, translator.space_o.project(obs).flux)
-        self.so += squared_deviation(translator.space_o.restore(crossing.so), obs).sum(dim=0)
-        self.os += squared_deviation(translator.space_s.restore(crossing.os), synth).sum(dim=0)
+        seen_synth, seen_obs = seen_by_both(synth, obs) if self.matched else (synth, obs)
+        self.so += squared_deviation(translator.space_o.restore(crossing.so), seen_obs).sum(dim=0)
+        self.os += squared_deviation(translator.space_s.restore(crossing.os), seen_synth).sum(dim=0)
         for name in LATENTS:
             getattr(self, name).append(getattr(crossing, name))
 
@@ -172,26 +175,31 @@ def star_scores(prediction: Tensor, target: Spectra) -> np.ndarray:
     return (weighted / pixels).numpy()
 
 
-def control_scores(synth: Spectra, obs: Spectra, shift: Tensor, truth: Tensor | None) -> dict[str, float]:
-    """The X scores of doing nothing (gap), of adding the difference of the mean spectra (shift), of the truth (floor).
+def control_scores(
+    synth: Spectra, obs: Spectra, made: Mapping[str, tuple[Tensor, Tensor]], truth: Tensor | None
+) -> dict[str, float]:
+    """The X scores of doing nothing (gap), of translations without networks, and of the truth (floor).
 
     Args:
         synth: spectra (N, P).
         obs: spectra (N, P) of the same stars.
-        shift: (P,), mean observed minus mean synthetic training spectrum.
+        made: by the name of a control, flux (N, P) that it makes of synth, and of obs.
         truth: (N, P), the noiseless observed spectra, where they are known.
 
     Returns:
-        gap and shift in both directions, and floor_synth_obs where the truth is known.
+        NAME_synth_obs and NAME_obs_synth of every control, and floor_synth_obs where the truth is known.
     """
-    # What lies in masked pixels of an observed spectrum means nothing.
-    seen = synth._replace(mask=synth.mask & obs.mask)
-    controls = {
-        "gap_synth_obs": deviation(synth.flux, obs),
-        "gap_obs_synth": deviation(obs.flux, seen),
-        "shift_synth_obs": deviation(synth.flux + shift, obs),
-        "shift_obs_synth": deviation(obs.flux - shift, seen),
-    }
+    seen_synth, seen_obs = seen_by_both(synth, obs)
+    controls = {}
+    for name, (forward, back) in {"gap": (synth.flux, obs.flux), **made}.items():
+        controls[f"{name}_synth_obs"] = deviation(forward, seen_obs)
+        controls[f"{name}_obs_synth"] = deviation(back, seen_synth)
     if truth is not None:
-        controls["floor_synth_obs"] = deviation(truth, obs)
+        controls["floor_synth_obs"] = deviation(truth, seen_obs)
     return controls
+
+
+def seen_by_both(synth: Spectra, obs: Spectra) -> tuple[Spectra, Spectra]:
+    """Matched spectra (N, P) with the pixels masked that either lacks: what lies in them means nothing."""
+    mask = synth.mask & obs.mask
+    return synth._replace(mask=mask), obs._replace(mask=mask)

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 ERROR_FLOOR = 0.005  # of continuum-normalised flux, as APOGEE's pipeline has it: errors below it are not believed
-BLUR = 20.0  # km/s, 1 sigma: several times as wide as stars and spectrographs make lines
+BLUR = 1.4  # line widths, 1 sigma: of APOGEE's 20 km/s; what stars and spectrographs do to lines is narrower
 WORST_ERROR = 0.05  # a pixel less certain than this says nothing, and is masked
 
 
@@ -65,6 +65,11 @@ def typical_weight(spectra: Spectra) -> Tensor:
     inverse = torch.where(spectra.mask, 1 / spectra.error.clamp_min(ERROR_FLOOR).square(), 0.0)
     weight = (inverse.sum(dim=0) / spectra.mask.sum(dim=0).clamp_min(1)).sqrt()
     return weight.clamp_min(1 / WORST_ERROR)
+
+
+def line_width(mean: Tensor) -> float:
+    """How wide the lines of a mean spectrum (P,) are, in pixels: its spread over that of its slope."""
+    return (mean.std() / mean.diff().std().clamp_min(1e-12)).item()
 
 
 def exact(flux: Tensor) -> Spectra:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from cyclegan.linear.maps import Controls, controls
 from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from cyclegan.spectra.tables import check_names
 from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint, translator_of
@@ -72,6 +73,11 @@ class TrainedModel:
         self.observed_emulated = domains.obs.path is None
         self._theory = self.emulator if domains.synth.path is None else brought
         self.label_names = () if self._theory is None else self._theory.label_names
+
+    @property
+    def controls(self) -> Controls:
+        """Translations of this run's stars without networks; of version 0.2, the mean shift alone."""
+        return self.record.controls or controls(self.translator.space_o.mean - self.translator.space_s.mean, {})
 
     @property
     def forward_model(self) -> ForwardModel:

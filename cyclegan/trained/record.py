@@ -29,7 +29,9 @@ class Record:
     score on are the same; axes: of the latents, as they are scored; split (n, Zp): split latents of training stars,
     None before the first validation; familiar: by domain, contents of a `Familiarity` with its training stars;
     population: contents of the table that emulated stars were drawn from, if there was one; offset (L, L): covariance
-    of what may be wrong with the labels of all stars alike, None where stars are known in both domains.
+    of what may be wrong with the labels of all stars alike, None where stars are known in both domains; controls: of
+    the training stars, translations without networks (`linear.maps.controls`); kept_step: after how many steps the
+    networks were what they are, if more steps were made.
     """
 
     config: dict[str, Any]
@@ -43,6 +45,8 @@ class Record:
     familiar: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     population: dict[str, Any] | None = None
     offset: Tensor | None = None
+    controls: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    kept_step: int | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """A dictionary that loads safely; `from_plain` is its inverse."""

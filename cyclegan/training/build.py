@@ -1,11 +1,12 @@
 """From a configuration to the parts of a training: domains, data, module, trainer."""
 
+import logging
 import math
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
@@ -14,6 +15,9 @@ from cyclegan.domains.domains import Domains, Stars, check_domains, make_domains
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.population import Drawn
 from cyclegan.domains.uniform import is_learned
+from cyclegan.linear.gaussian_transport import gaussian_transport
+from cyclegan.linear.maps import LinearMaps, controls
+from cyclegan.linear.population import population_shift
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.pairing import Pairing, PairingSettings
 from cyclegan.spectra.spaces import Components, projected_on
@@ -21,13 +25,14 @@ from cyclegan.trained.record import Record
 from cyclegan.trained.run_folder import BEST, LAST
 from cyclegan.training.checkpoints import LastCheckpoint
 from cyclegan.training.data import SpectraData
-from cyclegan.training.health import Health
 from cyclegan.training.logs import RunProgress
 from cyclegan.training.module import CycleGAN, Schedule
 from cyclegan.training.schema import TrainConfig, TrainerConfig
 from cyclegan.training.theory import Theory
-from cyclegan.translator.networks import make_networks
-from cyclegan.translator.translator import build_discriminators, build_translator
+from cyclegan.translator.networks import Starting, make_networks
+from cyclegan.translator.translator import Translator, build_discriminators, build_translator
+
+log = logging.getLogger(__name__)
 
 
 def build_domains(config: TrainConfig, theory: Theory, device: torch.device) -> Domains:
@@ -62,22 +67,29 @@ def _drawn_alike(config: TrainConfig, domains: Domains) -> bool:
 def build(
     config: TrainConfig, domains: Domains, theory: Theory, obs_met: Tensor | None = None
 ) -> tuple[CycleGAN, SpectraData]:
-    """The module and the data that a configuration describes. Raises InputError for what does not fit the spectra.
+    """The module and the data that a settled configuration describes. Raises InputError for what does not fit the
+    spectra.
 
     obs_met (M,): which observed training stars have a counterpart in theory, if that has been found.
     """
     settings, networks = config.trainer, make_networks(config.networks)
+    assert settings.steps is not None  # the configuration is settled
+    assert settings.weight_decay is not None
     data = SpectraData(domains, settings.steps, config.seed)
     anchors = None if config.domains.anchors is None else read_anchors(config.domains.anchors, domains)
     pairing = Pairing(pairing_settings(config, domains), anchors, obs_met)
     stars = data.stars(epoch=0)
-    matching = pairing.counterparts(stars.to("cpu"), domains.synth.wavelength)
+    matching = pairing.counterparts(stars.to("cpu"))
     spaces = networks.spaces(matching.synth, matching.obs)
-    if not isinstance(spaces[0], Components):
+    shift = spaces[1].mean - spaces[0].mean
+    if isinstance(spaces[0], Components):
+        spaces[0].mean.add_(population_shift(*matching, spaces[0]))
+    else:
         pairing.compare_in_components(matching)
     seen = Stars(*(projected_on(space, side) for space, side in zip(spaces, stars, strict=True)))
     scale = torch.cat([side.flux for side in seen]).std(dim=0).clamp_min(1e-3)
     translator = build_translator(networks, spaces, scale)
+    maps = start_linearly(translator, matching)
     continuum = domains.synth.continuum if isinstance(domains.synth, EmulatedDomain) else None
     record = Record(
         config=asdict(config),
@@ -88,6 +100,7 @@ def build(
         matched=domains.matched,
         population=theory.population.contents() if isinstance(theory.population, Drawn) else None,
         offset=theory.offset,
+        controls=controls(shift, maps),
     )
     schedule = Schedule(
         steps=settings.epochs * settings.steps,
@@ -96,16 +109,42 @@ def build(
         warm_up=settings.warm_up,
         learning_rate=settings.learning_rate,
         discriminator_learning_rate=settings.discriminator_learning_rate,
+        weight_decay=settings.weight_decay,
         log_every=settings.log_every,
     )
     discriminators = build_discriminators(networks, translator, scale)
     return CycleGAN(translator, discriminators, pairing, config.losses, schedule, config.seed, record), data
 
 
+def start_linearly(translator: Translator, stars: Stars) -> dict[str, LinearMaps]:
+    """Start a translator as Gaussian optimal transport between stars (N, P), (M, P) on the CPU; the map, by its name.
+
+    Networks that cannot be started so keep the mean shift.
+    """
+    if not isinstance(translator.space_s, Components):
+        return {}
+    spaces = translator.space_s, translator.space_o
+    transport = gaussian_transport(*(projected_on(*pair).flux for pair in zip(spaces, stars, strict=True)))
+    log.info("the start: Gaussian transport, which believes %.0f %% of the gap", 100 * transport.trust)
+    starts = {translator.generator_o: transport.maps.forward, translator.encoder_o: transport.maps.back}
+    for network, matrix in starts.items():
+        if isinstance(network, Starting):
+            network.start_linear(matrix)
+    return {"transport": transport.maps}
+
+
 def make_trainer(
-    settings: TrainerConfig, folder: Path, loggers: list[Logger], health: Health, device: torch.device, matched: bool
+    settings: TrainerConfig,
+    folder: Path,
+    loggers: list[Logger],
+    watchers: list[Callback],
+    device: torch.device,
+    matched: bool,
 ) -> Trainer:
-    """A Trainer as `trainer` of a configuration says, that keeps the best and the last checkpoint in a run's folder."""
+    """A Trainer as `trainer` of a configuration says, that keeps the best and the last checkpoint in a run's folder.
+
+    watchers: callbacks, which checkpoints hold the state of.
+    """
     monitor = "x_synth_obs" if matched else None  # without matched stars nothing says which epoch is best: the last is
     # Before the last checkpoint is written, which has to know of it, and not, as Lightning would, after the epoch.
     best = ModelCheckpoint(
@@ -117,7 +156,7 @@ def make_trainer(
         max_epochs=settings.epochs,
         reload_dataloaders_every_n_epochs=1,
         logger=loggers,
-        callbacks=[health, RunProgress(), best, LastCheckpoint(folder / LAST, settings.checkpoint_every)],
+        callbacks=[*watchers, RunProgress(), best, LastCheckpoint(folder / LAST, settings.checkpoint_every)],
         enable_progress_bar=False,
         log_every_n_steps=settings.log_every,
         num_sanity_val_steps=0,

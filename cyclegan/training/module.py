@@ -12,6 +12,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from cyclegan.domains.domains import Stars
+from cyclegan.linear.maps import controls, ridge_maps
 from cyclegan.losses.adversarial import SIDES, exhibits, judgements
 from cyclegan.losses.terms import Moment, Weighted, total, weighted_terms
 from cyclegan.pairing.batch import PairedBatches, Partners
@@ -36,7 +37,8 @@ class Schedule:
     """How long and how fast to learn.
 
     steps: of the whole run, over which learning rates fall to nothing along a cosine; epoch_steps: of an epoch;
-    warm_up: the share of all steps in which both domains' networks are one and nobody judges; log_every: steps.
+    warm_up: the share of all steps in which both domains' networks are one and nobody judges; weight_decay: of encoders
+    and generators, towards zero, a step by this times the learning rate; log_every: steps.
     """
 
     steps: int
@@ -45,6 +47,7 @@ class Schedule:
     warm_up: float
     learning_rate: float
     discriminator_learning_rate: float
+    weight_decay: float
     log_every: int
 
     @property
@@ -99,7 +102,7 @@ class CycleGAN(LightningModule):
     def start_epoch(self, stars: Stars, epoch: int) -> None:
         """Pair the stars of an epoch, spectra (N, P) and (M, P), and lay out its batches."""
         t, schedule = self.translator, self.schedule
-        seen = Stars(self._seen("synth", t.space_s, stars.synth), self._seen("obs", t.space_o, stars.obs))
+        seen = self.seen(stars)
         alike = self.pairing.alike(stars, seen)
         pairs = self.pairing.pair(t, self.discriminators["obs"], seen, alike, epoch)
         anchors = None
@@ -107,6 +110,11 @@ class CycleGAN(LightningModule):
             anchors = Partners(*map(projected_on, (t.space_s, t.space_o), self.pairing.anchors))
         seed = self.seed * 10**6 + epoch
         self._batches = PairedBatches(seen, pairs, schedule.batch_size, schedule.epoch_steps, seed, anchors)
+
+    def seen(self, stars: Stars) -> Stars:
+        """Coordinates of training spectra (N, P), (M, P), as the networks see them."""
+        t = self.translator
+        return Stars(self._seen("synth", t.space_s, stars.synth), self._seen("obs", t.space_o, stars.obs))
 
     def _seen(self, side: str, space: Space, spectra: Spectra) -> Spectra:
         """Coordinates of a domain's stars; those of a file are the same in every epoch."""
@@ -192,29 +200,37 @@ class CycleGAN(LightningModule):
         return norms
 
     def on_validation_epoch_start(self) -> None:
-        """Find the standard axes along which latents are scored."""
-        axes = self.translator.find_axes(self.batches.stars.synth.flux, self.batches.stars.obs.flux)
+        """Find the standard axes along which latents are scored, and what training stars' latents are."""
+        self.describe(self.batches.stars)
+
+    @torch.no_grad()
+    def describe(self, stars: Stars) -> None:
+        """Put into the record what later users need to know of training stars, coordinates (N, K) and (M, K)."""
+        axes = self.translator.find_axes(stars.synth.flux, stars.obs.flux)
         self._scored = (self.translator.turned(axes),)
         self.record.axes = {part: (centre.cpu(), turn.cpu()) for part, (centre, turn) in axes.items()}
+        # Whoever translates without observed stars at hand needs to know what split latents there are.
+        observed = stars.obs.flux
+        _, split = self._scored[0].encoder_o(observed[:: -(-len(observed) // SPLIT_SAMPLE)])
+        self.record.split = split.cpu()
+        # And whoever has a star needs to know whether others like it were in training.
+        found = {side: Familiarity.of(self._scored[0], side, getattr(stars, side)) for side in SIDES}
+        self.record.familiar = {side: one.to_plain() for side, one in found.items() if one is not None}
+        if self.record.controls and (pairs := self.pairing.pairs) is not None:
+            partners = (side.flux[rows.to(side.flux.device)] for side, rows in zip(stars, pairs, strict=True))
+            self.record.controls |= controls(self.record.controls["shift"]["flux"], {"ridge": ridge_maps(*partners)})
 
     def validation_step(self, batch: Stars, batch_index: int) -> None:
         """Add a batch of stars to the scores."""
         self.scores.update(self._scored[0], batch.synth, batch.obs)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores, and keep samples of training stars for those who translate later."""
+        """Log the scores."""
         scores = {name: value.float() for name, value in self.scores.compute().items()}
         self.scores.reset()
         self.log_dict({name: scores.pop(name) for name in SCORES if name in scores}, prog_bar=True)
         self.log_dict(scores)
         self.log_dict({f"gradient/{name}": norm for name, norm in self._gradients.items()})
-        # Whoever translates without observed stars at hand needs to know what split latents there are.
-        stars = self.batches.stars.obs.flux
-        _, split = self._scored[0].encoder_o(stars[:: -(-len(stars) // SPLIT_SAMPLE)])
-        self.record.split = split.cpu()
-        # And whoever has a star needs to know whether others like it were in training.
-        found = {side: Familiarity.of(self._scored[0], side, getattr(self.batches.stars, side)) for side in SIDES}
-        self.record.familiar = {side: one.to_plain() for side, one in found.items() if one is not None}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the record and the state of the pairing into a checkpoint; TrainingDivergedError for lost weights."""
@@ -225,17 +241,24 @@ class CycleGAN(LightningModule):
         """Take the record and the state of the pairing from a checkpoint."""
         kept = Record.from_plain(checkpoint["record"], "the checkpoint")
         self.record.axes, self.record.split, self.record.familiar = kept.axes, kept.split, kept.familiar
+        self.record.controls, self.record.kept_step = kept.controls, kept.kept_step
         self.pairing.load_state_dict(checkpoint["pairing"])
         self._coordinates.clear()  # the checkpoint's spaces may be another machine's
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam for the discriminators, and Adam for encoders and generators."""
+        """Adam for the discriminators, and Adam with decoupled decay for encoders and generators."""
         schedule = self.schedule
         return [
             torch.optim.Adam(
                 self.discriminators.parameters(), schedule.discriminator_learning_rate, (0.5, 0.9), fused=True
             ),
-            torch.optim.Adam(self.translator.parameters(), schedule.learning_rate, (0.9, 0.99), fused=True),
+            torch.optim.AdamW(
+                self.translator.parameters(),
+                schedule.learning_rate,
+                (0.9, 0.99),
+                weight_decay=schedule.weight_decay,
+                fused=True,
+            ),
         ]
 
 

@@ -16,6 +16,7 @@ from cyclegan.domains.uniform import is_learned
 from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.history import plot_history
 from cyclegan.figures.spectra import plot_stars
+from cyclegan.linear.maps import translations
 from cyclegan.scores.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
 from cyclegan.scores.signals import SIGNALS, signals
 from cyclegan.trained.run_folder import METRICS, SCORED, read_history
@@ -50,8 +51,9 @@ def finish(run: Finished) -> dict[str, object]:
     translator, val = run.module.translator.cpu(), run.data.scored().to("cpu")
     controls = {}
     if matched:
-        truth, shift = run.domains.obs.truth("val"), translator.space_o.mean - translator.space_s.mean
-        controls = control_scores(*val, shift, None if truth is None else truth.cpu())
+        truth = run.domains.obs.truth("val")
+        made = translations(run.module.record.controls, (translator.space_s, translator.space_o), *val)
+        controls = control_scores(*val, made, None if truth is None else truth.cpu())
     blind = signals(translator, *val)  # first: one of them is how much variables vary, which standard axes make equal
     translator = translator.turned(run.module.record.axes)
     versions = {package: version(package) for package in ("torch", "pytorch-lightning", "numpy", "hydra-core")}

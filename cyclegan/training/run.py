@@ -18,15 +18,18 @@ from cyclegan.trained.run_folder import CONFIG, LAST
 from cyclegan.training.build import build, build_domains, make_trainer
 from cyclegan.training.data import SpectraData
 from cyclegan.training.health import Health
+from cyclegan.training.keeping import Keeping
 from cyclegan.training.logs import csv_logger, wandb_logger
 from cyclegan.training.module import CycleGAN
 from cyclegan.training.outcome import Finished, finish
 from cyclegan.training.populations import learn_population, write_lonely
 from cyclegan.training.schema import TrainConfig, check_together
+from cyclegan.training.sizing import settled, without_auto
 from cyclegan.training.theory import Theory, prepare_theory
 from cyclegan.translator.networks import make_networks
 from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
+from emulator.commands.writing import written_whole
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ def train(config: TrainConfig, folder: Path, group: str | None = None) -> dict[s
     TrainingDivergedError where a loss is no longer a number.
     """
     check_together(config)
-    threads = config.trainer.threads or make_networks(config.networks).threads
+    threads = config.trainer.threads or make_networks(without_auto(config.networks)).threads
     with processor_threads(threads):
         return _train(config, folder, group)
 
@@ -67,6 +70,8 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
     clock, met = Clock(), None
     if isinstance(theory.population, Learned):
         theory, met = learn_population(config, theory, domains, folder)
+    first = SpectraData(domains, 1, config.seed).stars(0).to("cpu")
+    config = settled(config, domains, first)
     module, data = build(config, domains, theory, met)
     write_lonely(module.pairing.obs_met, domains.obs, folder)
     if checkpoint is not None:
@@ -84,13 +89,17 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
         name = f"{config.name}-{folder.name}"
         wandb = wandb_logger(folder, config.logger.project, name, group, asdict(config))
         loggers.append(wandb)
-    health = Health(data.scored())
-    trainer = make_trainer(config.trainer, folder, loggers, health, device, domains.matched)
+    health, keeping = Health(data.scored()), Keeping(data.scored())
+    trainer = make_trainer(config.trainer, folder, loggers, [health, keeping], device, domains.matched)
     log.info("%s: %d steps, into %s", config.name, module.schedule.steps, folder)
     _fit(trainer, module, data, folder, checkpoint is not None)
+    if keeping.restore(module, trainer.global_step, data.stars(config.trainer.epochs - 1)):
+        with written_whole(folder / LAST) as unfinished:
+            trainer.save_checkpoint(unfinished, False)
     facts = {
         "faults": health.faults,
         "steps": trainer.global_step,
+        "kept_step": keeping.step,
         **clock.seconds(),
         "resumed_at_step": resumed_step,
         "seed": config.seed,

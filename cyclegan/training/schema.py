@@ -31,11 +31,12 @@ class TrainerConfig:
     """How long, how fast and where."""
 
     epochs: int = field(metadata={"minimum": 1})
-    steps: int = field(metadata={"minimum": 1})
+    steps: int | None = field(metadata={"minimum": 1})
     batch_size: int = field(metadata={"minimum": 2})
     warm_up: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
     learning_rate: float = field(metadata={"above": 0.0})
     discriminator_learning_rate: float = field(metadata={"above": 0.0})
+    weight_decay: float | None = field(metadata={"minimum": 0.0})
     accelerator: str = field(metadata={"choices": DEVICES})
     threads: int | None = field(metadata={"minimum": 1})
     log_every: int = field(metadata={"minimum": 1})

@@ -56,6 +56,12 @@ class DenseEncoder(nn.Module):
             layer.bias.copy_(layer.bias @ axes)
 
     @torch.no_grad()
+    def start_linear(self, matrix: Tensor) -> None:
+        """Have shared latents be the leading ones of coefficients @ matrix (K, K), but for what the MLP adds."""
+        shared = len(self.shared_linear.weight)
+        self.shared_linear.weight.copy_((self.scale[:, None] * matrix / self.scale)[:, :shared].T)
+
+    @torch.no_grad()
     def start_split(self, directions: Tensor, spread: Tensor) -> None:
         """Have split latents be coefficients @ directions (K, Zp) / spread (Zp,), but for what the MLP adds."""
         self.split_linear.weight.copy_((directions / spread * self.scale[:, None]).T)
@@ -91,6 +97,12 @@ class DenseGenerator(nn.Module):
         for layer in (getattr(self, f"{part}_linear"), getattr(self, f"{part}_hidden")):
             layer.bias.add_(layer.weight @ centre)
             layer.weight.copy_(torch.linalg.solve(axes, layer.weight.T).T)
+
+    @torch.no_grad()
+    def start_linear(self, matrix: Tensor) -> None:
+        """Have coefficients be what shared latents stand for @ matrix (K, K), but for what the MLP adds."""
+        shared = self.shared_linear.in_features
+        self.shared_linear.weight.copy_((self.scale[:, None] * matrix / self.scale)[:shared].T)
 
     @torch.no_grad()
     def start_split(self, directions: Tensor, spread: Tensor) -> None:

@@ -65,7 +65,11 @@ class Turning(Protocol):
 
 @runtime_checkable
 class Starting(Protocol):
-    """An encoder or generator whose split latents can be started as directions in its space."""
+    """An encoder or generator whose latents can be started as linear functions of coordinates."""
+
+    def start_linear(self, matrix: Tensor) -> None:
+        """Start as with coordinates @ matrix (K, K) in place of coordinates: before an encoder, after a generator."""
+        ...
 
     def start_split(self, directions: Tensor, spread: Tensor) -> None:
         """Have split latents be coordinates @ directions / spread, with directions (K, Zp) orthonormal."""

@@ -21,7 +21,7 @@ CONFIGURATIONS = {
     "text for a number": (["networks.shared=abc"], ["'networks.shared'", "abc"]),
     "a fraction for a whole number": (["trainer.epochs=1.5"], ["'trainer.epochs'", "1.5"]),
     "text for yes or no": (["logger.wandb=perhaps"], ["'logger.wandb'", "perhaps"]),
-    "no value": (["trainer.steps=null"], ["'trainer.steps'"]),
+    "no value": (["trainer.epochs=null"], ["'trainer.epochs'"]),
     "no latent variables": (["networks.shared=0"], ["'networks.shared'", "at least 1", "got 0"]),
     "a negative seed": (["seed=-1"], ["'seed'", "at least 0", "got -1"]),
     "more pixels to skip than there are": (

@@ -59,7 +59,7 @@ def test_every_star_has_a_row_of_what_is_known_of_it(noisy):
         ("x_untranslated", star_scores(flux, obs)),
         ("x_mean_shift", star_scores(flux + shift, obs)),
         ("x_translated", star_scores(flux + 0.01, obs)),
-        ("x_obs_synth", star_scores(obs.flux, synth)),
+        ("x_obs_synth", star_scores(obs.flux, synth._replace(mask=obs.mask))),
     ):
         np.testing.assert_allclose([row[name] for row in rows], expected, err_msg=name)
     ratio = (obs.flux / obs.error)[4][obs.mask[4]].median().item()

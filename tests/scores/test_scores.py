@@ -87,7 +87,7 @@ def test_x_scores_are_a_line_of_numpy(matched):
         ("x_synth_obs", synth.flux + 0.03, obs),
         ("x_obs_synth", obs.flux - 0.03, synth),
     ):
-        mask, difference = target.mask.numpy(), (prediction - target.flux).double().numpy()
+        mask, difference = obs.mask.numpy(), (prediction - target.flux).double().numpy()
         weighted = difference / np.maximum(target.error.double().numpy(), ERROR_FLOOR)
         assert scores[name] == pytest.approx((weighted[mask] ** 2).mean(), rel=1e-6)
         assert scores[f"{name}_mse"] == pytest.approx((difference[mask] ** 2).mean(), rel=1e-6)
@@ -157,7 +157,8 @@ def test_sums_are_of_usable_pixels_with_a_floor_on_errors():
 
 def test_controls_are_what_they_say(sky):
     shift = sky.obs.flux.mean(dim=0) - sky.synth.flux.mean(dim=0)
-    controls = control_scores(sky.val_synth, sky.val_obs, shift, sky.truth)
+    made = {"shift": (sky.val_synth.flux + shift, sky.val_obs.flux - shift)}
+    controls = control_scores(sky.val_synth, sky.val_obs, made, sky.truth)
     difference, sigma = (sky.val_obs.flux - sky.val_synth.flux).double().numpy(), 0.006
     assert controls["gap_synth_obs"] == pytest.approx((difference**2).mean() / sigma**2, rel=1e-4)
     assert controls["gap_obs_synth"] == pytest.approx((difference**2).mean() / ERROR_FLOOR**2, rel=1e-4)
@@ -166,7 +167,7 @@ def test_controls_are_what_they_say(sky):
     assert controls["shift_obs_synth"] == pytest.approx((left**2).mean() / ERROR_FLOOR**2, rel=1e-4)
     assert controls["floor_synth_obs"] == pytest.approx(1, abs=5 * math.sqrt(2 / difference.size))
     assert controls["floor_synth_obs"] < controls["shift_synth_obs"] < controls["gap_synth_obs"]
-    assert "floor_synth_obs" not in control_scores(sky.val_synth, sky.val_obs, shift, None)
+    assert "floor_synth_obs" not in control_scores(sky.val_synth, sky.val_obs, made, None)
 
 
 def test_a_deviation_is_that_of_the_whole_set(matched):
@@ -175,11 +176,32 @@ def test_a_deviation_is_that_of_the_whole_set(matched):
     assert deviation(synth.flux, obs) == pytest.approx((weighted / pixels).item())
 
 
-def test_garbage_in_masked_observed_pixels_is_in_no_control(sky):
-    mask = sky.val_obs.mask.clone()
+@pytest.mark.parametrize("side", ["synth", "obs"])
+def test_garbage_in_pixels_that_either_masks_is_in_no_score_and_no_control(sky, side):
+    stars = {"synth": sky.val_synth, "obs": sky.val_obs}
+    mask = stars[side].mask.clone()
     mask[:, :5] = False
-    spoilt = sky.val_obs.flux.masked_fill(~mask, 1e6)
-    shift, masked = torch.zeros(sky.truth.shape[1]), sky.val_obs._replace(mask=mask)
-    clean = control_scores(sky.val_synth, masked, shift, sky.truth)
-    assert control_scores(sky.val_synth, masked._replace(flux=spoilt), shift, sky.truth) == clean
-    assert clean["gap_obs_synth"] < 100
+    masked = stars | {side: stars[side]._replace(mask=mask)}
+    spoilt = masked | {side: masked[side]._replace(flux=stars[side].flux.masked_fill(~mask, 1e6))}
+
+    def controls(synth, obs):
+        return control_scores(synth, obs, {"shift": (synth.flux + 0.01, obs.flux - 0.01)}, sky.truth)
+
+    clean = controls(**masked)
+    assert controls(**spoilt) == clean
+    inside = {name: Spectra(*(tensor[:, 5:] for tensor in one)) for name, one in stars.items()}
+    expected = control_scores(
+        *inside.values(),
+        {"shift": (inside["synth"].flux + 0.01, inside["obs"].flux - 0.01)},
+        sky.truth[:, 5:],
+    )
+    assert clean == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_translators_score_knows_nothing_of_pixels_that_synthetic_spectra_lack(matched):
+    synth, obs = matched
+    mask = torch.ones_like(synth.mask)
+    mask[:, 8:] = False
+    masked = scores_of(PixelByPixel(gap=0.03), synth._replace(mask=mask), obs)
+    difference = (synth.flux + 0.03 - obs.flux).double() / obs.error.double().clamp_min(ERROR_FLOOR)
+    assert masked["x_synth_obs"] == pytest.approx(difference[mask & obs.mask].square().mean().item(), rel=1e-6)

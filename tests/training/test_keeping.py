@@ -1,0 +1,67 @@
+"""cyclegan/training/keeping.py: the networks that stars kept out of training confirm are those that a run ends with."""
+
+import torch
+from pytorch_lightning import Callback
+from training_parts import fit, make, stir
+
+from cyclegan.domains.domains import Stars
+from cyclegan.training.health import Health
+from cyclegan.training.keeping import PATIENCE, Keeping
+
+
+class Spoil(Callback):
+    """Moves all networks off what they have learned, before the epoch is looked at."""
+
+    def on_train_epoch_end(self, trainer, module):
+        stir(module)
+
+    def on_validation_epoch_start(self, trainer, module):
+        stir(module)
+
+
+def weights_of(module):
+    return {name: value.detach().clone() for name, value in module.translator.named_parameters()}
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def keep(domains, sky, *before, epochs=2, **settings):
+    module, data = make(domains, steps=20, epochs=epochs, **settings)
+    start, held_out = weights_of(module), Stars(sky.val_synth, sky.val_obs)
+    keeping = Keeping(held_out)
+    trainer = fit(module, data, *before, Health(held_out), keeping, epochs=epochs)
+    return module, data, start, keeping, trainer
+
+
+def test_networks_that_learn_are_kept(domains, sky):
+    module, data, start, keeping, trainer = keep(domains, sky, learning_rate=3e-3)
+    last = weights_of(module)
+    assert keeping.step in (20, 40)
+    assert keeping.restore(module, trainer.global_step, data.stars(1)) == (keeping.step != 40)
+    assert not same(weights_of(module), start)
+    assert same(weights_of(module), keeping.weights if keeping.step != 40 else last)
+
+
+def test_where_nothing_is_learned_the_start_is_kept(domains, sky):
+    module, data, start, keeping, trainer = keep(domains, sky, Spoil())
+    assert keeping.step == 0
+    assert keeping.restore(module, trainer.global_step, data.stars(1))
+    assert same(weights_of(module), start)
+    assert module.record.kept_step == 0
+    assert module.record.split is not None
+    assert not keeping.restore(module, trainer.global_step, data.stars(1))  # it is there already
+
+
+def test_a_run_that_learns_nothing_ends(domains, sky):
+    *_, trainer = keep(domains, sky, Spoil(), epochs=PATIENCE + 4)
+    assert trainer.current_epoch == PATIENCE
+
+
+def test_what_is_kept_survives_a_resume(domains, sky):
+    *_, keeping, _ = keep(domains, sky, learning_rate=3e-3)
+    again = Keeping(keeping.stars)
+    again.load_state_dict(keeping.state_dict())
+    assert (again.best, again.step, again.looked) == (keeping.best, keeping.step, keeping.looked)
+    assert same(again.weights, keeping.weights)

@@ -1,0 +1,65 @@
+"""cyclegan/training/sizing.py: what a configuration leaves open follows from the stars."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from cyclegan.domains.domains import Domains, Stars
+from cyclegan.training.schema import TrainConfig
+from cyclegan.training.sizing import settled, without_auto
+from emulator.commands.config import config_folder, validate
+from emulator.commands.errors import InputError
+
+
+@pytest.fixture
+def config():
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        return validate(compose("train", ["domains=files", "domains.synth.path=x", "domains.obs.path=x"]), TrainConfig)
+
+
+def settle(config, sky, synth=400, obs=400, fixed=True):
+    stars = Stars(sky.synth.rows(slice(synth)), sky.obs.rows(slice(obs)))
+    sides = [SimpleNamespace(fixed=fixed) for _ in range(2)]
+    return settled(config, Domains(*sides, matched=True), stars)
+
+
+def test_nothing_is_left_open(config, sky):
+    found = settle(config, sky)
+    assert all(isinstance(found.networks[name], int) for name in ("components", "shared", "split"))
+    assert found.networks["shared"] == 3  # the labels of the toy sky
+    assert found.trainer.steps == 47  # 150 by the square root of a tenth
+    assert found.trainer.weight_decay == pytest.approx(2.5)
+
+
+def test_the_poorer_domain_decides(config, sky):
+    few = settle(config, sky, synth=400, obs=100)
+    assert (few.trainer.steps, few.trainer.weight_decay) == (24, pytest.approx(10.0))
+
+
+def test_stars_that_are_new_in_every_epoch_count_in_each(config, sky):
+    found = settle(config, sky, fixed=False)
+    assert (found.trainer.steps, found.trainer.weight_decay) == (150, pytest.approx(1000 / 6000))
+
+
+def test_what_is_set_stays(config, sky):
+    networks = config.networks | {"shared": 5, "components": 9}
+    fixed = replace(config, networks=networks, trainer=replace(config.trainer, steps=7, weight_decay=0.0))
+    found = settle(fixed, sky)
+    assert {name: found.networks[name] for name in ("shared", "components")} == {"shared": 5, "components": 9}
+    assert (found.trainer.steps, found.trainer.weight_decay) == (7, 0.0)
+
+
+def test_components_have_room_for_the_latents_that_are_set(config, sky):
+    found = settle(replace(config, networks=config.networks | {"shared": 40, "split": 2}), sky)
+    assert found.networks["components"] >= 42
+
+
+def test_fewer_than_twenty_are_refused_with_the_reason(config, sky):
+    with pytest.raises(InputError, match=r"domains.obs: expected at least 20 .* worse than by a mean shift, got 19"):
+        settle(config, sky, obs=19)
+
+
+def test_sizes_that_are_not_known_yet_are_the_least():
+    assert without_auto({"shared": "auto", "width": 9}) == {"shared": 1, "width": 9}
