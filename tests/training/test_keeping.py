@@ -1,12 +1,15 @@
 """cyclegan/training/keeping.py: the networks that stars kept out of training confirm are those that a run ends with."""
 
+from types import SimpleNamespace
+
+import pytest
 import torch
 from pytorch_lightning import Callback
 from training_parts import fit, make, stir
 
 from cyclegan.domains.domains import Stars
 from cyclegan.training.health import Health
-from cyclegan.training.keeping import PATIENCE, Keeping
+from cyclegan.training.keeping import KEPT, PATIENCE, Keeping
 
 
 class Spoil(Callback):
@@ -63,5 +66,27 @@ def test_what_is_kept_survives_a_resume(domains, sky):
     *_, keeping, _ = keep(domains, sky, learning_rate=3e-3)
     again = Keeping(keeping.stars)
     again.load_state_dict(keeping.state_dict())
-    assert (again.best, again.step, again.looked) == (keeping.best, keeping.step, keeping.looked)
+    assert all(getattr(again, name) == getattr(keeping, name) for name in KEPT)
     assert same(again.weights, keeping.weights)
+
+
+@pytest.mark.parametrize(
+    ("agreements", "kept"),
+    [
+        ([0.5, 0.9, 0.8, 0.7], 2),  # the start, and three epochs
+        ([0.5, 0.6, 0.9, 0.89], 4),  # no worse than chance makes it: the latest
+        ([0.5, 0.6, 0.9, 0.8], 3),
+        ([0.9, 0.9, 0.89, 0.9], 0),  # the start has to be beaten
+        ([0.9, 0.91, 0.8, 0.95], 4),
+    ],
+)
+def test_which_epoch_is_kept(domains, sky, monkeypatch, agreements, kept):
+    module, _ = make(domains)
+    told = iter(agreements)
+    monkeypatch.setattr("cyclegan.training.keeping.signals", lambda *_: {"agreement": next(told)})
+    keeping = Keeping(Stars(sky.val_synth, sky.val_obs))
+    keeping.on_train_start(SimpleNamespace(), module)
+    for epoch, agreement in enumerate(told, start=2):
+        trainer = SimpleNamespace(callback_metrics={"agreement": torch.tensor(agreement)}, global_step=epoch)
+        keeping.on_validation_end(trainer, module)
+    assert keeping.step == kept
