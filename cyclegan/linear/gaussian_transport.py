@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cyclegan.linear.maps import LinearMaps
 
+NO_VARIANCE = 1e-7  # of the largest variance
 WHITENED = 0.25  # the power of the pooled covariance in whose units the two are compared: half-way to white
 
 
@@ -29,16 +30,23 @@ def gaussian_transport(synth: Tensor, obs: Tensor) -> Transport:
     first, second = a.T @ a / len(a), b.T @ b / len(b)
     pooled = (first + second) / 2
     values, vectors = torch.linalg.eigh(pooled)
-    values = values.clamp_min(1e-9 * values[-1].clamp_min(1e-30))
-    white = (vectors * values**-WHITENED) @ vectors.T
+    varied = values > NO_VARIANCE * values[-1]  # in other directions nothing moves
+    values, vectors = values[varied], vectors[:, varied]
+    a, b = a @ vectors, b @ vectors
+    first, second, pooled = (vectors.T @ own @ vectors for own in (first, second, pooled))
+    white = values.pow(-WHITENED).diag()
     difference = (white @ (second - first) @ white).square().sum()
     chance = _chance(a @ white) + _chance(b @ white)
     trust = (1 - chance / difference.clamp_min(1e-30)).clamp(0, 1)
     first, second = (torch.lerp(pooled, own, trust) for own in (first, second))
     root, inverse = _roots(first)
     middle, other = _roots(root @ second @ root)
-    forward, back = inverse @ middle @ inverse, root @ other @ root
-    still = torch.zeros(len(pooled)).to(synth)
+    here = torch.eye(len(values), dtype=torch.double)
+    rest = torch.eye(len(vectors), dtype=torch.double)
+    forward, back = (
+        rest + vectors @ (one - here) @ vectors.T for one in (inverse @ middle @ inverse, root @ other @ root)
+    )
+    still = torch.zeros(len(vectors)).to(synth)
     return Transport(LinearMaps(forward.to(synth), still, back.to(synth), still), trust.item())
 
 
@@ -49,7 +57,7 @@ def _chance(stars: Tensor) -> Tensor:
 
 
 def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The square root of a positive matrix (K, K), and its inverse; directions without variance get a little."""
+    """The square root of a positive matrix (K, K), and its inverse."""
     values, vectors = torch.linalg.eigh(matrix)
-    values = values.clamp_min(1e-9 * values[-1].clamp_min(1e-30)).sqrt()
+    values = values.clamp_min(1e-12 * values[-1]).sqrt()
     return (vectors * values) @ vectors.T, (vectors / values) @ vectors.T

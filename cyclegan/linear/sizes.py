@@ -34,11 +34,11 @@ def find_sizes(stars: Stars) -> Sizes:
     have more is split. Where no few numbers tell the rest, as in real spectra of few stars, every component is a
     latent of its own: nothing of a star is lost on the way.
     """
-    most = len(stars.synth.flux) + len(stars.obs.flux) - 1, stars.synth.flux.shape[1] - 1, MOST_COMPONENTS
+    most = len(stars.synth.flux) + len(stars.obs.flux) - 2, stars.synth.flux.shape[1] - 1, MOST_COMPONENTS
     standing_out = signal_components(stars, min(most))
     components = min(BELOW * standing_out, *most)
     half = Stars(*(side.rows(slice(0, None, 2)) for side in stars))
-    spaces = pooled_components(*half, min(standing_out, len(half.synth.flux) + len(half.obs.flux) - 1))
+    spaces = pooled_components(*half, min(standing_out, len(half.synth.flux) + len(half.obs.flux) - 2))
     weight, numbers = typical_weight(stars.obs), []
     for space, side, lost in zip(spaces, stars, (LOST, LOST_SEEN), strict=True):
         other = side.rows(slice(1, 2 * MOST_STARS, 2))

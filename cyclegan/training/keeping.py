@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 DECIDING = "agreement"  # of `signals`, the one that follows the scores of matched stars best
 CHANCE = 0.5  # of the standard error of an agreement: a difference that says nothing
 KEPT = ("start", "best", "step", "looked")
-PATIENCE = 5  # epochs in which networks have to agree better than their start, or they never will
+PATIENCE = 10  # epochs in which networks have to agree better than their start, or they never will
 
 
 class Keeping(Callback):

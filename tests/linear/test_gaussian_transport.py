@@ -56,3 +56,12 @@ def test_few_stars_move_each_other_little_where_nothing_differs(stars):
 def test_more_stars_are_believed_more(instrument):
     trusts = [gaussian_transport(draw(n, 3), draw(n, 4) @ instrument).trust for n in (30, 300, 3000)]
     assert trusts == sorted(trusts)
+
+
+def test_more_coordinates_than_stars_are_left_where_they_are():
+    wide = [torch.randn(12, 40, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    maps = gaussian_transport(*wide).maps
+    assert maps.forward.abs().max() < 5
+    torch.testing.assert_close(maps.forward @ maps.back, torch.eye(40), atol=1e-4, rtol=0)
+    outside = torch.linalg.svd(torch.cat([side - side.mean(dim=0) for side in wide])).Vh[23:]
+    torch.testing.assert_close(outside @ maps.forward, outside, atol=1e-4, rtol=0)
