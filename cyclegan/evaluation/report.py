@@ -166,15 +166,17 @@ def _scores(numbers: dict[str, Any]) -> list[str]:
     if numbers["matched"]:
         rows = []
         for way in ("synth_obs", "obs_synth"):
-            gap, shift, floor = (controls.get(f"{control}_{way}") for control in ("gap", "shift", "floor"))
-            x = scores[f"x_{way}"]
-            left = None if floor is None else (x - floor) / (shift - floor)
-            name = f"x_{way}"
-            rows.append([f"<code>{name}</code>", MEANINGS[name], *map(_number, (gap, shift, x, floor, left))])
-        head = ["score", "what is compared", "no translation", "mean shift", "translated", "truth", "gap left"]
+            without = [controls.get(f"{control}_{way}") for control in ("gap", "shift", "transport", "ridge")]
+            floor, name = controls.get(f"floor_{way}"), f"x_{way}"
+            left = None if floor is None else (scores[name] - floor) / (controls[f"shift_{way}"] - floor)
+            row = map(_number, (*without, scores[name], floor, left))
+            rows.append([f"<code>{name}</code>", MEANINGS[name], *row])
+        head = ["score", "what is compared", "no translation", "mean shift", "Gaussian transport", "ridge on pairs"]
+        head += ["translated", "truth", "gap left"]
         content.append(_table(head, rows, text=2))
         content.append(
-            '<p class="note">Truth: the noiseless spectra, where they are known. Gap left: (translated − truth) /'
+            '<p class="note">Gaussian transport and ridge on pairs: linear translations, which say what the networks'
+            " add. Truth: the noiseless spectra, where they are known. Gap left: (translated − truth) /"
             " (mean shift − truth), 0 for a perfect translation, 1 for one no better than a shift of the mean.</p>"
         )
     rows = [

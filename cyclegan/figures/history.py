@@ -10,6 +10,14 @@ from matplotlib.figure import Figure
 from cyclegan.figures.axes import AFTER, BEFORE, CYCLE, log_scale
 from cyclegan.scores.scores import SCORES
 
+# What has no networks, by the names in scores.json.
+CONTROLS = {
+    "shift": "mean shift",
+    "transport": "Gaussian transport",
+    "ridge": "ridge on pairs",
+    "floor": "noiseless truth",
+}
+
 
 def _without_side(loss: str) -> str:
     return loss.removesuffix("_synth").removesuffix("_obs")
@@ -25,9 +33,9 @@ def plot_history(history: Mapping[str, tuple[np.ndarray, np.ndarray]], controls:
         if name in history:
             axes = translations if name.startswith("x_") else latents
             axes.plot(*history[name], marker=".", label=f"{name} = {history[name][1][-1]:.3g}")
-    for name, said, style in (("shift_synth_obs", "mean shift", "--"), ("floor_synth_obs", "noiseless truth", ":")):
-        if name in controls:
-            label = f"x_synth_obs of the {said} = {controls[name]:.3g}"
+    for control, style in (("shift", "--"), ("transport", "-."), ("ridge", (0, (1, 4))), ("floor", ":")):
+        if (name := f"{control}_synth_obs") in controls:
+            label = f"x_synth_obs of the {CONTROLS[control]} = {controls[name]:.3g}"
             translations.axhline(controls[name], color="grey", ls=style, label=label)
     translations.set_ylabel("mean squared deviation [σ²]")
     translations.set_title("translation of matched stars")

@@ -15,6 +15,7 @@ DEAD = 0.02  # of the median variable's spread
 MOST_TOLD = 0.02  # of the noise: sound runs have up to 0.003, one that was a tenth worse with other split latents 0.04
 MOST_TOLD_SHARE = 0.25  # of all that split latents do: of a strong effect of their own, chance tells more
 WORSE = 1.1  # times the best score so far
+UNLEARNED = 0.9  # of the best agreement so far
 TOO_MUCH, TOO_LITTLE = 0.95, 1e-5  # of the summed norms of the gradients of all terms
 
 
@@ -126,6 +127,22 @@ def alignment_lost(run: RunLog) -> Iterator[Fault]:
         )
 
 
+def overtrained(run: RunLog) -> Iterator[Fault]:
+    """Stars kept out of training that agree ever less: what is learned is about single stars of the training."""
+    agreements = [epoch["agreement"] for epoch in run.epochs if "agreement" in epoch]
+    if len(agreements) != len(run.epochs):
+        return
+    best = agreements.index(max(agreements))
+    lately = agreements[best + 1 :][-PATIENCE:]
+    if len(lately) == PATIENCE and max(lately) < UNLEARNED * agreements[best]:
+        yield Fault(
+            "overtrained",
+            f"agreement fell from {agreements[best]:.2f} in epoch {best} to {agreements[-1]:.2f} on stars kept out of"
+            " training: the networks learn single stars by heart. The run ends with the networks of its best epoch; try"
+            " more stars, fewer trainer.steps or a higher trainer.weight_decay",
+        )
+
+
 def weights_unbalanced(run: RunLog) -> Iterator[Fault]:
     """A term whose weight drowns all others, or is drowned by them."""
     norms: dict[str, float] = {}
@@ -146,7 +163,15 @@ def weights_unbalanced(run: RunLog) -> Iterator[Fault]:
             )
 
 
-RULES = (discriminator_decided, adversary_silent, latent_dead, split_told, alignment_lost, weights_unbalanced)
+RULES = (
+    discriminator_decided,
+    adversary_silent,
+    latent_dead,
+    split_told,
+    alignment_lost,
+    overtrained,
+    weights_unbalanced,
+)
 
 
 def find_faults(run: RunLog) -> list[Fault]:

@@ -11,7 +11,7 @@ from training_parts import fit, make
 
 from cyclegan.scores.signals import SIGNALS, signals
 from cyclegan.spectra.spectra import Spectra
-from cyclegan.training.faults import PATIENCE
+from cyclegan.training.faults import PATIENCE, RunLog, find_faults
 from cyclegan.training.health import Health
 
 WEIGHTS = {"synth": 1.0, "obs": 1.0, "pairs": 1.0, "independence": 1.0}
@@ -164,3 +164,19 @@ def test_lost_weights_make_signals_of_nothing(domains, sky):
     module.translator.encoder_o.shared_linear.weight.data.fill_(torch.nan)
     found = signals(module.translator, sky.val_synth, sky.val_obs)
     assert torch.tensor([found["auc_synth"], found["split_told"]]).isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("agreements", "named"),
+    [
+        ([0.4, 0.6, 0.52, 0.5, 0.48], True),
+        ([0.4, 0.6, 0.52, 0.57, 0.48], False),  # not for three epochs in a row
+        ([0.4, 0.6, 0.52, 0.5], False),  # not for three yet
+        ([0.4, 0.5, 0.52, 0.55, 0.6], False),
+    ],
+)
+def test_what_is_learned_by_heart_is_called_so(agreements, named):
+    faults = find_faults(RunLog([{"agreement": agreement} for agreement in agreements], undecided=0.7))
+    assert [fault.name for fault in faults] == ["overtrained"] * named
+    if named:
+        assert "fell from 0.60 in epoch 1 to 0.48" in faults[0].words

@@ -63,3 +63,12 @@ def test_fewer_than_twenty_are_refused_with_the_reason(config, sky):
 
 def test_sizes_that_are_not_known_yet_are_the_least():
     assert without_auto({"shared": "auto", "width": 9}) == {"shared": 1, "width": 9}
+
+
+def test_what_so_many_stars_allow_is_told_before_training(config, sky, caplog):
+    settle(config, sky, synth=400, obs=60)
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told.startswith("60 training stars are few: of a mean shift's x_synth_obs 50 left 0.84 of it in theory2data")
+    caplog.clear()
+    settle(config, sky, fixed=False)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
