@@ -5,7 +5,9 @@ from textwrap import indent
 import numpy as np
 
 from cyclegan.spectra.files import FEWEST, SUBSETS, SpectraFile
+from cyclegan.spectra.same_stars import Rows, match_rows
 from cyclegan.spectra.spectra import WORST_ERROR
+from emulator.commands.errors import InputError
 from emulator.commands.results import format_table
 from emulator.wavelength import chip_starts, same_wavelengths, unlike_pixel
 
@@ -82,7 +84,10 @@ def describe(file: SpectraFile) -> list[str]:
 
 
 def differences(a: SpectraFile, b: SpectraFile, matched: bool) -> list[str]:
-    """What keeps two files from being trained on together; matched: as files whose val and test are the same stars."""
+    """Print which rows of two files belong together, and return what keeps these from being trained on together.
+
+    matched: as files whose val and test are the same stars.
+    """
     problems = []
     if len(a.wavelength) != len(b.wavelength):
         problems.append(f"expected as many pixels in both, got {len(a.wavelength)} and {len(b.wavelength)}")
@@ -93,24 +98,28 @@ def differences(a: SpectraFile, b: SpectraFile, matched: bool) -> list[str]:
             f" at pixel {pixel}"
         )
     for subset in ("val", "test") if matched else ():
-        counts = a.subsets.get(subset), b.subsets.get(subset)
-        if None in counts:
+        if not (subset in a.subsets and subset in b.subsets):
             continue
-        if counts[0] != counts[1]:
-            problems.append(
-                f"expected the same stars in '{subset}' of both, got {counts[0]} and {counts[1]} (or matched=false)"
-            )
+        try:
+            one, other = (Rows(str(file.path), file.subsets[subset], file.identities(subset)) for file in (a, b))
+            match = match_rows(subset, one, other, " (or matched=false)")
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if match.told is not None:
+            print(match.told)
+        if one.identities is not None and other.identities is not None:
             continue
         labels_a, labels_b = a.labels(subset), b.labels(subset)
         if labels_a is None or labels_b is None:
             continue
         for name in [name for name in a.label_names if name in b.label_names]:
-            one = labels_a[:, a.label_names.index(name)].numpy()
-            other = labels_b[:, b.label_names.index(name)].numpy()
-            if (unlike := np.abs(one - other) > SAME * (1 + np.abs(one))).any():
+            first = labels_a[:, a.label_names.index(name)].numpy()
+            second = labels_b[:, b.label_names.index(name)].numpy()
+            if (unlike := np.abs(first - second) > SAME * (1 + np.abs(first))).any():
                 row = int(unlike.argmax())
                 problems.append(
-                    f"expected the same stars in '{subset}' of both, got {name} {one[row]:.5g} and {other[row]:.5g}"
+                    f"expected the same stars in '{subset}' of both, got {name} {first[row]:.5g} and {second[row]:.5g}"
                     f" in row {row} (or matched=false)"
                 )
     return problems

@@ -246,9 +246,14 @@ class SpectraFile:
         return torch.from_numpy(self._dataset(f"labels {subset}")[()].astype("float32"))
 
     def identities(self, subset: str) -> list[str] | None:
-        """The n names of the stars of a subset, where the file has them."""
+        """The n names of the stars of a subset, where the file has them; InputError where they cannot be read."""
         dataset = self.file.get(f"id {subset}")
         if dataset is None:
             return None
         texts = h5py.check_string_dtype(dataset.dtype)
-        return (dataset.asstr()[()] if texts else dataset[()].astype(str)).tolist()
+        try:
+            return (dataset.asstr()[()] if texts else dataset[()].astype(str)).tolist()
+        except OSError as damage:
+            raise self._damaged() from damage
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.path}: expected names in UTF-8 in 'id {subset}', got others") from error

@@ -76,7 +76,7 @@ def cut(path, split, stars):
     ("spoil", "words"),
     [
         (other_wavelengths, "expected the same wavelengths in both, got .* and .* A at pixel"),
-        (lambda path: cut(path, "val", 59), "expected the same stars in 'val' of both, got 60 and 59"),
+        (lambda path: cut(path, "val", 59), "expected the same stars in 'val' of both, got 60 in .*, 59"),
         (lambda path: changed(path, "spectra test", None), "expected a dataset 'spectra test', got none"),
         (lambda path: changed(path, "spectra_err val", np.zeros((60, PIXELS))), f"errors above 0 .* got {60 * PIXELS}"),
         (lambda path: changed(path, "mask val", np.zeros((60, PIXELS), bool)), "usable pixels in 'val', got none"),
@@ -121,6 +121,34 @@ def test_matched_rows_of_other_stars_are_found_by_their_labels(files):
     assert "expected the same stars in 'val' of both, got teff 4000 and 5000 in row 0" in problem
     assert validate_files(files, None, matched=False) == []
     assert main([*map(str, files), "matched=false"]) == 0
+
+
+IDS = [f"star {i}" for i in range(60)]
+
+
+def test_rows_that_stand_in_another_order_are_told_with_their_number(files, capsys):
+    changed(files[0], "id val", IDS[::-1])
+    changed(files[1], "id val", IDS)
+    assert validate_files(files) == []
+    told = capsys.readouterr().out
+    assert f"'val': 60 stars are matched by id, 60 of them from another row of {files[0]}\n" in told
+    assert "these two can be trained on together" in told
+
+
+def test_ids_of_other_stars_are_a_problem_unless_no_star_is_matched(files, capsys):
+    changed(files[0], "id test", [*IDS[:30], *(f"dwarf {i}" for i in range(30))])
+    changed(files[1], "id test", IDS)
+    expected = f"expected the same stars in 'test' of both, got 30 of 90 ids in both, and no 'star 30' in {files[0]}"
+    assert validate_files(files) == [f"{files[0]} and {files[1]}: {expected} (or matched=false)"]
+    assert "can be trained" not in capsys.readouterr().out
+    assert validate_files(files, matched=False) == []
+
+
+def test_names_that_are_no_text_are_told(files):
+    changed(files[0], "id val", np.full(60, b"\xff"))
+    changed(files[1], "id val", IDS)
+    (problem,) = validate_files(files)
+    assert "expected names in UTF-8 in 'id val'" in problem
 
 
 def test_the_ancestors_files_need_their_wavelengths(files, tmp_path, capsys):
