@@ -143,7 +143,7 @@ def match_files(synth: HDF5Domain, obs: HDF5Domain, otherwise: str) -> None:
     """
     for subset in ("val", "test"):
         one, other = (
-            Rows(name, domain.count(subset), domain.identities[subset])
+            Rows(name, domain.count(subset), domain.identities[subset], domain.known_labels(subset))
             for name, domain in (("synth", synth), ("obs", obs))
         )
         try:
@@ -153,6 +153,8 @@ def match_files(synth: HDF5Domain, obs: HDF5Domain, otherwise: str) -> None:
         if match.order is not None:
             synth.arrange(subset, match.order)
             log.info("domains: %s", match.told)
+        if match.doubt is not None:
+            log.warning("domains: %s", match.doubt)
 
 
 def stars_to_score(synth: Domain, obs: Domain, subset: str) -> Stars:

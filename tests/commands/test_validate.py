@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 from skies import PIXELS, toy_wavelength
 
 from cyclegan.validate import main, validate_files
@@ -111,16 +110,45 @@ def test_counts_are_told_though_they_are_integers(files):
     assert problem.endswith("expected flux normalised to a continuum of 1 in 'spectra val', got a median of 5000")
 
 
-def test_matched_rows_of_other_stars_are_found_by_their_labels(files):
-    teff = torch.linspace(4000, 5000, 60)[:, None]
-    for path, labels in zip(files, (teff, teff.roll(1)), strict=True):
+@pytest.fixture
+def pipelines(files):
+    """The files with labels of the same 60 stars by two pipelines, which differ by noise, an offset and a unit."""
+    random = np.random.default_rng(0)
+    truth = np.c_[random.uniform(4000, 5000, 60), random.uniform(1, 4, 60)]
+    for path, scale, offset in ((files[0], [1, 1], [0, 0]), (files[1], [1e-3, 1], [0.15, 0.4])):
         with h5py.File(path, "r+") as file:
-            file.attrs["label_names"] = ["teff"]
-            file["labels val"] = labels.numpy()
-    (problem,) = validate_files(files, None)
-    assert "expected the same stars in 'val' of both, got teff 4000 and 5000 in row 0" in problem
-    assert validate_files(files, None, matched=False) == []
-    assert main([*map(str, files), "matched=false"]) == 0
+            file.attrs["label_names"] = ["teff", "logg"]
+            file["labels val"] = (truth + random.normal(0, [70, 0.2], (60, 2))) * scale + offset
+    return files
+
+
+def test_labels_of_the_same_stars_by_two_pipelines_are_accepted_without_a_word(pipelines, capsys):
+    assert main([*map(str, pipelines)]) == 0
+    told = capsys.readouterr()
+    assert "can be trained" in told.out
+    assert told.err == ""
+
+
+def test_labels_of_other_stars_are_a_warning(pipelines, capsys):
+    with h5py.File(pipelines[1], "r+") as file:
+        file["labels val"][...] = file["labels val"][()][::-1]
+    assert main([*map(str, pipelines)]) == 0
+    told = capsys.readouterr()
+    assert "can be trained" in told.out
+    (line,) = told.err.splitlines()
+    assert line.startswith(f"warning: rows of 'val' look like other stars in {pipelines[0]} and {pipelines[1]}: ")
+    assert re.search(r"the ranks of teff, logg to differ by less than 0.67 .* got (0.[7-9]|1.)\d+ \(or matched", line)
+    assert main([*map(str, pipelines), "matched=false"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_where_ids_decide_labels_are_not_asked(pipelines, capsys):
+    with h5py.File(pipelines[1], "r+") as file:
+        file["labels val"][...] = file["labels val"][()][::-1]
+    for path in pipelines:
+        changed(path, "id val", IDS)
+    assert main([*map(str, pipelines)]) == 0
+    assert capsys.readouterr().err == ""
 
 
 IDS = [f"star {i}" for i in range(60)]

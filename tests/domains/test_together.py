@@ -137,6 +137,22 @@ def test_ids_that_one_file_alone_has_say_nothing(files):
     assert torch.equal(of_files(files).synth.matched("val").flux, of_files(files, False).synth.matched("val").flux)
 
 
+def test_labels_of_other_stars_are_a_warning(files, caplog):
+    random = np.random.default_rng(0)
+    truth = random.uniform(4000, 5000, (60, 1))
+    for path, offset in zip(files, (0, 150), strict=True):
+        with h5py.File(path, "r+") as file:
+            file.attrs["label_names"] = ["teff"]
+        rewrite(path, labels=truth + random.normal(offset, 70, (60, 1)))
+    assert of_files(files).matched
+    assert "look like other stars" not in caplog.text
+    rewrite(files[1], labels=truth[::-1] + 150)
+    assert of_files(files).matched
+    (line,) = (line for line in caplog.messages if "look like other stars" in line)
+    assert line.startswith("domains: rows of 'val' look like other stars in synth and obs: expected the ranks of teff")
+    assert line.endswith("(or domains.matched=false)")
+
+
 def test_ids_are_read_alike_as_texts_bytes_and_numbers(files):
     numbers = np.arange(60) + 100
     rewrite(files[0], id=numbers[::-1])
