@@ -68,11 +68,12 @@ def describe_labels(file: SpectraFile) -> list[dict[str, str]]:
 def describe(file: SpectraFile) -> list[str]:
     """Print what a file holds, and return what keeps it from being trained on."""
     wavelength = file.wavelength.numpy()
-    medium = file.file.attrs.get("medium", "vacuum, as it does not say")
+    medium = {"air": "air, converted to vacuum", "vacuum": "vacuum"}[file.medium]
+    medium += "" if "medium" in file.file.attrs else ", as it does not say"
     print(f"{file.path}")
     print(
         f"  {len(wavelength)} pixels in {len(chip_starts(wavelength)) + 1} chips, {wavelength[0]:.2f} to"
-        f" {wavelength[-1]:.2f} A; medium: {medium}{' (read as vacuum)' if medium == 'air' else ''}"
+        f" {wavelength[-1]:.2f} A in vacuum; medium of the file: {medium}"
     )
     described = [describe_subset(file, subset) for subset in file.subsets]
     print(indent(format_table([row for row, _ in described]), "  "))

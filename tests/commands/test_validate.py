@@ -13,6 +13,7 @@ import pytest
 from skies import PIXELS, toy_wavelength
 
 from cyclegan.validate import main, validate_files
+from emulator.wavelength import air_to_vacuum
 
 
 @pytest.fixture
@@ -58,6 +59,25 @@ def test_the_table_holds_what_numpy_says(files, capsys):
         "3",
     ]
     assert re.search(r"^  teff +4000 to 5000 \(1 unknown\)$", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("medium", "told"),
+    [("air", "air, converted to vacuum"), (np.bytes_(b"air"), "air, converted to vacuum"), ("vacuum", "vacuum")],
+)
+def test_the_medium_is_told_with_what_becomes_of_it(files, medium, told, capsys):
+    with h5py.File(files[0], "r+") as file:
+        file.attrs["medium"] = medium
+        first = file["wavelength"][0]
+    assert validate_files(files[:1]) == []
+    shown = air_to_vacuum(first) if told.startswith("air") else first
+    line = capsys.readouterr().out.splitlines()[1]
+    assert re.search(rf" {shown:.2f} to [\d.]+ A in vacuum; medium of the file: {told}$", line)
+
+
+def test_a_medium_that_is_not_told_is_vacuum(files, capsys):
+    assert validate_files(files[:1]) == []
+    assert "medium of the file: vacuum, as it does not say\n" in capsys.readouterr().out
 
 
 def other_wavelengths(path):
