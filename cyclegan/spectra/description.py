@@ -19,7 +19,7 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
     """A row of the table for a subset, and what keeps it from being trained on."""
     count, problems = file.subsets[subset], [problem] if (problem := file.not_normalised(subset)) else []
     pixels = masked = not_finite = without_error = 0
-    low, high, total, error_total, usable = np.inf, -np.inf, 0.0, 0.0, 0
+    low, high, total, error_total, usable, seen = np.inf, -np.inf, 0.0, 0.0, 0, 0
     for first in range(0, count, CHUNK):
         rows = slice(first, first + CHUNK)
         flux, error = (
@@ -32,6 +32,7 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
         without_error += int((kept & ~(error > 0)).sum())
         kept &= (error > 0) & (error <= WORST_ERROR)
         masked, usable = masked + int((~kept).sum()), usable + int(kept.sum())
+        seen += int(kept.any(axis=1).sum())
         low, high = min(low, flux[kept].min(initial=np.inf)), max(high, flux[kept].max(initial=-np.inf))
         total, error_total = total + flux[kept].sum(dtype=float), error_total + error[kept].sum(dtype=float)
     if count < (fewest := FEWEST[subset]):
@@ -40,6 +41,8 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
         problems.append(f"expected errors above 0 in 'spectra_err {subset}', got {without_error} others")
     elif usable == 0 and not problems:
         problems.append(f"expected usable pixels in '{subset}', got none")
+    elif 0 < seen < fewest:
+        problems.append(f"expected at least {fewest} spectra with a usable pixel in '{subset}', got {seen}")
     row = {"subset": subset, "spectra": str(count)}
     if usable:
         row |= {
