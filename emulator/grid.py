@@ -4,6 +4,7 @@ A grid is an HDF5 file of `spectra` (n, P), continuum-normalised flux; `labels` 
 ascending; and the attributes `label_names` (L strings) and `medium`, which is "vacuum".
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ from emulator.commands.writing import written_whole
 from emulator.labels import LABELS, sample_grid_labels
 from emulator.lines import Lines
 from emulator.synthesis import synthesize
+
+log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 HELD_OUT = 0.05  # of the spectra, once for validation and once for the test
@@ -126,7 +129,8 @@ def opened(path: str | Path) -> h5py.File:
 def read_grid(path: str | Path) -> Grid:
     """Read and check a whole grid; InputError says in one line what is wrong with it and where.
 
-    A file of spectra to train translators with is one too: its `spectra train` and `labels train`.
+    A file of spectra to train translators with is one too: its `spectra train` and `labels train`. Spectra with an
+    unknown label, NaN, are left out and counted.
     """
     with opened(path) as file:
         ours = isinstance(file.get("spectra train"), h5py.Dataset) and "spectra" not in file
@@ -155,12 +159,20 @@ def read_grid(path: str | Path) -> Grid:
     ):
         if expected != found:
             raise InputError(f"{path}: expected {expected} {what}, got {found}")
-    if len(spectra) < FEWEST_SPECTRA:
-        raise InputError(f"{path}: expected at least {FEWEST_SPECTRA} spectra, got {len(spectra)}")
+    unknown = np.isnan(labels).any(axis=1)
+    if (known := int((~unknown).sum())) < FEWEST_SPECTRA:
+        left_out = f" and {len(spectra) - known} with unknown labels" if unknown.any() else ""
+        raise InputError(f"{path}: expected at least {FEWEST_SPECTRA} spectra, got {known}{left_out}")
     for name, values in (("spectra", spectra), ("labels", labels), ("wavelength", wavelength)):
-        if not (finite := np.isfinite(values)).all():
-            where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        # Before rows are left out, so that the row told is that of the file.
+        used = np.ones(len(values), bool) if name == "wavelength" else ~unknown
+        wrong = ~np.isfinite(values) & used.reshape(-1, *[1] * (values.ndim - 1))
+        if wrong.any():
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise InputError(f"{path}: expected finite {name}, got {values[where]} at {where} of '{name}'")
+    if unknown.any():
+        log.info("%s: left out %d of %d spectra, as a label of theirs is unknown", path, unknown.sum(), len(spectra))
+        spectra, labels = spectra[~unknown], labels[~unknown]
     if (steps := np.diff(wavelength)).min(initial=np.inf) <= 0:
         raise InputError(
             f"{path}: expected ascending wavelengths, got a descent after pixel {int(np.argmax(steps <= 0))}"

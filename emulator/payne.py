@@ -104,8 +104,9 @@ class Payne(nn.Module):
         if not there.all():
             pixel = int((~there).nonzero()[0])
             raise InputError(
-                f"emulator: expected the spectra's wavelengths among its own {len(self.wavelength)} pixels, got"
-                f" {wavelength[pixel]:.3f} A at pixel {pixel}, where its nearest is {own[nearest[pixel]]:.3f} A"
+                f"emulator: expected the spectra's wavelengths among its own {len(own)} pixels, {own[0]:.3f} to"
+                f" {own[-1]:.3f} A, got {wavelength[pixel]:.3f} A at pixel {pixel}, where its nearest is"
+                f" {own[nearest[pixel]]:.3f} A"
             )
         contents = self.contents()
         for name in ("wavelength", "output.weight", "output.bias"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
@@ -29,6 +30,7 @@ from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.writing import written_whole
 from emulator.grid import GridData, find_or_make_grid
+from emulator.labels import LABELS, sample_grid_labels
 from emulator.module import PayneModule, absolute_error_percentiles
 from emulator.payne import Payne
 from emulator.synthesis import own_lines
@@ -134,6 +136,15 @@ def _find_grid(config: EmulatorConfig) -> str:
     lines = None if own.lines is None else own_lines(own.lines, own.medium)
     find_or_make_grid(own.built_in, own.stars, config.seed, apogee_wavelength(), own.workers, lines)
     return own.built_in
+
+
+def untrained(config: EmulatorConfig) -> Payne:
+    """A Payne with the labels, ranges and wavelengths of the one that the built-in grid makes, which knows no spectrum.
+
+    What does not fit that one does not fit this one either, and is known without the work.
+    """
+    labels = torch.from_numpy(sample_grid_labels(config.grid.stars, np.random.default_rng(config.seed))).float()
+    return Payne(LABELS, *labels.aminmax(dim=0), torch.from_numpy(apogee_wavelength()), width=1).eval()
 
 
 def _fit(grid: GridData, training: TrainingConfig, folder: str | Path, device: str) -> Payne:

@@ -12,6 +12,7 @@ from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.domains.population import Population
 from cyclegan.domains.schema import DomainsConfig
 from cyclegan.spectra.files import FEWEST
+from cyclegan.spectra.same_stars import Rows, match_rows
 from cyclegan.spectra.spectra import Spectra
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
@@ -80,13 +81,15 @@ def make_domains(
     population: Population,
     hidden: dict[str, Tensor],
     pool: int = 1,
+    otherwise: str = " (or domains.matched=false)",
 ) -> Domains:
     """The domains that a configuration's `domains` describes.
 
     emulator: for the domains without a file, on the pixels of the other's; population: which stars it makes; hidden: by
-    domain, the pixels (P,) whose lines it lacks; pool: how many synthetic stars to make for each that is wanted. Two
-    files hold the same stars in 'val' and 'test' if config.matched says so; where one domain is emulated, its spectra
-    are normalised as the other's file says, and it makes the stars of that file from the labels there.
+    domain, the pixels (P,) whose lines it lacks; pool: how many synthetic stars to make for each that is wanted;
+    otherwise: what may be done about other stars. Two files hold the same stars in 'val' and 'test' if config.matched
+    says so, and InputError is raised where they do not; where one domain is emulated, its spectra are normalised as the
+    other's file says, and it makes the stars of that file from the labels there.
     """
     files: dict[str, HDF5Domain] = {}
     emulated: dict[str, EmulatedDomain] = {}
@@ -100,6 +103,8 @@ def make_domains(
                 emulator, population, stars, config.matched_stars, hidden.get(name), observation
             )
     matched = config.matched
+    if len(files) == 2 and matched:
+        match_files(files["synth"], files["obs"], otherwise)
     leave_out_blind(list(files.values()), matched)
     if len(files) == len(emulated) == 1:
         (file,), (made,) = files.values(), emulated.values()
@@ -114,7 +119,7 @@ def check_domains(domains: Domains, fewest_synthetic: int) -> None:
 
     fewest_synthetic: training stars that are needed of the synthetic one.
     """
-    synth, obs, matched = domains
+    synth, obs, _ = domains
     a, b = synth.wavelength, obs.wavelength
     if len(a) != len(b):
         raise InputError(f"domains: expected as many pixels in both, got {len(a)} in synth, {len(b)} in obs")
@@ -124,8 +129,6 @@ def check_domains(domains: Domains, fewest_synthetic: int) -> None:
             f"domains: expected the same wavelengths in both, got {a[pixel]:.3f} A in synth"
             f" and {b[pixel]:.3f} A in obs at pixel {pixel}"
         )
-    if matched:
-        check_same_stars(synth, obs, " (or domains.matched=false)")
     if (count := min(domain.count("val") for domain in (synth, obs))) < FEWEST["val"]:
         raise InputError(f"domains: expected at least {FEWEST['val']} stars in 'val', got {count}")
     for name, domain, fewest in (("synth", synth, fewest_synthetic), ("obs", obs, FEWEST["train"])):
@@ -133,15 +136,25 @@ def check_domains(domains: Domains, fewest_synthetic: int) -> None:
             raise InputError(f"domains.{name}: expected at least {fewest} spectra in 'train', got {count}")
 
 
-def check_same_stars(synth: Domain, obs: Domain, otherwise: str = "") -> None:
-    """Raise InputError where domains of matched stars hold different numbers of them; otherwise: what may be done."""
+def match_files(synth: HDF5Domain, obs: HDF5Domain, otherwise: str) -> None:
+    """Put the 'val' and 'test' stars of a synthetic file into the order of the observed one's.
+
+    otherwise: what may be done where that cannot be. Raises InputError where they are not the same stars.
+    """
     for subset in ("val", "test"):
-        counts = synth.count(subset), obs.count(subset)
-        if counts[0] != counts[1]:
-            raise InputError(
-                f"domains: expected the same stars in '{subset}' of both, got {counts[0]} in synth, {counts[1]} in obs"
-                f"{otherwise}"
-            )
+        one, other = (
+            Rows(name, domain.count(subset), domain.identities[subset], domain.known_labels(subset))
+            for name, domain in (("synth", synth), ("obs", obs))
+        )
+        try:
+            match = match_rows(subset, one, other, otherwise)
+        except InputError as error:
+            raise InputError(f"domains: {error}") from error
+        if match.order is not None:
+            synth.arrange(subset, match.order)
+            log.info("domains: %s", match.told)
+        if match.doubt is not None:
+            log.warning("domains: %s", match.doubt)
 
 
 def stars_to_score(synth: Domain, obs: Domain, subset: str) -> Stars:

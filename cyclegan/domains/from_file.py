@@ -31,9 +31,10 @@ class HDF5Domain:
                 log.info("%s: left out %d pixels at the blue end (domains.skip_pixels)", path, skip_pixels)
             self.subsets = {subset: self._read(file, subset) for subset in SUBSETS}
             self.labels = {subset: file.labels(subset) for subset in SUBSETS}
+            self.identities = {subset: file.identities(subset) for subset in SUBSETS}
             # A spectrum without usable pixels teaches nothing; rows of 'train' in the file -> rows here, -1 for none.
             seen = self.seen("train")
-            names = file.identities("train") or [str(row) for row in range(len(seen))]
+            names = self.identities["train"] or [str(row) for row in range(len(seen))]
             self.train_names = [name for name, kept in zip(names, seen.tolist(), strict=True) if kept]
             self.train_rows = torch.where(seen, seen.cumsum(dim=0) - 1, -1)
             self.keep_seen("train", seen)
@@ -60,12 +61,17 @@ class HDF5Domain:
         return spectra
 
     def keep(self, subset: str, wanted: Tensor) -> None:
-        """Hold only those spectra of a subset that are wanted (N,) bool, with their labels."""
-        if wanted.all():
-            return
-        self.subsets[subset] = self.subsets[subset].rows(wanted)
+        """Hold only those spectra of a subset that are wanted (N,) bool, with what goes with them."""
+        if not wanted.all():
+            self.arrange(subset, wanted.nonzero()[:, 0])
+
+    def arrange(self, subset: str, rows: Tensor) -> None:
+        """Hold these rows (n,) of a subset, in this order: spectra, labels and names."""
+        self.subsets[subset] = self.subsets[subset].rows(rows)
         if (labels := self.labels[subset]) is not None:
-            self.labels[subset] = labels[wanted]
+            self.labels[subset] = labels[rows]
+        if (names := self.identities[subset]) is not None:
+            self.identities[subset] = [names[row] for row in rows.tolist()]
 
     def seen(self, subset: str) -> Tensor:
         """Which stars of a subset have a usable pixel, (N,) bool."""

@@ -154,8 +154,7 @@ def _draw_spectra(subject: Subject, examples: Mapping[str, Mapping[str, float]])
     models = {name: flux for name, flux in subject.models.items() if name in DRAWN}
     hidden = model.hidden.get("synth") if subject.matched else None
     wavelength, mean = model.wavelength.cpu().numpy(), masked_mean(obs)
-    windows = star_windows(wavelength, (masked_mean(synth) - mean).abs().numpy())
-    lines = known_lines(model.emulator, mean)
+    windows, lines = star_windows(wavelength, synth, obs), known_lines(model.emulator, mean)
     figures = {}
     for which, row in examples.items():
         star, title = int(row["star"]), star_title(which, row)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cyclegan.figures.axes import AFTER, BEFORE, COLOURS, OBSERVED
 from cyclegan.spectra.chips import chip_slices
-from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
+from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra, told_difference
 from emulator.wavelength import with_gaps
 
 WINDOW = 90.0  # Angstrom: wide enough for a dozen lines, narrow enough to see each
@@ -31,7 +31,7 @@ class LineMark(NamedTuple):
 def plot_stars(
     wavelength: Tensor, synth: Spectra, obs: Spectra, so: Tensor, titles: list[str], hidden: Tensor | None
 ) -> Figure:
-    """Stars before and after translation, where the gap is widest, and the residuals of all of them over all pixels.
+    """Stars before and after translation, where the gap is clearest, and the residuals of all of them over all pixels.
 
     wavelength (P,) Angstrom; synth, obs, so (N, P): the same stars in theory, observed, and translated; titles: of
     the first len(titles) stars, which are drawn one by one; hidden (P,): pixels whose lines theory lacks.
@@ -39,7 +39,7 @@ def plot_stars(
     x = wavelength.cpu().numpy()
     flux_s, flux_o, flux_so, sigma, mask = (t.cpu().numpy() for t in (synth.flux, obs.flux, so, obs.error, obs.mask))
     before, after = (np.where(mask, flux - flux_o, np.nan) for flux in (flux_s, flux_so))
-    first = widest_gap_of_all_chips(x, _rms(before), WINDOW)
+    first = widest_gap_of_all_chips(x, told_difference(synth, obs).cpu().numpy(), WINDOW)
     window = (x >= first) & (x <= first + WINDOW)
 
     figure = Figure(figsize=(14, 2.9 * len(titles) + 3.4), layout="constrained")
@@ -133,8 +133,13 @@ def plot_star(
     return figure
 
 
-def star_windows(wavelength: np.ndarray, gap: np.ndarray) -> list[float]:
-    """Where to look: the start of the CHIP_WINDOW with the widest gap (P,) in each of the PANELS longest chips."""
+def star_windows(wavelength: np.ndarray, synth: Spectra, obs: Spectra) -> list[float]:
+    """Where to look: the start of the CHIP_WINDOW with the clearest gap in each of the PANELS longest chips.
+
+    synth, obs (N, P): stars of both domains. A gap is clear where it is wide and errors are small: in bands of the
+    Earth's air differences are wide, and say nothing of stars.
+    """
+    gap = told_difference(synth, obs).numpy()
     chips = sorted(chip_slices(wavelength), key=lambda chip: chip.stop - chip.start)[-PANELS:]
     chips.sort(key=lambda chip: chip.start)
     return [widest_gap(wavelength[chip], gap[chip], CHIP_WINDOW)[0] for chip in chips]

@@ -1,23 +1,25 @@
 """What files of spectra hold, and what keeps two of them from being trained on together."""
 
+import sys
 from textwrap import indent
 
 import numpy as np
 
 from cyclegan.spectra.files import FEWEST, SUBSETS, SpectraFile
+from cyclegan.spectra.same_stars import Rows, match_rows
 from cyclegan.spectra.spectra import WORST_ERROR
+from emulator.commands.errors import InputError
 from emulator.commands.results import format_table
 from emulator.wavelength import chip_starts, same_wavelengths, unlike_pixel
 
 CHUNK = 500  # spectra in memory at a time
-SAME = 1e-3  # of a label's value: float32 tables of the same stars agree to this
 
 
 def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], list[str]]:
     """A row of the table for a subset, and what keeps it from being trained on."""
     count, problems = file.subsets[subset], [problem] if (problem := file.not_normalised(subset)) else []
     pixels = masked = not_finite = without_error = 0
-    low, high, total, error_total, usable = np.inf, -np.inf, 0.0, 0.0, 0
+    low, high, total, error_total, usable, seen = np.inf, -np.inf, 0.0, 0.0, 0, 0
     for first in range(0, count, CHUNK):
         rows = slice(first, first + CHUNK)
         flux, error = (
@@ -30,6 +32,7 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
         without_error += int((kept & ~(error > 0)).sum())
         kept &= (error > 0) & (error <= WORST_ERROR)
         masked, usable = masked + int((~kept).sum()), usable + int(kept.sum())
+        seen += int(kept.any(axis=1).sum())
         low, high = min(low, flux[kept].min(initial=np.inf)), max(high, flux[kept].max(initial=-np.inf))
         total, error_total = total + flux[kept].sum(dtype=float), error_total + error[kept].sum(dtype=float)
     if count < (fewest := FEWEST[subset]):
@@ -38,6 +41,8 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
         problems.append(f"expected errors above 0 in 'spectra_err {subset}', got {without_error} others")
     elif usable == 0 and not problems:
         problems.append(f"expected usable pixels in '{subset}', got none")
+    elif 0 < seen < fewest:
+        problems.append(f"expected at least {fewest} spectra with a usable pixel in '{subset}', got {seen}")
     row = {"subset": subset, "spectra": str(count)}
     if usable:
         row |= {
@@ -66,11 +71,12 @@ def describe_labels(file: SpectraFile) -> list[dict[str, str]]:
 def describe(file: SpectraFile) -> list[str]:
     """Print what a file holds, and return what keeps it from being trained on."""
     wavelength = file.wavelength.numpy()
-    medium = file.file.attrs.get("medium", "vacuum, as it does not say")
+    medium = {"air": "air, converted to vacuum", "vacuum": "vacuum"}[file.medium]
+    medium += "" if "medium" in file.file.attrs else ", as it does not say"
     print(f"{file.path}")
     print(
         f"  {len(wavelength)} pixels in {len(chip_starts(wavelength)) + 1} chips, {wavelength[0]:.2f} to"
-        f" {wavelength[-1]:.2f} A; medium: {medium}{' (read as vacuum)' if medium == 'air' else ''}"
+        f" {wavelength[-1]:.2f} A in vacuum; medium of the file: {medium}"
     )
     described = [describe_subset(file, subset) for subset in file.subsets]
     print(indent(format_table([row for row, _ in described]), "  "))
@@ -82,7 +88,10 @@ def describe(file: SpectraFile) -> list[str]:
 
 
 def differences(a: SpectraFile, b: SpectraFile, matched: bool) -> list[str]:
-    """What keeps two files from being trained on together; matched: as files whose val and test are the same stars."""
+    """Print which rows of two files belong together, and return what keeps these from being trained on together.
+
+    matched: as files whose val and test are the same stars.
+    """
     problems = []
     if len(a.wavelength) != len(b.wavelength):
         problems.append(f"expected as many pixels in both, got {len(a.wavelength)} and {len(b.wavelength)}")
@@ -93,24 +102,21 @@ def differences(a: SpectraFile, b: SpectraFile, matched: bool) -> list[str]:
             f" at pixel {pixel}"
         )
     for subset in ("val", "test") if matched else ():
-        counts = a.subsets.get(subset), b.subsets.get(subset)
-        if None in counts:
+        if not (subset in a.subsets and subset in b.subsets):
             continue
-        if counts[0] != counts[1]:
-            problems.append(
-                f"expected the same stars in '{subset}' of both, got {counts[0]} and {counts[1]} (or matched=false)"
-            )
+        try:
+            match = match_rows(subset, _rows(a, subset), _rows(b, subset), " (or matched=false)")
+        except InputError as error:
+            problems.append(str(error))
             continue
-        labels_a, labels_b = a.labels(subset), b.labels(subset)
-        if labels_a is None or labels_b is None:
-            continue
-        for name in [name for name in a.label_names if name in b.label_names]:
-            one = labels_a[:, a.label_names.index(name)].numpy()
-            other = labels_b[:, b.label_names.index(name)].numpy()
-            if (unlike := np.abs(one - other) > SAME * (1 + np.abs(one))).any():
-                row = int(unlike.argmax())
-                problems.append(
-                    f"expected the same stars in '{subset}' of both, got {name} {one[row]:.5g} and {other[row]:.5g}"
-                    f" in row {row} (or matched=false)"
-                )
+        if match.told is not None:
+            print(match.told)
+        if match.doubt is not None:
+            print(f"warning: {match.doubt}", file=sys.stderr)
     return problems
+
+
+def _rows(file: SpectraFile, subset: str) -> Rows:
+    labels = file.labels(subset)
+    by_name = {} if labels is None else dict(zip(file.label_names, labels.T, strict=True))
+    return Rows(str(file.path), file.subsets[subset], file.identities(subset), by_name)

@@ -30,10 +30,10 @@ def read_label_names(file: h5py.File) -> tuple[str, ...]:
 class SpectraFile:
     """A file of `spectra SUBSET` and `spectra_err SUBSET` (n, P), `wavelength` (P,), and what goes with them.
 
-    wavelength (P,): vacuum Angstrom; subsets: how many spectra each holds; label_names: of the columns of `labels
-    SUBSET`, empty where there are none. skip_pixels: how many to leave out at the blue end; wavelength_file: where the
-    wavelengths are, for files that have none; normalised: whether flux has to be. What is not read here stays in
-    `file`.
+    wavelength (P,): vacuum Angstrom; medium: that of the file's own wavelengths; subsets: how many spectra each holds;
+    label_names: of the columns of `labels SUBSET`, empty where there are none. skip_pixels: how many to leave out at
+    the blue end; wavelength_file: where the wavelengths are, for files that have none; normalised: whether flux has to
+    be. What is not read here stays in `file`.
     Shapes are checked when the file is opened, values when they are read: InputError names the file, the dataset,
     what was expected and what is there.
     """
@@ -97,6 +97,7 @@ class SpectraFile:
         medium = medium.decode() if isinstance(medium, bytes) else medium  # as others than h5py write it
         if medium not in MEDIA:
             raise InputError(f"{self.path}: expected attribute medium = {' or '.join(MEDIA)}, got {medium}")
+        self.medium: str = medium
         if "wavelength" not in self.file:
             if wavelength_file is None:
                 raise InputError(
@@ -246,9 +247,14 @@ class SpectraFile:
         return torch.from_numpy(self._dataset(f"labels {subset}")[()].astype("float32"))
 
     def identities(self, subset: str) -> list[str] | None:
-        """The n names of the stars of a subset, where the file has them."""
+        """The n names of the stars of a subset, where the file has them; InputError where they cannot be read."""
         dataset = self.file.get(f"id {subset}")
         if dataset is None:
             return None
         texts = h5py.check_string_dtype(dataset.dtype)
-        return (dataset.asstr()[()] if texts else dataset[()].astype(str)).tolist()
+        try:
+            return (dataset.asstr()[()] if texts else dataset[()].astype(str)).tolist()
+        except OSError as damage:
+            raise self._damaged() from damage
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.path}: expected names in UTF-8 in 'id {subset}', got others") from error

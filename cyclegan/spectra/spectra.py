@@ -72,6 +72,15 @@ def line_width(mean: Tensor) -> float:
     return (mean.std() / mean.diff().std().clamp_min(1e-12)).item()
 
 
+def told_difference(a: Spectra, b: Spectra) -> Tensor:
+    """How far the mean flux of a (N, P) is from that of b (M, P), in typical errors of b, (P,).
+
+    0 where most stars of either have no usable pixel: what is left there is mostly what masks missed.
+    """
+    seen = (a.mask.double().mean(dim=0) > 0.5) & (b.mask.double().mean(dim=0) > 0.5)
+    return torch.where(seen, (masked_mean(a) - masked_mean(b)).abs() * typical_weight(b), 0.0)
+
+
 def exact(flux: Tensor) -> Spectra:
     """Flux (B, P) that has no noise, every pixel of it usable, as spectra with the least error."""
     return Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))

@@ -7,17 +7,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cyclegan.domains.domains import check_domains, make_domains
+from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.domains.hidden import Feature, draw_hidden, hidden_pixels, strong_features, write_features
 from cyclegan.domains.population import Population, make_population
+from cyclegan.domains.schema import DomainsConfig
 from cyclegan.domains.survey import Survey
 from cyclegan.domains.uniform import Learned
-from cyclegan.spectra.files import SpectraFile
+from cyclegan.pairing.anchors import read_anchors
+from cyclegan.pairing.known_labels import read_known
+from cyclegan.spectra.files import FEWEST, SpectraFile
 from cyclegan.trained.run_folder import HIDDEN
 from cyclegan.training.schema import TrainConfig
 from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 from emulator.payne import Payne
-from emulator.train import load_config, train_payne
+from emulator.train import load_config, train_payne, untrained
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +42,14 @@ class Theory(NamedTuple):
     offset: Tensor | None = None
 
 
+def is_to_be_made(path: Path) -> bool:
+    """Whether an emulator is the built-in one, and not there yet."""
+    return not path.exists() and path.resolve() == BUILT_IN.resolve()
+
+
 def find_or_train_emulator(path: Path, folder: Path) -> Payne:
     """The emulator kept at `path`; where there is none at BUILT_IN, one trained on the built-in grid and kept."""
-    if not path.exists() and path.resolve() == BUILT_IN.resolve():
+    if is_to_be_made(path):
         log.info("no emulator at %s: making the grid of spectra and training one, about 5 minutes, once", path)
         train_payne(load_config([f"output={path}"]), folder)
     return Payne.load(path)
@@ -48,7 +58,8 @@ def find_or_train_emulator(path: Path, folder: Path) -> Payne:
 def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
     """The theory of a new run, on the pixels of the other domain; hidden features are listed in `folder`.
 
-    Raises InputError for an emulator that cannot be used.
+    Raises InputError for an emulator that cannot be used. Where one has yet to be made, that and what is wrong with the
+    files is told first.
     """
     domains = config.domains
     if domains.synth.path is not None and domains.synth.hidden_share > 0:
@@ -56,27 +67,22 @@ def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
             "config key 'domains.synth.hidden_share': expected 0 beside domains.synth.path, as lines can be hidden from"
             f" an emulator alone, got {domains.synth.hidden_share}"
         )
-    files = [side.path for side in domains.sides().values() if side.path is not None]
-    if len(files) == 2:
-        return Theory(None, {}, make_population(domains.population))
-    wavelength = None
-    for path in files:
-        with SpectraFile(path, domains.skip_pixels, domains.wavelength) as file:
-            wavelength = file.wavelength
-    emulator = find_or_train_emulator(Path(domains.emulator), folder)
     population = make_population(domains.population)
+    if all(side.path is not None for side in domains.sides().values()):
+        return Theory(None, {}, population)
     if isinstance(population, Learned) and domains.obs.path is None:
         raise InputError(
             "config key 'domains.population': expected survey, uniform or table beside an emulated observed domain, got"
             " learned"
         )
+    if is_to_be_made(Path(domains.emulator)):
+        check_beforehand(domains, population)
+    emulator = find_or_train_emulator(Path(domains.emulator), folder)
     unknown = [name for name in emulator.label_names if name not in LABELS]
     if isinstance(population, Survey) and unknown:
         text = "%s: labels %s are none of a survey's (%s): drawn uniformly over the emulator's range"
         log.warning(text, domains.emulator, ", ".join(unknown), ", ".join(LABELS))
-    if wavelength is None and domains.skip_pixels > (most := len(emulator.wavelength) - 2):
-        raise InputError(f"config key 'domains.skip_pixels': expected at most {most}, got {domains.skip_pixels}")
-    emulator = emulator.on(emulator.wavelength[domains.skip_pixels :] if wavelength is None else wavelength)
+    emulator = _on_pixels(emulator, domains)
     hidden = {}
     if domains.synth.path is None and domains.synth.hidden_share > 0:
         seed = config.seed if domains.hidden_seed is None else domains.hidden_seed
@@ -84,6 +90,36 @@ def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
         write_features(features, folder / HIDDEN)
         hidden["synth"] = hidden_pixels(features, len(emulator.wavelength))
     return Theory(emulator, hidden, population.settled(emulator))
+
+
+def check_beforehand(domains: DomainsConfig, population: Population) -> None:
+    """Raise InputError for files, tables and keys that cannot be used beside the built-in emulator, without making it.
+
+    A Payne that is not trained stands in for it: it has all that is asked of an emulator before it makes spectra.
+    """
+    emulator = _on_pixels(untrained(load_config()), domains)
+    settled = population.settled(emulator)
+    logging.disable(logging.WARNING)  # what is told of files is told when they are read for good
+    try:
+        made = make_domains(domains, emulator, settled, hidden={})
+    finally:
+        logging.disable(logging.NOTSET)
+    check_domains(made, FEWEST["train"])
+    if domains.anchors is not None:
+        read_anchors(domains.anchors, made)
+    if isinstance(population, Learned) and population.known is not None and isinstance(made.obs, HDF5Domain):
+        read_known(population.known, emulator.label_names, made.obs.train_rows)
+
+
+def _on_pixels(emulator: Payne, domains: DomainsConfig) -> Payne:
+    """An emulator on the pixels of the file beside it, or on its own, in either case less those that are skipped."""
+    for side in domains.sides().values():
+        if side.path is not None:
+            with SpectraFile(side.path, domains.skip_pixels, domains.wavelength) as file:
+                return emulator.on(file.wavelength)
+    if domains.skip_pixels > (most := len(emulator.wavelength) - 2):
+        raise InputError(f"config key 'domains.skip_pixels': expected at most {most}, got {domains.skip_pixels}")
+    return emulator.on(emulator.wavelength[domains.skip_pixels :])
 
 
 def hide_features(emulator: Payne, share: float, seed: int) -> list[Feature]:

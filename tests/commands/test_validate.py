@@ -10,10 +10,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 from skies import PIXELS, toy_wavelength
 
 from cyclegan.validate import main, validate_files
+from emulator.wavelength import air_to_vacuum
 
 
 @pytest.fixture
@@ -61,6 +61,25 @@ def test_the_table_holds_what_numpy_says(files, capsys):
     assert re.search(r"^  teff +4000 to 5000 \(1 unknown\)$", told, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("medium", "told"),
+    [("air", "air, converted to vacuum"), (np.bytes_(b"air"), "air, converted to vacuum"), ("vacuum", "vacuum")],
+)
+def test_the_medium_is_told_with_what_becomes_of_it(files, medium, told, capsys):
+    with h5py.File(files[0], "r+") as file:
+        file.attrs["medium"] = medium
+        first = file["wavelength"][0]
+    assert validate_files(files[:1]) == []
+    shown = air_to_vacuum(first) if told.startswith("air") else first
+    line = capsys.readouterr().out.splitlines()[1]
+    assert re.search(rf" {shown:.2f} to [\d.]+ A in vacuum; medium of the file: {told}$", line)
+
+
+def test_a_medium_that_is_not_told_is_vacuum(files, capsys):
+    assert validate_files(files[:1]) == []
+    assert "medium of the file: vacuum, as it does not say\n" in capsys.readouterr().out
+
+
 def other_wavelengths(path):
     changed(path, "wavelength", toy_wavelength().numpy() + 0.1)
 
@@ -76,13 +95,17 @@ def cut(path, split, stars):
     ("spoil", "words"),
     [
         (other_wavelengths, "expected the same wavelengths in both, got .* and .* A at pixel"),
-        (lambda path: cut(path, "val", 59), "expected the same stars in 'val' of both, got 60 and 59"),
+        (lambda path: cut(path, "val", 59), "expected the same stars in 'val' of both, got 60 in .*, 59"),
         (lambda path: changed(path, "spectra test", None), "expected a dataset 'spectra test', got none"),
         (lambda path: changed(path, "spectra_err val", np.zeros((60, PIXELS))), f"errors above 0 .* got {60 * PIXELS}"),
         (lambda path: changed(path, "mask val", np.zeros((60, PIXELS), bool)), "usable pixels in 'val', got none"),
         (
             lambda path: changed(path, "spectra val", np.full((60, PIXELS), 5000.0)),
             "normalised .* got a median of 5000",
+        ),
+        (
+            lambda path: changed(path, "mask val", np.r_[[[True] * PIXELS] * 3, [[False] * PIXELS] * 57]),
+            "at least 4 spectra with a usable pixel in 'val', got 3",
         ),
         (lambda path: cut(path, "train", 1), "expected at least 2 spectra in 'train', got 1"),
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "truncated"),
@@ -111,16 +134,73 @@ def test_counts_are_told_though_they_are_integers(files):
     assert problem.endswith("expected flux normalised to a continuum of 1 in 'spectra val', got a median of 5000")
 
 
-def test_matched_rows_of_other_stars_are_found_by_their_labels(files):
-    teff = torch.linspace(4000, 5000, 60)[:, None]
-    for path, labels in zip(files, (teff, teff.roll(1)), strict=True):
+@pytest.fixture
+def pipelines(files):
+    """The files with labels of the same 60 stars by two pipelines, which differ by noise, an offset and a unit."""
+    random = np.random.default_rng(0)
+    truth = np.c_[random.uniform(4000, 5000, 60), random.uniform(1, 4, 60)]
+    for path, scale, offset in ((files[0], [1, 1], [0, 0]), (files[1], [1e-3, 1], [0.15, 0.4])):
         with h5py.File(path, "r+") as file:
-            file.attrs["label_names"] = ["teff"]
-            file["labels val"] = labels.numpy()
-    (problem,) = validate_files(files, None)
-    assert "expected the same stars in 'val' of both, got teff 4000 and 5000 in row 0" in problem
-    assert validate_files(files, None, matched=False) == []
-    assert main([*map(str, files), "matched=false"]) == 0
+            file.attrs["label_names"] = ["teff", "logg"]
+            file["labels val"] = (truth + random.normal(0, [70, 0.2], (60, 2))) * scale + offset
+    return files
+
+
+def test_labels_of_the_same_stars_by_two_pipelines_are_accepted_without_a_word(pipelines, capsys):
+    assert main([*map(str, pipelines)]) == 0
+    told = capsys.readouterr()
+    assert "can be trained" in told.out
+    assert told.err == ""
+
+
+def test_labels_of_other_stars_are_a_warning(pipelines, capsys):
+    with h5py.File(pipelines[1], "r+") as file:
+        file["labels val"][...] = file["labels val"][()][::-1]
+    assert main([*map(str, pipelines)]) == 0
+    told = capsys.readouterr()
+    assert "can be trained" in told.out
+    (line,) = told.err.splitlines()
+    assert line.startswith(f"warning: rows of 'val' look like other stars in {pipelines[0]} and {pipelines[1]}: ")
+    assert re.search(r"the ranks of teff, logg to differ by less than 0.67 .* got (0.[7-9]|1.)\d+ \(or matched", line)
+    assert main([*map(str, pipelines), "matched=false"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_where_ids_decide_labels_are_not_asked(pipelines, capsys):
+    with h5py.File(pipelines[1], "r+") as file:
+        file["labels val"][...] = file["labels val"][()][::-1]
+    for path in pipelines:
+        changed(path, "id val", IDS)
+    assert main([*map(str, pipelines)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+IDS = [f"star {i}" for i in range(60)]
+
+
+def test_rows_that_stand_in_another_order_are_told_with_their_number(files, capsys):
+    changed(files[0], "id val", IDS[::-1])
+    changed(files[1], "id val", IDS)
+    assert validate_files(files) == []
+    told = capsys.readouterr().out
+    assert f"'val': 60 stars are matched by id, 60 of them from another row of {files[0]}\n" in told
+    assert "these two can be trained on together" in told
+
+
+def test_ids_of_other_stars_are_a_problem_unless_no_star_is_matched(files, capsys):
+    changed(files[0], "id test", [*IDS[:30], *(f"dwarf {i}" for i in range(30))])
+    changed(files[1], "id test", IDS)
+    expected = f"expected the same stars in 'test' of both, got 30 of 90 ids in both, and no 'star 30' in {files[0]}"
+    assert validate_files(files) == [f"{files[0]} and {files[1]}: {expected} (or matched=false)"]
+    assert "can be trained" not in capsys.readouterr().out
+    assert validate_files(files, matched=False) == []
+
+
+def test_names_that_are_no_text_are_told(files):
+    changed(files[0], "id val", np.full(60, b"\xff"))
+    changed(files[1], "id val", IDS)
+    (problem,) = validate_files(files)
+    assert "expected names in UTF-8 in 'id val'" in problem
 
 
 def test_the_ancestors_files_need_their_wavelengths(files, tmp_path, capsys):

@@ -57,7 +57,7 @@ def test_an_emulator_on_some_of_its_pixels_is_the_same_there(payne):
     shifted = toy_wavelength()[SOME].clone()
     shifted[7] += 0.05
     with pytest.raises(
-        InputError, match=r"expected the spectra's wavelengths among its own 203 pixels, got .* pixel 7"
+        InputError, match=r"expected the spectra's wavelengths among its own 203 pixels, .* got .* pixel 7"
     ):
         payne.on(shifted)
 

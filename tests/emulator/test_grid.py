@@ -1,5 +1,6 @@
 """emulator/grid.py: making the built-in grid, checking any grid at the door, its subsets and its components."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -183,6 +184,29 @@ def test_the_synthetic_file_of_a_translator_is_a_grid_too(grid_file):
     with h5py.File(grid_file, "r+") as file:
         del file["labels train"]
     with pytest.raises(InputError, match="got no 'labels train'"):
+        read_grid(grid_file)
+
+
+def test_spectra_with_an_unknown_label_are_left_out_and_counted(grid_file, caplog):
+    whole = read_grid(grid_file)
+    with h5py.File(grid_file, "r+") as file:
+        file["labels"][3, 1] = file["labels"][17] = np.nan
+        file["spectra"][17, 5] = np.nan  # nobody's business
+    with caplog.at_level(logging.INFO):
+        grid = read_grid(grid_file)
+    kept = [row for row in range(STARS) if row not in (3, 17)]
+    np.testing.assert_array_equal(grid.labels, whole.labels[kept])
+    np.testing.assert_array_equal(grid.spectra, whole.spectra[kept])
+    assert caplog.messages == [f"{grid_file}: left out 2 of 40 spectra, as a label of theirs is unknown"]
+    # A row that is told is that of the file, with those left out counted.
+    replaced("spectra", with_value((30, 7), np.nan))(grid_file)
+    with pytest.raises(InputError, match=r"finite spectra, got nan at \(30, 7\)"):
+        read_grid(grid_file)
+
+
+def test_too_few_spectra_with_known_labels_are_refused(grid_file):
+    replaced("labels", with_value(np.s_[19:, 0], np.nan))(grid_file)
+    with pytest.raises(InputError, match="at least 20 spectra, got 19 and 21 with unknown labels"):
         read_grid(grid_file)
 
 

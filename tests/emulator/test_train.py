@@ -77,6 +77,16 @@ def test_a_grid_of_the_users_own_becomes_an_emulator_with_its_report(tmp_path, g
     assert float([row["val/median_error"] for row in rows if row["val/median_error"]][-1]) < 0.01
 
 
+def test_spectra_with_unknown_labels_are_left_out_of_the_training(tmp_path, grid_file):
+    with h5py.File(grid_file, "r+") as file:
+        file["labels"][10:30, 1] = np.nan
+    process = start(tmp_path, f"grid.path={grid_file.name}", "output=payne.pt")
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert (out + errors).count("own.h5: left out 20 of 60 spectra, as a label of theirs is unknown") == 1
+    assert json.loads((tmp_path / "payne.json").read_text())["spectra"] == {"train": 36, "validation": 2, "test": 2}
+
+
 def test_the_built_in_grid_is_made_kept_and_learned(tmp_path, monkeypatch):
     monkeypatch.setattr(emulator.grid, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
     grid = tmp_path / "grid.h5"

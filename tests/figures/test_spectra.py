@@ -39,15 +39,38 @@ def test_the_window_of_all_chips_lies_within_one():
     assert widest_gap_of_all_chips(x, gap, 9.0) == 30.0
 
 
+def two_domains(gap, error=0.01):
+    """Four stars of each, whose observed flux lies gap (P,) below theory's."""
+    flux = torch.ones(4, len(gap))
+    observed = flux - torch.as_tensor(gap).float()
+    usable = torch.ones_like(flux, dtype=torch.bool)
+    return Spectra(flux, torch.full_like(flux, 0.005), usable), Spectra(observed, error * flux, usable.clone())
+
+
 def test_each_chip_has_its_window_inside_it():
     chips = np.split(X, chip_starts(X))
     gap = np.zeros(len(X))
     gap[-5] = 1.0
-    windows = star_windows(X, gap)
+    windows = star_windows(X, *two_domains(gap))
     assert len(windows) == len(chips) == 2
     for start, chip in zip(windows, chips, strict=True):
         assert chip[0] <= start
         assert start + CHIP_WINDOW <= chip[-1] or start == chip[0]
+
+
+def test_the_windows_are_where_the_gap_is_clear_and_not_in_a_band_of_the_earths_air():
+    """Lines of a star at 15300 A; bands of wide differences, one with large errors, one masked in most stars."""
+    x = np.linspace(15200.0, 15600.0, 2000)
+    lines, noisy, masked = ((x >= start) & (x < start + 50) for start in (15300, 15400, 15500))
+    synth, obs = two_domains(0.05 * lines + 0.2 * noisy + 0.5 * masked, error=0.006)
+    assert 15490 < star_windows(x, synth, obs)[0] < 15510
+    obs.error[:, noisy], obs.mask[:3, masked] = 0.045, False
+    (window,) = star_windows(x, synth, obs)
+    assert 15295 < window < 15310
+    figure = plot_stars(torch.from_numpy(x), synth, obs, synth.flux, ["one"], None)
+    first, last = figure.axes[0].get_xlim()
+    assert first < 15310
+    assert last > 15345
 
 
 @pytest.fixture
@@ -62,7 +85,7 @@ def star():
 
 def test_a_star_has_its_residuals_in_flux_and_sigma_and_no_masked_pixels(star):
     spectrum, models = star
-    windows = star_windows(X, np.ones(len(X)))
+    windows = star_windows(X, *two_domains(np.ones(len(X))))
     figure = plot_star(X, spectrum, models, windows, [], None, "a star")
     assert len(figure.axes) == 3 * len(windows)
     fluxes, residuals, deviations = figure.axes[0], figure.axes[2], figure.axes[4]
@@ -81,7 +104,7 @@ def test_a_star_has_its_residuals_in_flux_and_sigma_and_no_masked_pixels(star):
 
 
 def test_names_of_elements_do_not_overlap_and_the_strongest_are_there(star):
-    windows = star_windows(X, np.ones(len(X)))
+    windows = star_windows(X, *two_domains(np.ones(len(X))))
     random = np.random.default_rng(1)
     strengths = random.permutation(60).tolist()
     places = np.linspace(X[0], X[0] + CHIP_WINDOW, 60).tolist()

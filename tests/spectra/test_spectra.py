@@ -13,6 +13,7 @@ from cyclegan.spectra.spectra import (
     exact,
     masked_mean,
     noise_of,
+    told_difference,
     typical_weight,
 )
 
@@ -33,6 +34,17 @@ def test_the_typical_error_is_the_root_mean_inverse_square():
     weight = typical_weight(Spectra(torch.ones(2, 4), error, mask))
     expected = [math.sqrt((1e4 + 1e4 / 9) / 2), 50.0, 1 / ERROR_FLOOR, 1 / WORST_ERROR]
     assert weight.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_difference_is_told_by_what_errors_allow_and_where_most_stars_are_seen():
+    a, b = spectra_of(torch.full((4, 5), 0.9)), spectra_of(torch.full((4, 5), 0.88), 0.01)
+    b.error[:, 1] = 0.04
+    b.flux[:, 2], b.error[:, 2] = 0.5, 0.04
+    b.mask[:2, 3] = False  # half of the stars
+    b.mask[0, 4], b.flux[0, 4] = False, 100.0
+    assert told_difference(a, b).tolist() == pytest.approx([2, 0.5, 10, 0, 2], rel=1e-4)
+    a.mask[:, 0] = False
+    assert told_difference(a, b)[0] == 0
 
 
 def test_exact_flux_has_the_least_error_and_no_mask():
