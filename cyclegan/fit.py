@@ -138,7 +138,7 @@ def fit(config: FitConfig) -> dict[str, Any]:
     model = load(config.checkpoint, config.device, config.emulator)
     forward, names = model.forward_model, model.label_names
     output = find_checkpoint(config.checkpoint).parent / "fit" if config.output is None else Path(config.output)
-    with FileSource(config.input, model.wavelength, config.wavelength) as file, written_together(output) as unfinished:
+    with FileSource(config.input, model, config.wavelength) as file, written_together(output) as unfinished:
         subsets, known = subsets_to_fit(config, file), known_labels(config, file, names)
         distances = distances_from_training(model, file, subsets, config.batch_size)
         results, rates = {}, {}

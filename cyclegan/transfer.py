@@ -17,7 +17,6 @@ import hydra
 import torch
 from omegaconf import DictConfig
 
-from cyclegan.spectra.spectra import WORST_ERROR
 from cyclegan.spectra.tables import FAMILIAR_COLUMNS
 from cyclegan.spectra.writer import written_spectra
 from cyclegan.trained.model import OBS_TO_SYNTH, SYNTH_TO_OBS, TrainedModel, load
@@ -69,7 +68,7 @@ def open_source(config: TransferConfig, model: TrainedModel) -> Iterator[Source]
     if config.labels is not None:
         yield LabelSource(config.labels, model)
     elif config.input is not None:
-        with FileSource(config.input, model.wavelength, config.wavelength) as file:
+        with FileSource(config.input, model, config.wavelength) as file:
             yield file
 
 
@@ -97,7 +96,7 @@ def transfer(config: TransferConfig) -> None:
             if lost == (total := sum(counts.values())):
                 raise InputError(
                     f"{config.input or config.labels}: expected usable pixels, got none in any of {total} spectra: NaN,"
-                    f" masked, or of an error above {WORST_ERROR:g} of the continuum, which is to be 1"
+                    f" masked, or of an error above {model.worst_error:g} of the continuum, which is to be 1"
                 )
     log.info("%d spectra in %s", total, config.output)
     if alone is None:

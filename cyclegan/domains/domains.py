@@ -95,7 +95,7 @@ def make_domains(
     emulated: dict[str, EmulatedDomain] = {}
     for name, domain in config.sides().items():
         if domain.path is not None:
-            files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength)
+            files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength, config.worst_error)
         elif emulator is not None:
             observation = make_observation(domain.effects, emulator.wavelength)
             stars = config.stars * (pool if name == "synth" else 1)

@@ -17,14 +17,21 @@ log = logging.getLogger(__name__)
 class HDF5Domain:
     """Spectra from a file in the layout of `SpectraFile`, with all of train, val and test.
 
-    skip_pixels: how many to leave out at the blue end; wavelength_file: for files without wavelengths. Everything is
-    checked at the door. What is masked is counted and reported.
+    skip_pixels: how many to leave out at the blue end; wavelength_file: for files without wavelengths; worst_error: of
+    the continuum, above which pixels are masked. Everything is checked at the door. What is masked is counted and
+    reported.
     """
 
     fixed = True
 
-    def __init__(self, path: str | Path, skip_pixels: int = 0, wavelength_file: str | Path | None = None) -> None:
-        with SpectraFile(path, skip_pixels, wavelength_file) as file:
+    def __init__(
+        self,
+        path: str | Path,
+        skip_pixels: int = 0,
+        wavelength_file: str | Path | None = None,
+        worst_error: float = WORST_ERROR,
+    ) -> None:
+        with SpectraFile(path, skip_pixels, wavelength_file, worst_error=worst_error) as file:
             self.path, self.wavelength, self.label_names = file.path, file.wavelength, file.label_names
             self.origin = str(path)
             if skip_pixels:
@@ -47,7 +54,7 @@ class HDF5Domain:
         if not spectra.mask.any():
             raise InputError(
                 f"{self.path}: expected usable pixels in 'spectra {subset}', got none: NaN, masked, or of an error"
-                f" above {WORST_ERROR:g} of the continuum, which is to be 1"
+                f" above {file.worst_error:g} of the continuum, which is to be 1"
             )
         if masked := int((~spectra.mask).sum()):
             log.warning(
@@ -56,7 +63,7 @@ class HDF5Domain:
                 masked,
                 spectra.mask.numel(),
                 subset,
-                WORST_ERROR,
+                file.worst_error,
             )
         return spectra
 

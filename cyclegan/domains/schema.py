@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cyclegan.spectra.files import FEWEST
+from cyclegan.spectra.spectra import WORST_ERROR
 from emulator.commands.config import MOST_SEED
 from emulator.synthesis import RESOLUTION
 
@@ -54,7 +55,8 @@ class DomainsConfig:
     stars: int = field(metadata={"minimum": FEWEST["train"]})
     matched_stars: int = field(metadata={"minimum": FEWEST["val"]})
     matched: bool
-    # Runs of version 0.2, which knew no other, do not say.
+    # Runs of version 0.2, which knew no other, do not say what follows.
+    worst_error: float = field(default=WORST_ERROR, metadata={"above": 0.0})
     population: dict[str, Any] = field(default_factory=lambda: {"_target_": "cyclegan.domains.survey.Survey"})
 
     def sides(self) -> dict[str, SynthConfig | ObsConfig]:

@@ -175,7 +175,7 @@ def pieces_of_hdf5(source: SpectraFile, resampler: Resampler, report: Report) ->
     with tqdm(total=sum(source.subsets.values()), unit="spectrum", disable=None) as progress:
         for subset, count in source.subsets.items():
             # Errors are in the unit of flux until the continuum is divided out: none is too large yet.
-            for number, spectra in enumerate(source.chunks(subset, BATCH, worst_error=np.inf)):
+            for number, spectra in enumerate(source.chunks(subset, BATCH)):
                 rows = slice(number * BATCH, number * BATCH + len(spectra.flux))
                 report.mask("in the file", ~spectra.mask)
                 report.mask_uncovered(resampler, len(spectra.flux))
@@ -251,7 +251,7 @@ def convert_spectra(reader: Reader, options: Options) -> Report:
 
 def convert_hdf5(reader: Reader, path: Path, options: Options, report: Report) -> None:
     """Bring spectra that are in the HDF5 layout already to another grid, and normalise them."""
-    with SpectraFile(path, normalised=False) as source:
+    with SpectraFile(path, normalised=False, worst_error=np.inf) as source:
         own = source.wavelength.numpy()
         wavelength, continuum = _target(reader, options, own)
         pieces = pieces_of_hdf5(source, Resampler(own, wavelength), report)

@@ -33,7 +33,7 @@ class SpectraFile:
     wavelength (P,): vacuum Angstrom; medium: that of the file's own wavelengths; subsets: how many spectra each holds;
     label_names: of the columns of `labels SUBSET`, empty where there are none. skip_pixels: how many to leave out at
     the blue end; wavelength_file: where the wavelengths are, for files that have none; normalised: whether flux has to
-    be. What is not read here stays in `file`.
+    be; worst_error: of the continuum, above which pixels are masked. What is not read here stays in `file`.
     Shapes are checked when the file is opened, values when they are read: InputError names the file, the dataset,
     what was expected and what is there.
     """
@@ -44,8 +44,9 @@ class SpectraFile:
         skip_pixels: int = 0,
         wavelength_file: str | Path | None = None,
         normalised: bool = True,
+        worst_error: float = WORST_ERROR,
     ) -> None:
-        self.path, self.normalised = Path(path), normalised
+        self.path, self.normalised, self.worst_error = Path(path), normalised, worst_error
         self.pixels = slice(skip_pixels, None)
         self.picked: Tensor | None = None  # of those pixels, the ones to read; all for None
         self._level_known: set[str] = set()  # subsets whose flux was seen to be normalised
@@ -154,8 +155,8 @@ class SpectraFile:
                 )
         return names if subsets else ()
 
-    def read(self, subset: str, rows: slice = slice(None), worst_error: float = WORST_ERROR) -> Spectra:
-        """Spectra (n, P) of a subset; NaN or infinite pixels, those with errors above `worst_error` and those that the
+    def read(self, subset: str, rows: slice = slice(None)) -> Spectra:
+        """Spectra (n, P) of a subset; NaN or infinite pixels, those with errors above `worst_error`, those that the
         file masks are masked.
 
         Raises InputError where the subset is missing or damaged, its flux is not normalised but has to be, or the error
@@ -179,7 +180,7 @@ class SpectraFile:
             raise self._damaged() from damage
         if len(flux) and not (masked and not usable.all()) and flux.sum().isfinite():
             smallest, largest = error.aminmax()  # the rule is that all is well, and it is much quicker told
-            if smallest > 0 and largest <= worst_error and largest.isfinite():
+            if smallest > 0 and largest <= self.worst_error and largest.isfinite():
                 return Spectra(flux, error, usable)
         usable &= flux.isfinite() & error.isfinite()
         if (wrong := usable & (error <= 0)).any():
@@ -189,7 +190,7 @@ class SpectraFile:
                 f" in row {row + (rows.start or 0)}, pixel {pixel} ({int(wrong.sum())} in all)"
             )
         finite = flux.isfinite() & error.isfinite() & (error > 0)
-        usable &= error <= worst_error
+        usable &= error <= self.worst_error
         return Spectra(torch.where(finite, flux, 1.0), torch.where(finite, error, WORST_ERROR), usable)
 
     def not_normalised(self, subset: str) -> str | None:
@@ -200,7 +201,7 @@ class SpectraFile:
         last = self.subsets[subset] - 1
         rows = slice(0) if last < 0 else np.unique(np.linspace(0, last, LEVEL_SPECTRA).astype(int))
         flux, error = (self._read_pixels(f"{name} {subset}", rows, "float32") for name in ("spectra", "spectra_err"))
-        told = flux.isfinite() & (error <= WORST_ERROR * flux.abs().clamp_min(1))
+        told = flux.isfinite() & (error <= self.worst_error * flux.abs().clamp_min(1))
         if f"mask {subset}" in self.file:
             told &= self._read_pixels(f"mask {subset}", rows, "bool")
         if told.any() and not FLUX_LEVELS[0] <= (level := flux[told].median().item()) <= FLUX_LEVELS[1]:
@@ -235,10 +236,10 @@ class SpectraFile:
         first = self.pixels.start
         return first + (np.arange(len(self.wavelength)) if self.picked is None else self.picked.numpy())
 
-    def chunks(self, subset: str, size: int, worst_error: float = WORST_ERROR) -> Iterator[Spectra]:
+    def chunks(self, subset: str, size: int) -> Iterator[Spectra]:
         """The subset, at most `size` spectra (size, P) at a time."""
         for first in range(0, self.subsets[subset], size):
-            yield self.read(subset, slice(first, first + size), worst_error)
+            yield self.read(subset, slice(first, first + size))
 
     def labels(self, subset: str) -> Tensor | None:
         """Labels (n, L) of a subset, NaN where unknown; None where the file has no names for them, or no labels."""

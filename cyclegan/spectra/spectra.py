@@ -8,7 +8,7 @@ from torch import Tensor
 
 ERROR_FLOOR = 0.005  # of continuum-normalised flux, as APOGEE's pipeline has it: errors below it are not believed
 BLUR = 1.4  # line widths, 1 sigma: of APOGEE's 20 km/s; what stars and spectrographs do to lines is narrower
-WORST_ERROR = 0.05  # a pixel less certain than this says nothing, and is masked
+WORST_ERROR = 0.05  # of the continuum: a pixel less certain says nothing, and is masked; domains.worst_error is another
 
 
 class Spectra(NamedTuple):
@@ -61,10 +61,13 @@ def masked_mean(spectra: Spectra) -> Tensor:
 
 
 def typical_weight(spectra: Spectra) -> Tensor:
-    """1 over the typical error (P,): the root mean inverse square over usable stars, errors floored at ERROR_FLOOR."""
+    """1 over the typical error (P,): the root mean inverse square over usable stars, errors floored at ERROR_FLOOR.
+
+    Where no star has a usable pixel, that of WORST_ERROR.
+    """
     inverse = torch.where(spectra.mask, 1 / spectra.error.clamp_min(ERROR_FLOOR).square(), 0.0)
     weight = (inverse.sum(dim=0) / spectra.mask.sum(dim=0).clamp_min(1)).sqrt()
-    return weight.clamp_min(1 / WORST_ERROR)
+    return torch.where(weight > 0, weight, 1 / WORST_ERROR)
 
 
 def line_width(mean: Tensor) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cyclegan.linear.maps import Controls, controls
-from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
+from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
 from cyclegan.spectra.tables import check_names
 from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint, translator_of
 from cyclegan.trained.forward import ForwardModel, mean_of, sampled
@@ -44,8 +44,9 @@ class TrainedModel:
 
     Arrays and tensors go in. Float32 tensors come out, and lie where those that went in did. flux (B, P) is normalised
     to a continuum of 1. A pixel of it counts if it is finite; where error (B, P), 1 sigma, is given, if that is above 0
-    and at most WORST_ERROR; and where mask (B, P) is given, if that is True. The others have no pull on the result,
-    which is defined in all pixels. A star of which none counts becomes NaN. Gradients flow to flux and to labels.
+    and at most the run's domains.worst_error; and where mask (B, P) is given, if that is True. The others have no pull
+    on the result, which is defined in all pixels. A star of which none counts becomes NaN. Gradients flow to flux and
+    to labels.
 
     Attributes:
         wavelength: (P,), vacuum Angstrom, of every spectrum that goes in or comes out.
@@ -70,7 +71,7 @@ class TrainedModel:
         emulator = record.emulator_of(where)
         self.emulator = None if emulator is None else emulator.to(device).requires_grad_(False)
         domains = record.domains
-        self.observed_emulated = domains.obs.path is None
+        self.observed_emulated, self.worst_error = domains.obs.path is None, domains.worst_error
         self._theory = self.emulator if domains.synth.path is None else brought
         self.label_names = () if self._theory is None else self._theory.label_names
 
@@ -243,7 +244,7 @@ class TrainedModel:
             if tuple(values.shape) != expected:
                 raise InputError(f"{name}: expected shape {expected} (stars, pixels), got {tuple(values.shape)}")
             if name == "error":
-                counts = counts & (values > 0) & (values <= WORST_ERROR)
+                counts = counts & (values > 0) & (values <= self.worst_error)
             if name == "mask":
                 counts = counts & values.bool()
         return Spectra(torch.where(counts, flux, 1.0), torch.full_like(flux[:, :1], ERROR_FLOOR), counts)

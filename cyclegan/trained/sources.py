@@ -38,13 +38,13 @@ class Source(Protocol):
 
 
 class FileSource(SpectraFile):
-    """Spectra from a file that has the wavelengths (P,) of a translator, and maybe more."""
+    """Spectra from a file that has the wavelengths (P,) of a model, and maybe more."""
 
-    def __init__(self, path: str, wavelength: Tensor, wavelength_file: str | None) -> None:
-        super().__init__(path, wavelength_file=wavelength_file)
+    def __init__(self, path: str, model: TrainedModel, wavelength_file: str | None) -> None:
+        super().__init__(path, wavelength_file=wavelength_file, worst_error=model.worst_error)
         pixels = len(self.wavelength)
         try:
-            self.pick(wavelength.cpu())
+            self.pick(model.wavelength.cpu())
         except InputError:
             self.close()
             raise
@@ -119,7 +119,7 @@ def split_latents(
     if not Path(wanted).is_file():
         raise InputError(f"config key 'split': expected {MEAN}, {DRAWN} or a file of spectra, got {wanted}")
     latents = {}
-    with FileSource(wanted, model.wavelength, wavelength_file) as file:
+    with FileSource(wanted, model, wavelength_file) as file:
         for i, (name, count) in enumerate(counts.items()):
             theirs = name if name in file.subsets else next(iter(file.subsets))
             batches = tqdm(file.chunks(theirs, batch_size), f"encoding {theirs}", unit="batch", leave=False)

@@ -10,7 +10,7 @@ import torch
 
 from cyclegan.domains.domains import leave_out_blind
 from cyclegan.domains.from_file import HDF5Domain
-from cyclegan.spectra.spectra import WORST_ERROR
+from cyclegan.spectra.spectra import WORST_ERROR, typical_weight
 from emulator.commands.errors import InputError
 
 
@@ -55,6 +55,9 @@ def test_pixels_that_say_nothing_are_masked(good):
     with h5py.File(good, "r+") as file:
         file["spectra_err train"][0, 3] = 2 * WORST_ERROR
     assert (~HDF5Domain(good).draw(0).mask).nonzero().tolist() == [[0, 3]]
+    believed = HDF5Domain(good, worst_error=3 * WORST_ERROR).draw(0)
+    assert believed.mask.all()
+    assert typical_weight(believed)[3] < typical_weight(HDF5Domain(good).draw(0))[3]
 
 
 def replace(name, values):

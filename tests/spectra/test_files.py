@@ -75,8 +75,8 @@ def test_infinite_errors_are_masked_however_large_an_error_may_be(path):
     with h5py.File(path, "r+") as file:
         file["mask val"][...] = True
         file["spectra_err val"][0, 2] = np.inf
-    with SpectraFile(path) as file:
-        assert (~file.read("val", worst_error=np.inf).mask).nonzero().tolist() == [[0, 2]]
+    with SpectraFile(path, worst_error=np.inf) as file:
+        assert (~file.read("val").mask).nonzero().tolist() == [[0, 2]]
 
 
 def flattened(file, name):
@@ -157,8 +157,8 @@ def test_flux_that_is_not_normalised_is_told_unless_it_may_be_so(path):
         file.read("train")
     words = r"expected flux normalised to a continuum of 1 in 'spectra train', got a median of \d+"
     assert re.fullmatch(f"{path}: {words}", str(caught.value))
-    with SpectraFile(path, normalised=False) as file:
-        assert file.read("train", worst_error=math.inf).flux.median() > 1000
+    with SpectraFile(path, normalised=False, worst_error=math.inf) as file:
+        assert file.read("train").flux.median() > 1000
 
 
 def spoilt_flux(flux, error):
