@@ -1,6 +1,7 @@
 """Which epoch's networks a run ends with."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -59,16 +60,16 @@ class Keeping(Callback):
         if self.step == 0 and self.looked >= PATIENCE:
             trainer.should_stop = True
 
-    def restore(self, module: CycleGAN, steps: int, stars: Stars) -> bool:
-        """Give the module back what was kept; stars (N, P), (M, P): to train on. False where these are the last ones.
+    def restore(self, module: CycleGAN, steps: int, draw: Callable[[], Stars]) -> bool:
+        """Give the module back what was kept, after so many steps; False where these are the last networks.
 
-        steps: how many were made.
+        draw: gives stars to train on, (N, P) and (M, P).
         """
         if self.step == steps or module.record.kept_step == self.step:
             return False
         module.translator.load_state_dict(self.weights, strict=False)
         module.record.kept_step = self.step
-        module.describe(module.seen(stars))
+        module.describe(module.seen(draw()))
         when = "the linear start" if self.step == 0 else f"those of step {self.step}"
         log.info("the networks kept are %s: no later ones agree better on stars kept out of training", when)
         return True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.loggers import Logger
 
 from cyclegan.domains.uniform import Learned
@@ -23,7 +23,7 @@ from cyclegan.training.logs import csv_logger, wandb_logger
 from cyclegan.training.module import CycleGAN
 from cyclegan.training.outcome import Finished, finish
 from cyclegan.training.populations import learn_population, write_lonely
-from cyclegan.training.schema import TrainConfig, check_together
+from cyclegan.training.schema import AGREEMENT, TrainConfig, check_together
 from cyclegan.training.sizing import settled, without_auto
 from cyclegan.training.theory import Theory, prepare_theory
 from cyclegan.translator.networks import make_networks
@@ -89,17 +89,20 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
         name = f"{config.name}-{folder.name}"
         wandb = wandb_logger(folder, config.logger.project, name, group, asdict(config))
         loggers.append(wandb)
-    health, keeping = Health(data.scored()), Keeping(data.scored())
-    trainer = make_trainer(config.trainer, folder, loggers, [health, keeping], device, domains.matched)
+    health = Health(data.scored())
+    keeping = Keeping(data.scored()) if config.trainer.keep == AGREEMENT else None
+    watchers: list[Callback] = [health] if keeping is None else [health, keeping]
+    trainer = make_trainer(config.trainer, folder, loggers, watchers, device, domains.matched)
     log.info("%s: %d steps, into %s", config.name, module.schedule.steps, folder)
     _fit(trainer, module, data, folder, checkpoint is not None)
-    if keeping.restore(module, trainer.global_step, data.stars(config.trainer.epochs - 1)):
+    epoch = config.trainer.epochs - 1
+    if keeping is not None and keeping.restore(module, trainer.global_step, lambda: data.stars(epoch)):
         with written_whole(folder / LAST) as unfinished:
             trainer.save_checkpoint(unfinished, False)
     facts = {
         "faults": health.faults,
         "steps": trainer.global_step,
-        "kept_step": keeping.step,
+        "kept_step": trainer.global_step if keeping is None else keeping.step,
         **clock.seconds(),
         "resumed_at_step": resumed_step,
         "seed": config.seed,

@@ -10,6 +10,8 @@ from emulator.commands.config import MOST_SEED
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 
+AGREEMENT, LAST = KEEP = ("agreement", "last")  # the networks that a run may end with
+
 
 @dataclass
 class PairsConfig:
@@ -37,6 +39,7 @@ class TrainerConfig:
     learning_rate: float = field(metadata={"above": 0.0})
     discriminator_learning_rate: float = field(metadata={"above": 0.0})
     weight_decay: float | None = field(metadata={"minimum": 0.0})
+    keep: str = field(metadata={"choices": KEEP})
     accelerator: str = field(metadata={"choices": DEVICES})
     threads: int | None = field(metadata={"minimum": 1})
     log_every: int = field(metadata={"minimum": 1})
