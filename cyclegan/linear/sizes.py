@@ -12,6 +12,7 @@ from cyclegan.spectra.spectra import noise_of, typical_weight
 MOST_COMPONENTS = 128  # more cost more than they bring
 BELOW = 2  # times as many components as stand out singly: the next ones hold little each, and something together
 MOST_LATENTS = 24  # of which other coordinates may be functions; stars that take more are told by no function
+MOST_SPLIT = 8  # what a telescope does to spectra has many dimensions, of which more than these are not told apart
 MOST_STARS = 1000  # that latents are counted with
 LOST, LOST_SEEN = 0.002, 0.02  # of the noise in a pixel that latents may not tell; of observed stars, noise is unsure
 RIDGES = 10.0 ** torch.arange(-8, 3, dtype=torch.double)  # of the largest eigenvalue; the best by cross-validation
@@ -47,7 +48,7 @@ def find_sizes(stars: Stars) -> Sizes:
     shared, seen = numbers
     if shared is None:
         return Sizes(components, max(1, components - 1), min(1, components - 1))
-    split = 1 if seen is None else max(1, seen - shared)
+    split = MOST_SPLIT if seen is None else min(MOST_SPLIT, max(1, seen - shared))
     return Sizes(max(components, shared + split), shared, split)
 
 

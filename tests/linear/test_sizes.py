@@ -46,6 +46,10 @@ def test_what_only_observed_stars_vary_in_is_split():
     assert find_sizes(sky(1500, shared=3, own=2)).split == 2
 
 
+def test_a_telescope_may_do_more_than_can_be_counted():
+    assert find_sizes(sky(1500, shared=3, own=40, bent=False)).split == 8
+
+
 def test_where_no_few_numbers_tell_the_rest_each_component_is_a_latent():
     stars = Stars(spectra_of(draw(120, 60, seed=7), bent=False), spectra_of(draw(120, 60, seed=8), bent=False))
     sizes = find_sizes(stars)
