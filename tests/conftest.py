@@ -101,7 +101,6 @@ def payne2payne_run(start, payne_file, tmp_path_factory) -> Path:
         tmp_path_factory.mktemp("payne2payne"),
         "+experiment=payne2payne",
         "networks.split=2",
-        "trainer.keep=last",  # of so few steps the start would be kept
         f"domains.emulator={payne_file}",
         "logger.wandb=false",
     ).wait()

@@ -21,6 +21,7 @@ TINY = (
     "trainer.log_every=2",
     "trainer.checkpoint_every=4",
     "trainer.accelerator=cpu",
+    "trainer.keep=last",  # of so few steps the start would be kept
 )
 # The keys of `networks` are those of its kind.
 TINY_CONV = (*(size for size in TINY if not size.startswith("networks.")), "networks=conv", "networks.channels=[4,8]")

@@ -61,7 +61,7 @@ def finished(start, payne_file, domain_files, tmp_path_factory):
     """Every interrupted run, resumed to its end, and the runs never interrupted: finished commands by name."""
     overrides = {
         "emulated": [f"domains.emulator={payne_file}"],
-        "files": ["domains=files", "domains.skip_pixels=0"],
+        "files": ["domains=files", "domains.skip_pixels=0", "trainer.keep=agreement"],
     }
     overrides["files"] += [
         f"domains.{side}.path={path}" for side, path in zip(("synth", "obs"), domain_files, strict=True)

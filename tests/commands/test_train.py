@@ -24,6 +24,7 @@ from cyclegan.scores.scores import SCORES
 from cyclegan.scores.signals import SIGNALS
 from cyclegan.spectra.spaces import Components
 from cyclegan.spectra.spectra import ERROR_FLOOR
+from cyclegan.trained.model import load
 from cyclegan.training import theory
 from cyclegan.training.resuming import BusyError, claimed
 from cyclegan.translator.networks import make_networks
@@ -61,11 +62,24 @@ def test_a_run_folder_holds_all_that_belongs_to_it(run):
         assert (run / picture).read_bytes().startswith(b"\x89PNG")
 
 
+CONTROLS = "gap", "shift", "transport", "ridge"
+
+
 def test_the_scores_have_every_key(scores):
     keys = {*SCORES, "x_synth_obs_mse", "x_obs_synth_mse", "dead_latents"}
-    keys |= {f"{control}_{way}" for control in ("gap", "shift") for way in ("synth_obs", "obs_synth")}
+    keys |= {f"{control}_{way}" for control in CONTROLS for way in ("synth_obs", "obs_synth")}
     keys |= {*SIGNALS, "weakest_latent", "split_told", "split_effect", "faults"}
-    keys |= {"floor_synth_obs", "steps", "seconds", "cpu_seconds", "resumed_at_step", "seed", "device", "versions"}
+    keys |= {
+        "floor_synth_obs",
+        "steps",
+        "kept_step",
+        "seconds",
+        "cpu_seconds",
+        "resumed_at_step",
+        "seed",
+        "device",
+        "versions",
+    }
     assert set(scores) == keys
     assert scores["steps"] == 16
     assert scores["seed"] == 1
@@ -210,7 +224,7 @@ def test_theory_becomes_like_real_stars(start, tmp_path):
         "domains.synth.path=synth.h5",
         "domains.obs.path=obs.h5",
         "trainer.epochs=4",
-        "trainer.steps=60",
+        "trainer.steps=80",
         "trainer.accelerator=cpu",
         "logger.wandb=false",
         tiny=(),
@@ -278,3 +292,19 @@ def test_without_an_experiment_nothing_begins(start, payne_file, tmp_path):
     bad = start(tmp_path, f"domains.emulator={payne_file}", "trainer.epochs=1", tiny=()).wait()
     assert bad.code == 2
     assert "error: expected a name, as +experiment=classic|payne2data|" in bad.err
+
+
+def test_where_steps_only_spoil_the_start_is_what_a_run_ends_with(start, domain_files, tmp_path):
+    files = [f"domains.{side}.path={path}" for side, path in zip(("synth", "obs"), domain_files, strict=True)]
+    overrides = "domains=files", "domains.skip_pixels=0", "trainer.keep=agreement", "trainer.learning_rate=0.1"
+    finished = start(tmp_path, *files, *overrides, "name=few", "logger.wandb=false").wait()
+    assert finished.code == 0, finished.err
+    scores = json.loads((finished.run / "scores.json").read_text())
+    assert scores["kept_step"] == 0
+    assert scores["x_synth_obs"] < scores["shift_synth_obs"]
+    model = load(finished.run, "cpu")
+    assert model.record.kept_step == 0
+    again = start(
+        tmp_path, f"checkpoint={finished.run}", "logger.wandb=false", module="cyclegan.evaluate", tiny=()
+    ).wait()
+    assert again.code == 0, again.err
