@@ -22,6 +22,7 @@ from cyclegan.trained.run_folder import SCORED, find_checkpoint, read_scores
 from cyclegan.training.logs import wandb_logger
 from cyclegan.training.schema import LoggerConfig
 from emulator.commands.config import config_folder, validate
+from emulator.commands.device import processor_threads
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.writing import written_together
@@ -88,7 +89,9 @@ def evaluate(config: EvaluateConfig) -> list[Compared]:
     domains = find_domains(model, config.synth, config.obs, drawn_on)
     with written_together(output) as unfinished:
         stars = stars_to_score(domains.synth, domains.obs, "val").to("cpu")
-        found = matched_scores(model.translator, *stars, domains.matched)
+        # Sums depend in their last digits on how many threads add them up: here as many as in training.
+        with processor_threads(model.record.config["trainer"].get("threads") or model.record.networks.threads):
+            found = matched_scores(model.translator, *stars, domains.matched)
         compared = compare_scores(
             logged_scores(folder, model.step, model.record.kept_step), found, exact=device == "cpu"
         )

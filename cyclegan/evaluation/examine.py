@@ -80,7 +80,7 @@ def examine(model: TrainedModel, domains: Domains, subset: str, folder: Path) ->
     log.info("drawing")
     figures = _draw(subject, findings, examples)
     if (folder / METRICS).exists():
-        figures["history"] = plot_history(read_history(folder / METRICS), subject.controls)
+        figures["history"] = plot_history(read_history(folder / METRICS), subject.controls, model.record.kept_step)
     about = {
         "run": folder.resolve().name,
         "subset": subset,

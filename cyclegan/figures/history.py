@@ -23,8 +23,13 @@ def _without_side(loss: str) -> str:
     return loss.removesuffix("_synth").removesuffix("_obs")
 
 
-def plot_history(history: Mapping[str, tuple[np.ndarray, np.ndarray]], controls: Mapping[str, float]) -> Figure:
-    """The six scores and all losses against training steps; controls are drawn where they are not off the scale."""
+def plot_history(
+    history: Mapping[str, tuple[np.ndarray, np.ndarray]], controls: Mapping[str, float], kept: int | None = None
+) -> Figure:
+    """The six scores and all losses against training steps, and the `x_synth_obs` of controls.
+
+    kept: after how many steps the networks were what the run ends with, where that is not its end.
+    """
     figure = Figure(figsize=(11, 7.6), layout="constrained")
     translations, latents, fit, judged = figure.subplots(2, 2, sharex=True).ravel()
     for axes in (translations, latents, fit, judged):
@@ -35,10 +40,12 @@ def plot_history(history: Mapping[str, tuple[np.ndarray, np.ndarray]], controls:
             axes.plot(*history[name], marker=".", label=f"{name} = {history[name][1][-1]:.3g}")
     for control, style in (("shift", "--"), ("transport", "-."), ("ridge", (0, (1, 4))), ("floor", ":")):
         if (name := f"{control}_synth_obs") in controls:
-            label = f"x_synth_obs of the {CONTROLS[control]} = {controls[name]:.3g}"
+            label = f"{CONTROLS[control]}: {controls[name]:.3g}"
             translations.axhline(controls[name], color="grey", ls=style, label=label)
+    for axes in (translations, latents) if kept is not None else ():
+        axes.axvline(kept, color="black", lw=0.8, label="networks kept")
     translations.set_ylabel("mean squared deviation [σ²]")
-    translations.set_title("translation of matched stars")
+    translations.set_title("translation of matched stars (grey: x_synth_obs of controls)")
     latents.set_ylabel("normalised mean absolute difference")
     latents.set_title("differences of latents")
     losses = sorted(name.removeprefix("train/") for name in history if name.startswith("train/"))

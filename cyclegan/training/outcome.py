@@ -61,7 +61,7 @@ def finish(run: Finished) -> dict[str, object]:
     scores = {name: without_nan(value) for name, value in scores.items()} | run.facts | {"versions": versions}
     with written_whole(folder / SCORED) as unfinished:
         write_json(unfinished, scores)
-    write_history(folder, controls)
+    write_history(folder, controls, run.module.record.kept_step)
     may_differ = isinstance(run.domains.obs, HDF5Domain) or run.module.pairing.share < 1
     # Where it was learned, what was found is drawn already.
     if (may_differ or run.config.selection.by != "none") and not is_learned(run.config.domains.population):
@@ -87,10 +87,10 @@ def tell(scores: Mapping[str, Any], matched: bool, folder: Path) -> None:
     log.info("everything about this run is in %s", folder)
 
 
-def write_history(folder: Path, controls: dict[str, float]) -> None:
-    """Write history.png."""
+def write_history(folder: Path, controls: dict[str, float], kept: int | None) -> None:
+    """Write history.png; kept: after how many steps networks were kept, where these are not the last."""
     with written_whole(folder / "history.png") as unfinished:
-        plot_history(read_history(folder / METRICS), controls).savefig(unfinished, dpi=DPI)
+        plot_history(read_history(folder / METRICS), controls, kept).savefig(unfinished, dpi=DPI)
 
 
 def write_label_distributions(run: Finished) -> None:

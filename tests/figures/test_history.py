@@ -18,11 +18,12 @@ def test_a_history_is_read_where_there_are_values(tmp_path):
 def test_every_score_and_loss_is_in_the_history():
     steps = np.array([1, 2])
     names = ("x_synth_obs", "z_shared", "train/cycle_obs", "train/adversarial_obs", "train/discriminators")
-    figure = plot_history(dict.fromkeys(names, (steps, steps + 0.5)), {"shift_synth_obs": 4.0})
+    figure = plot_history(dict.fromkeys(names, (steps, steps + 0.5)), {"shift_synth_obs": 4.0}, kept=2)
     labels = [text.get_text() for axes in figure.axes for text in axes.get_legend().get_texts()]
     assert set(labels) == {
         "x_synth_obs = 2.5",
-        "x_synth_obs of the mean shift = 4",
+        "mean shift: 4",
+        "networks kept",
         "z_shared = 2.5",
         "cycle obs",
         "adversarial obs",
