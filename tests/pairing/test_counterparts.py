@@ -8,12 +8,11 @@ from cyclegan.pairing.batch import Partners
 from cyclegan.pairing.pairing import Pairing, PairingSettings
 from cyclegan.spectra.spaces import pooled_components
 from cyclegan.spectra.spectra import Spectra
-from emulator.wavelength import LIGHT_SPEED
 
 
-def spaces(stars, wavelength, components=8, share=0.25, anchors=None):
+def spaces(stars, components=8, share=0.25, anchors=None):
     pairing = Pairing(PairingSettings(seed=3, share=share), anchors)
-    return pooled_components(*pairing.counterparts(stars, wavelength), components)
+    return pooled_components(*pairing.counterparts(stars), components)
 
 
 def widened(sky):
@@ -27,24 +26,24 @@ def widened(sky):
 
 
 @pytest.mark.parametrize("settings", [{"share": 1.0}, {"share": 0.25, "by_likeness": False}])
-def test_sets_that_match_are_left_as_they_are(sky, domains, settings):
+def test_sets_that_match_are_left_as_they_are(sky, settings):
     stars = Stars(sky.synth, sky.obs)
-    assert Pairing(PairingSettings(seed=1, **settings)).counterparts(stars, domains[0].wavelength) is stars
+    assert Pairing(PairingSettings(seed=1, **settings)).counterparts(stars) is stars
 
 
-def test_the_gap_is_that_of_partners(sky, domains):
+def test_the_gap_is_that_of_partners(sky):
     """The means differ by more than the gap."""
     wide, first = widened(sky)
     gap = (sky.obs.flux.mean(dim=0) - sky.synth.flux.mean(dim=0)) @ first
 
     def found(share):
-        space_s, space_o = spaces(Stars(wide, sky.obs), domains[0].wavelength, share=share)
+        space_s, space_o = spaces(Stars(wide, sky.obs), share=share)
         return ((space_o.mean - space_s.mean) @ first - gap).abs()
 
     assert found(0.25) < 0.2 * found(1.0)
 
 
-def test_anchors_tell_a_gap_that_looks_like_a_label(sky, domains):
+def test_anchors_tell_a_gap_that_looks_like_a_label(sky):
     """Of all gaps that pairs can have the least is none along the label; the stars known in both domains know it."""
     wide, first = widened(sky)
     like_a_label = 0.5 * (sky.synth.flux @ first).std() * first
@@ -53,7 +52,7 @@ def test_anchors_tell_a_gap_that_looks_like_a_label(sky, domains):
 
     def found(anchors):
         known = Partners(sky.val_synth, val_obs).rows(slice(anchors)) if anchors else None
-        space_s, space_o = spaces(Stars(wide, obs), domains[0].wavelength, anchors=known)
+        space_s, space_o = spaces(Stars(wide, obs), anchors=known)
         return ((space_o.mean - space_s.mean) @ first - gap).abs()
 
     assert found(20) < 0.5 * found(0)
@@ -65,7 +64,6 @@ def test_line_shapes_are_not_taken_for_strengths(anchors):
     """Theory's lines are half as wide as observed ones: pixel by pixel an observed one looks weaker than it is."""
     random = torch.Generator().manual_seed(0)
     pixel = torch.arange(400)
-    wavelength = 16000.0 * torch.exp(pixel.double() * 4.0 / LIGHT_SPEED)  # 4 km/s a pixel
 
     def stars(strength, width):
         lines = sum(torch.exp(-0.5 * ((pixel - centre) / width) ** 2) for centre in range(50, 400, 100)) / width
@@ -76,18 +74,17 @@ def test_line_shapes_are_not_taken_for_strengths(anchors):
     observed = stars(0.5 + 0.05 * torch.randn(600, generator=random), 4.0)
     known = torch.full((anchors,), 0.5)
     pair = Partners(stars(known, 2.0), stars(known, 4.0)) if anchors else None
-    space, _ = spaces(Stars(stars(strength, 2.0), observed), wavelength, components=4, anchors=pair)
+    space, _ = spaces(Stars(stars(strength, 2.0), observed), components=4, anchors=pair)
     alike = (1 - space.mean).sum() / (1 - stars(torch.ones(1), 2.0).flux[0]).sum()  # mean strength of those paired
     # Least squares of Gaussians of widths a and b gives sqrt(2) a / hypot(a, b): 0.91 of 0.5 when both are blurred by
     # 5 pixels, 0.63 of it as they are.
     assert 0.44 < alike < 0.5
 
 
-def test_the_share_is_found_where_it_is_not_set(sky, domains):
+def test_the_share_is_found_where_it_is_not_set(sky):
     """Half of the synthetic stars are in a corner of what the others fill: there is less room beside each."""
-    wavelength = domains[0].wavelength
     matched = Pairing(PairingSettings(seed=3, share=None, fixed=True))
-    kept = matched.counterparts(Stars(sky.synth, sky.obs), wavelength)
+    kept = matched.counterparts(Stars(sky.synth, sky.obs))
     assert matched.share == 1
     assert len(kept.synth.flux) > 0.98 * len(sky.synth.flux)
     assert len(kept.obs.flux) > 0.98 * len(sky.obs.flux)
@@ -96,12 +93,12 @@ def test_the_share_is_found_where_it_is_not_set(sky, domains):
     along = (sky.obs.flux - sky.obs.flux.mean(dim=0)) @ first
     few = sky.obs.rows(along.argsort()[: len(along) // 8])
     partial = Pairing(PairingSettings(seed=3, share=None, fixed=True))
-    kept = partial.counterparts(Stars(sky.synth, few), wavelength)
+    kept = partial.counterparts(Stars(sky.synth, few))
     assert partial.share < 1 / 3
     assert len(kept.obs.flux) > 0.9 * len(few.flux)
 
 
-def test_stars_that_the_other_file_lacks_are_never_paired(sky, domains):
+def test_stars_that_the_other_file_lacks_are_never_paired(sky):
     """A twentieth of either file is like nothing in the other."""
     odd, many = 20, len(sky.synth.flux)
     pattern = 0.3 * torch.sin(torch.arange(sky.synth.flux.shape[1]) / 12.0)
@@ -111,7 +108,7 @@ def test_stars_that_the_other_file_lacks_are_never_paired(sky, domains):
     )
     pairing = Pairing(PairingSettings(seed=3, share=None, fixed=True))
     stars = Stars(synth, obs)
-    kept = pairing.counterparts(stars, domains[0].wavelength)
+    kept = pairing.counterparts(stars)
     assert not pairing.synth_met[:odd].any()
     assert not pairing.obs_met[:odd].any()
     assert len(kept.synth.flux) > 0.97 * (many - odd)
