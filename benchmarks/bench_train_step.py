@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import CSVLogger
 
-from cyclegan.domains.domains import Domains
+from cyclegan.domains.domains import Domains, Stars
 from cyclegan.domains.survey import Survey
 from cyclegan.losses.adversarial import exhibits, judgements
 from cyclegan.losses.terms import Moment, total, weighted_terms
@@ -76,8 +76,13 @@ def parts():
     torch.set_num_threads(threads)
 
 
+def built(config, domains):
+    stars = Stars(*(domain.draw(0) for domain in domains[:2]))
+    return build(config, domains, Theory(None, {}, Survey()), stars)
+
+
 def by_lightning(config, domains, folder):
-    (module, data), clock = build(config, domains, Theory(None, {}, Survey())), Clock()
+    (module, data), clock = built(config, domains), Clock()
     Trainer(
         accelerator="cpu",
         max_epochs=1,
@@ -93,7 +98,7 @@ def by_lightning(config, domains, folder):
 
 def bare(config, domains):
     """The same two updates of the same networks on one batch that lies ready."""
-    module, data = build(config, domains, Theory(None, {}, Survey()))
+    module, data = built(config, domains)
     t, discriminators = module.translator, module.discriminators
     rows = slice(config.trainer.batch_size)
     stars = zip((t.space_s, t.space_o), data.stars(epoch=0), strict=True)

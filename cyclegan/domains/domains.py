@@ -133,7 +133,10 @@ def check_domains(domains: Domains, fewest_synthetic: int) -> None:
         raise InputError(f"domains: expected at least {FEWEST['val']} stars in 'val', got {count}")
     for name, domain, fewest in (("synth", synth, fewest_synthetic), ("obs", obs, FEWEST["train"])):
         if (count := domain.count("train")) < fewest:
-            raise InputError(f"domains.{name}: expected at least {fewest} spectra in 'train', got {count}")
+            raise InputError(
+                f"domains.{name}: expected at least {fewest} spectra in 'train', as fewer are translated worse than by"
+                f" a mean shift, got {count}"
+            )
 
 
 def match_files(synth: HDF5Domain, obs: HDF5Domain, otherwise: str) -> None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from cyclegan.instruments.instrument import LabelTable, Reader, Star
 from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
-from cyclegan.spectra.files import SUBSETS, SpectraFile
+from cyclegan.spectra.files import SUBSETS, SpectraFile, read_medium
 from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
 from cyclegan.spectra.writer import SpectraWriter, written_spectra
@@ -295,8 +295,7 @@ def _medium(path: str) -> str:
     if not (Path(path).is_file() and h5py.is_hdf5(path)):
         return "vacuum"
     with h5py.File(path) as file:
-        medium = file.attrs.get("medium", "vacuum")
-    return medium.decode() if isinstance(medium, bytes) else str(medium)
+        return read_medium(file)
 
 
 def _target(reader: Reader, options: Options, own: np.ndarray | None) -> tuple[np.ndarray, Continuum]:

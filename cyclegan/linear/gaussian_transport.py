@@ -19,7 +19,9 @@ class Transport(NamedTuple):
 
 
 def gaussian_transport(synth: Tensor, obs: Tensor) -> Transport:
-    """The transport between coordinates (n, K) and (m, K) of unpaired stars of one population, whose means are zero.
+    """The transport between coordinates (n, K) and (m, K) of unpaired stars of one population.
+
+    Only how they scatter about their means is asked: the origins of the two spaces are taken for each other.
 
     Between Gaussians of covariance A and B the optimal map is A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2 (Knott & Smith 1984).
     It is symmetric, as broadening and a continuum are, and needs no pairs. But covariances of few stars differ by

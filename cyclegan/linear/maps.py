@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cyclegan.spectra.spaces import Components, Space
+from cyclegan.spectra.spaces import Components, Space, projected_on
 from cyclegan.spectra.spectra import Spectra
 
 RIDGE = 100.0  # of the noise's variance in a coordinate: a direction in which stars differ less is not believed
@@ -19,6 +19,10 @@ class LinearMaps(NamedTuple):
     forward_shift: Tensor
     back: Tensor
     back_shift: Tensor
+
+    def to_plain(self) -> dict[str, Tensor]:
+        """The parts by name, on the CPU, as a checkpoint holds them."""
+        return {name: part.cpu() for name, part in self._asdict().items()}
 
 
 def ridge_maps(synth: Tensor, obs: Tensor) -> LinearMaps:
@@ -39,8 +43,7 @@ Controls = Mapping[str, Mapping[str, Tensor]]  # by name; what a checkpoint hold
 
 def controls(shift: Tensor, maps: Mapping[str, LinearMaps]) -> dict[str, dict[str, Tensor]]:
     """Translations without networks: by adding shift (P,), the difference of the mean spectra, and by maps."""
-    plain = {name: {part: value.cpu() for part, value in one._asdict().items()} for name, one in maps.items()}
-    return {"shift": {"flux": shift.cpu()}} | plain
+    return {"shift": {"flux": shift.cpu()}} | {name: one.to_plain() for name, one in maps.items()}
 
 
 def translations(
@@ -54,7 +57,7 @@ def translations(
             made[name] = synth.flux + parts["flux"], obs.flux - parts["flux"]
         elif isinstance(space_s, Components) and isinstance(space_o, Components):
             maps = LinearMaps(**parts)
-            forward = space_s.project(synth).flux @ maps.forward + maps.forward_shift
-            back = space_o.project(obs).flux @ maps.back + maps.back_shift
+            forward = projected_on(space_s, synth).flux @ maps.forward + maps.forward_shift
+            back = projected_on(space_o, obs).flux @ maps.back + maps.back_shift
             made[name] = space_o.restore(forward), space_s.restore(back)
     return made

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from cyclegan.spectra.spaces import Components
+from cyclegan.spectra.spaces import Components, projected_on
 from cyclegan.spectra.spectra import Spectra, line_width, masked_mean
 
 KERNEL_REACH = 3.0  # line widths to either side
@@ -38,11 +38,11 @@ def population_shift(synth: Spectra, obs: Spectra, space: Components) -> Tensor:
     matrix = torch.cat([design, stars], dim=1)
     rest, scatter, unexplained = gap, gap.square().mean(), torch.zeros((), dtype=torch.double)
     for _ in range(ROUNDS):
-        weights = 1 / (scatter + rest.square() / 4)
+        weighted = matrix.T / (scatter + rest.square() / 4)
         penalty = torch.cat([torch.full((design.shape[1],), 1e-9, dtype=torch.double), 1 / (prior + unexplained)])
-        normal = (matrix * weights[:, None]).T @ matrix
+        normal = weighted @ matrix
         normal.diagonal().add_(penalty)
-        fitted = torch.linalg.solve(normal, (matrix * weights[:, None]).T @ gap)
+        fitted = torch.linalg.solve(normal, weighted @ gap)
         rest = gap - matrix @ fitted
         scatter = (1.4826 * rest.abs().median()).square().clamp_min(chance)
         unexplained = len(gap) * (scatter - chance)
@@ -52,7 +52,7 @@ def population_shift(synth: Spectra, obs: Spectra, space: Components) -> Tensor:
 
 def _star_components(synth: Spectra, obs: Spectra, space: Components) -> tuple[Tensor, Tensor]:
     """Variances (K,) of what stars of both domains vary in, and the (K, K) that turns coordinates onto it."""
-    covariance = sum(torch.cov(space.project(side).flux.T.double()) for side in (synth, obs)) / 2
+    covariance = sum(torch.cov(projected_on(space, side).flux.T.double()) for side in (synth, obs)) / 2
     values, vectors = torch.linalg.eigh(torch.as_tensor(covariance))
     return values.clamp_min(0), vectors
 

@@ -65,12 +65,12 @@ def _drawn_alike(config: TrainConfig, domains: Domains) -> bool:
 
 
 def build(
-    config: TrainConfig, domains: Domains, theory: Theory, obs_met: Tensor | None = None
+    config: TrainConfig, domains: Domains, theory: Theory, stars: Stars, obs_met: Tensor | None = None
 ) -> tuple[CycleGAN, SpectraData]:
-    """The module and the data that a settled configuration describes. Raises InputError for what does not fit the
-    spectra.
+    """The module and the data that a settled configuration describes.
 
-    obs_met (M,): which observed training stars have a counterpart in theory, if that has been found.
+    stars (N, P), (M, P): of the first epoch; obs_met (M,): which observed training stars have a counterpart in theory,
+    if that has been found. Raises InputError for what does not fit the spectra.
     """
     settings, networks = config.trainer, make_networks(config.networks)
     assert settings.steps is not None  # the configuration is settled
@@ -78,7 +78,6 @@ def build(
     data = SpectraData(domains, settings.steps, config.seed)
     anchors = None if config.domains.anchors is None else read_anchors(config.domains.anchors, domains)
     pairing = Pairing(pairing_settings(config, domains), anchors, obs_met)
-    stars = data.stars(epoch=0)
     matching = pairing.counterparts(stars.to("cpu"))
     spaces = networks.spaces(matching.synth, matching.obs)
     shift = spaces[1].mean - spaces[0].mean

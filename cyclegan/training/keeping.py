@@ -60,16 +60,16 @@ class Keeping(Callback):
         if self.step == 0 and self.looked >= PATIENCE:
             trainer.should_stop = True
 
-    def restore(self, module: CycleGAN, steps: int, draw: Callable[[], Stars]) -> bool:
-        """Give the module back what was kept, after so many steps; False where these are the last networks.
+    def restore(self, module: CycleGAN, steps: int, draw: Callable[[int], Stars]) -> bool:
+        """Give the module back what was kept, after so many steps; False where these are the networks that it has.
 
-        draw: gives stars to train on, (N, P) and (M, P).
+        draw: gives the training stars of an epoch, (N, P) and (M, P).
         """
         if self.step == steps or module.record.kept_step == self.step:
             return False
         module.translator.load_state_dict(self.weights, strict=False)
         module.record.kept_step = self.step
-        module.describe(module.seen(draw()))
+        module.describe(module.seen(draw(module.pairing.epoch or 0)))  # the pairs are of these stars
         when = "the linear start" if self.step == 0 else f"those of step {self.step}"
         log.info("the networks kept are %s: no later ones agree better on stars kept out of training", when)
         return True

@@ -12,7 +12,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from cyclegan.domains.domains import Stars
-from cyclegan.linear.maps import controls, ridge_maps
+from cyclegan.linear.maps import ridge_maps
 from cyclegan.losses.adversarial import SIDES, exhibits, judgements
 from cyclegan.losses.terms import Moment, Weighted, total, weighted_terms
 from cyclegan.pairing.batch import PairedBatches, Partners
@@ -101,6 +101,7 @@ class CycleGAN(LightningModule):
 
     def start_epoch(self, stars: Stars, epoch: int) -> None:
         """Pair the stars of an epoch, spectra (N, P) and (M, P), and lay out its batches."""
+        self.record.kept_step = None  # a run that goes on leaves behind what it had kept
         t, schedule = self.translator, self.schedule
         seen = self.seen(stars)
         alike = self.pairing.alike(stars, seen)
@@ -218,7 +219,7 @@ class CycleGAN(LightningModule):
         self.record.familiar = {side: one.to_plain() for side, one in found.items() if one is not None}
         if self.record.controls and (pairs := self.pairing.pairs) is not None:
             partners = (side.flux[rows.to(side.flux.device)] for side, rows in zip(stars, pairs, strict=True))
-            self.record.controls |= controls(self.record.controls["shift"]["flux"], {"ridge": ridge_maps(*partners)})
+            self.record.controls["ridge"] = ridge_maps(*partners).to_plain()
 
     def validation_step(self, batch: Stars, batch_index: int) -> None:
         """Add a batch of stars to the scores."""

@@ -95,9 +95,11 @@ def write_history(folder: Path, controls: dict[str, float], kept: int | None) ->
 
 def write_label_distributions(run: Finished) -> None:
     """Write populations.png where labels of synthetic stars are known: of all, of those paired, of observed ones."""
-    synth, obs = run.data.drawn_labels(run.config.trainer.epochs - 1)
-    pairs = run.module.pairing.pairs
-    if not synth or pairs is None:
+    pairs, epoch = run.module.pairing.pairs, run.module.pairing.epoch
+    if pairs is None or epoch is None:
+        return
+    synth, obs = run.data.drawn_labels(epoch)
+    if not synth:
         return
     everybody = torch.stack(list(synth.values()), dim=1).cpu()
     sets = {"all synthetic": everybody, "paired": everybody[pairs.synth]}

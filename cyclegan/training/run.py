@@ -11,7 +11,9 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
+from cyclegan.domains.domains import Domains
 from cyclegan.domains.uniform import Learned
 from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint
 from cyclegan.trained.run_folder import CONFIG, LAST
@@ -70,9 +72,7 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
     clock, met = Clock(), None
     if isinstance(theory.population, Learned):
         theory, met = learn_population(config, theory, domains, folder)
-    first = SpectraData(domains, 1, config.seed).stars(0).to("cpu")
-    config = settled(config, domains, first)
-    module, data = build(config, domains, theory, met)
+    config, module, data = _settle_and_build(config, domains, theory, met)
     write_lonely(module.pairing.obs_met, domains.obs, folder)
     if checkpoint is not None:
         try:
@@ -95,8 +95,7 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
     trainer = make_trainer(config.trainer, folder, loggers, watchers, device, domains.matched)
     log.info("%s: %d steps, into %s", config.name, module.schedule.steps, folder)
     _fit(trainer, module, data, folder, checkpoint is not None)
-    epoch = config.trainer.epochs - 1
-    if keeping is not None and keeping.restore(module, trainer.global_step, lambda: data.stars(epoch)):
+    if keeping is not None and keeping.restore(module, trainer.global_step, data.stars):
         with written_whole(folder / LAST) as unfinished:
             trainer.save_checkpoint(unfinished, False)
     facts = {
@@ -109,6 +108,15 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
         "device": str(device),
     }
     return finish(Finished(config, folder, module, data, domains, facts, wandb))
+
+
+def _settle_and_build(
+    config: TrainConfig, domains: Domains, theory: Theory, met: Tensor | None
+) -> tuple[TrainConfig, CycleGAN, SpectraData]:
+    """The configuration with nothing left open, the module and the data; the stars of the first epoch go with this."""
+    stars = SpectraData(domains, 1, config.seed).stars(epoch=0)
+    config = settled(config, domains, stars)
+    return config, *build(config, domains, theory, stars, met)
 
 
 def _checkpoint_of(folder: Path, config: TrainConfig) -> Checkpoint | None:

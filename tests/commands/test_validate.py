@@ -107,7 +107,7 @@ def cut(path, split, stars):
             lambda path: changed(path, "mask val", np.r_[[[True] * PIXELS] * 3, [[False] * PIXELS] * 57]),
             "at least 4 spectra with a usable pixel in 'val', got 3",
         ),
-        (lambda path: cut(path, "train", 1), "expected at least 2 spectra in 'train', got 1"),
+        (lambda path: cut(path, "train", 19), "expected at least 20 spectra in 'train', got 19"),
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "truncated"),
         (lambda path: path.unlink(), "no such file"),
     ],

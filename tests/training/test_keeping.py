@@ -42,7 +42,7 @@ def test_networks_that_learn_are_kept(domains, sky):
     module, data, start, keeping, trainer = keep(domains, sky, learning_rate=3e-3)
     last = weights_of(module)
     assert keeping.step in (20, 40)
-    assert keeping.restore(module, trainer.global_step, lambda: data.stars(1)) == (keeping.step != 40)
+    assert keeping.restore(module, trainer.global_step, data.stars) == (keeping.step != 40)
     assert not same(weights_of(module), start)
     assert same(weights_of(module), keeping.weights if keeping.step != 40 else last)
 
@@ -50,11 +50,22 @@ def test_networks_that_learn_are_kept(domains, sky):
 def test_where_nothing_is_learned_the_start_is_kept(domains, sky):
     module, data, start, keeping, trainer = keep(domains, sky, Spoil())
     assert keeping.step == 0
-    assert keeping.restore(module, trainer.global_step, lambda: data.stars(1))
+    assert keeping.restore(module, trainer.global_step, data.stars)
     assert same(weights_of(module), start)
     assert module.record.kept_step == 0
     assert module.record.split is not None
-    assert not keeping.restore(module, trainer.global_step, lambda: data.stars(1))  # it is there already
+    assert not keeping.restore(module, trainer.global_step, data.stars)  # it is there already
+
+
+def test_a_run_that_goes_on_has_nothing_kept_any_more(domains, sky):
+    module, data, _, keeping, trainer = keep(domains, sky, Spoil())
+    asked = []
+    keeping.restore(module, trainer.global_step, lambda epoch: (asked.append(epoch), data.stars(epoch))[1])
+    assert asked == [module.pairing.epoch]  # the controls are of its pairs
+    module.start_epoch(data.stars(2), 2)
+    assert module.record.kept_step is None
+    assert keeping.restore(module, trainer.global_step + 20, data.stars)
+    assert module.record.kept_step == 0
 
 
 def test_a_run_that_learns_nothing_ends(domains, sky):

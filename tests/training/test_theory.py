@@ -33,7 +33,7 @@ def made(tmp_path, monkeypatch):
     return configs
 
 
-def write(path, wavelength=SOME, stars=8):
+def write(path, wavelength=SOME, stars=24):
     random = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
         file["wavelength"] = wavelength
@@ -92,7 +92,11 @@ BAD = {
     ),
     "counts": (with_values("spectra train", np.s_[:], 5000), [], "obs.h5: .* a median of 5000"),
     "too few stars to score": (lambda path: write(path, stars=3), [], "at least 4 stars in 'val', got 3"),
-    "blind stars": (with_values("spectra train", np.s_[1:], np.nan), [], "at least 2 spectra in 'train', got 1"),
+    "blind stars": (
+        with_values("spectra train", np.s_[1:], np.nan),
+        [],
+        "at least 20 spectra in 'train', as .*, got 1",
+    ),
     "pixels to skip": (None, ["domains.skip_pixels=39"], "at least 2 wavelengths from pixel 39 on, got 1"),
     "anchors that are not there": (None, ["domains.anchors=nowhere.csv"], "nowhere.csv: expected a header"),
     "nothing known": (None, ["domains.population.known=nowhere.csv"], "nowhere.csv: .* found no file"),
