@@ -22,7 +22,8 @@ from transfers import run_transfer
 
 from cyclegan.spectra.files import SpectraFile
 from cyclegan.spectra.spaces import Components
-from cyclegan.trained.model import BATCH, SYNTH_TO_OBS, load
+from cyclegan.trained.loading import load
+from cyclegan.trained.model import BATCH, SYNTH_TO_OBS
 from cyclegan.translator.dense import Dense
 from cyclegan.translator.translator import build_translator
 from emulator.apogee import apogee_wavelength

@@ -7,7 +7,8 @@ figures, training, fitting, discovery, synthetic_gap, evaluation; then the comma
 """
 
 from cyclegan.spectra.spectra import Spectra
-from cyclegan.trained.model import TrainedModel, load
+from cyclegan.trained.loading import load
+from cyclegan.trained.model import TrainedModel
 
 __version__ = "0.2.0"
 __all__ = ["Spectra", "TrainedModel", "__version__", "load"]

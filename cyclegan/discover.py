@@ -25,7 +25,7 @@ from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.lines import plot_discovery, plot_element
 from cyclegan.spectra.tables import check_label_columns, read_labels, read_table
 from cyclegan.trained.forward import ForwardModel
-from cyclegan.trained.model import load
+from cyclegan.trained.loading import load
 from cyclegan.trained.run_folder import find_checkpoint
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.errors import InputError

@@ -17,7 +17,8 @@ from cyclegan.evaluation.rescore import Compared, ScoresDifferError, check_alike
 from cyclegan.figures.axes import REPORT_DPI
 from cyclegan.scores.scores import matched_scores
 from cyclegan.trained.domains import find_domains
-from cyclegan.trained.model import TrainedModel, load
+from cyclegan.trained.loading import load
+from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.run_folder import SCORED, find_checkpoint, read_scores
 from cyclegan.training.logs import wandb_logger
 from cyclegan.training.schema import LoggerConfig

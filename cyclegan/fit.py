@@ -25,9 +25,11 @@ from cyclegan.fitting.forward import EMULATOR, TEMPLATES, TRANSLATOR, SpectrumMo
 from cyclegan.fitting.tables import write_labels, write_table
 from cyclegan.trained.familiarity import Familiarity, features, has_counterpart
 from cyclegan.trained.forward import ForwardModel
-from cyclegan.trained.model import OBS_TO_SYNTH, TrainedModel, load
+from cyclegan.trained.loading import load
+from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.run_folder import find_checkpoint
 from cyclegan.trained.sources import FileSource
+from cyclegan.trained.translated import OBS_TO_SYNTH
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError

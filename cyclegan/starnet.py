@@ -31,7 +31,7 @@ from cyclegan.synthetic_gap.lessons import (
 )
 from cyclegan.synthetic_gap.network import FEWEST_PIXELS
 from cyclegan.trained.domains import find_domains
-from cyclegan.trained.model import load
+from cyclegan.trained.loading import load
 from cyclegan.trained.run_folder import find_checkpoint
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.device import DEVICES, find_device

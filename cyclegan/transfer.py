@@ -19,15 +19,20 @@ from omegaconf import DictConfig
 
 from cyclegan.spectra.tables import FAMILIAR_COLUMNS
 from cyclegan.spectra.writer import written_spectra
-from cyclegan.trained.model import OBS_TO_SYNTH, SYNTH_TO_OBS, TrainedModel, load
+from cyclegan.trained.loading import load
+from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.sources import MEAN, FileSource, LabelSource, Source, split_latents
 from cyclegan.trained.streaming import translate_all
+from cyclegan.trained.translated import OBS_TO_SYNTH, SYNTH_TO_OBS
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 from emulator.commands.running import errors_in_one_line, run
 
 log = logging.getLogger(__name__)
+
+CALIBRATED = "of the translation, calibrated by matched stars"
+UNCALIBRATED = "of the translation, as theory2data has it for the same scatter of members: no star calibrates it here"
 
 
 @dataclass
@@ -92,7 +97,13 @@ def transfer(config: TransferConfig) -> None:
             for stale in (f"{column} {name}" for column in FAMILIAR_COLUMNS for name in source.subsets):
                 writer.file.pop(stale, None)  # from other stars, or other training
             writer.file.attrs.update(checkpoint=str(config.checkpoint), direction=config.direction)
-            lost, alone = translate_all(model, config.direction, source, counts, split, config.batch_size, writer)
+            if model.errors:
+                calibrated = model.errors[config.direction].calibrated
+                writer.file.attrs["error"] = CALIBRATED if calibrated else UNCALIBRATED
+            known = config.split != MEAN
+            lost, alone = translate_all(
+                model, config.direction, source, counts, split, known, config.batch_size, writer
+            )
             if lost == (total := sum(counts.values())):
                 raise InputError(
                     f"{config.input or config.labels}: expected usable pixels, got none in any of {total} spectra: NaN,"

@@ -13,7 +13,8 @@ from skies import LINE_WIDTH, PIXELS, Sky, SkyDomain, line_pixels, linear_payne,
 from transfers import synthetic_stars, write_spectra
 
 from cyclegan.spectra.spectra import Spectra
-from cyclegan.trained.model import TrainedModel, load
+from cyclegan.trained.loading import load
+from cyclegan.trained.model import TrainedModel
 from emulator.labels import LABELS
 from emulator.payne import Payne
 

@@ -50,7 +50,7 @@ def make(domains, weights=None, *, split=1, steps=6, epochs=1, seed=1, pairing=N
     module = CycleGAN(
         translator,
         build_discriminators(networks, translator, scale),
-        Pairing(PairingSettings(seed=seed, **(pairing or {})), anchors),
+        [Pairing(PairingSettings(seed=seed, **(pairing or {})), anchors)],
         ALL_WEIGHTS if weights is None else weights,
         Schedule(**settings),
         seed,

@@ -43,9 +43,9 @@ def exhibits(translator: Translator, batch: TrainingBatch, crossing: Crossing, s
     os = torch.where(batch.synth.mask, c.os, 0.0)
     real = {
         "synth": Exhibit(batch.synth.flux, c.z_s),
-        "obs": Exhibit(batch.obs.flux, torch.cat([c.z_o, c.split_o], dim=1)),
+        "obs": Exhibit(batch.obs.flux, torch.cat([c.z_o, c.split_o], dim=-1)),
     }
-    fake = {"synth": Exhibit(os, c.z_o), "obs": Exhibit(so, torch.cat([c.z_s, c.split_so], dim=1))}
+    fake = {"synth": Exhibit(os, c.z_o), "obs": Exhibit(so, torch.cat([c.z_s, c.split_so], dim=-1))}
     return Exhibits(real, fake)
 
 

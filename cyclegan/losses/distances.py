@@ -12,8 +12,8 @@ def distance(prediction: Tensor, target: Spectra) -> Tensor:
     """The distance of spectra, in units of their errors.
 
     Args:
-        prediction: coordinates (B, K).
-        target: coordinates (B, K) with their errors and mask.
+        prediction: coordinates (..., B, K).
+        target: coordinates (..., B, K) with their errors and mask.
 
     Returns:
         The mean over usable coordinates of ((prediction - target) / error)^2, a scalar.
@@ -28,15 +28,15 @@ def spread_root(latents: Tensor) -> Tensor:
     In every direction they spread by DEAD_SPREAD at least, and by that share of their mean spread.
 
     Args:
-        latents: (B, Z), of more stars than variables.
+        latents: (..., B, Z), of more stars than variables.
 
     Returns:
-        (Z, Z), lower triangular.
+        (..., Z, Z), lower triangular.
     """
-    centred = latents - latents.mean(dim=0)
-    covariance = centred.T @ centred / (len(latents) - 1)  # torch.cov makes a device wait
-    floor = DEAD_SPREAD**2 * covariance.diagonal().mean().clamp_min(1)
-    return torch.linalg.cholesky_ex(covariance + floor * torch.eye(len(covariance), device=latents.device)).L
+    centred = latents - latents.mean(dim=-2, keepdim=True)
+    covariance = centred.mT @ centred / (latents.shape[-2] - 1)  # torch.cov makes a device wait
+    floor = DEAD_SPREAD**2 * covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1).clamp_min(1)[..., None, None]
+    return torch.linalg.cholesky_ex(covariance + floor * torch.eye(latents.shape[-1], device=latents.device)).L
 
 
 def explained(a: Tensor, b: Tensor) -> Tensor:
@@ -46,16 +46,19 @@ def explained(a: Tensor, b: Tensor) -> Tensor:
     correlation (Hotelling 1936), which no mixing of either's variables changes.
 
     Args:
-        a: (B, m).
-        b: (B, n).
+        a: (..., B, m).
+        b: (..., B, n).
 
     Returns:
-        A scalar from 0 to 1; 0 where n is 0.
+        A scalar from 0 to 1, the mean over members if there are; 0 where n is 0.
     """
-    if b.shape[1] == 0:
+    if b.shape[-1] == 0:
         return a.new_zeros(())
-    a, b = (torch.linalg.solve_triangular(spread_root(x), (x - x.mean(dim=0)).T, upper=False) for x in (a, b))
-    return (a @ b.T / (a.shape[1] - 1)).square().sum() / len(b)
+    a, b = (
+        torch.linalg.solve_triangular(spread_root(x), (x - x.mean(dim=-2, keepdim=True)).mT, upper=False)
+        for x in (a, b)
+    )
+    return (a @ b.mT / (a.shape[-1] - 1)).square().sum(dim=(-2, -1)).mean() / b.shape[-2]
 
 
 def latent_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -64,10 +67,10 @@ def latent_distance(a: Tensor, b: Tensor) -> Tensor:
     The square of Mahalanobis' distance over Z: no scaling or mixing of the variables of both changes it.
 
     Args:
-        a: latents (B, Z).
-        b: latents (B, Z), what they should be.
+        a: latents (..., B, Z).
+        b: latents (..., B, Z), what they should be.
 
     Returns:
         The mean squared difference, in units of b's spread in each direction, a scalar.
     """
-    return torch.linalg.solve_triangular(spread_root(b), (a - b).T, upper=False).square().mean()
+    return torch.linalg.solve_triangular(spread_root(b), (a - b).mT, upper=False).square().mean()

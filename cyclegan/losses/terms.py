@@ -43,7 +43,7 @@ class Moment:
         """Whether there are stars for the covariance of the latents, of which conv networks have more than a batch has
         stars.
         """
-        return len(self.crossing.z_o) > self.crossing.z_o.shape[1]
+        return self.crossing.z_o.shape[-2] > self.crossing.z_o.shape[-1]
 
 
 Parts = Mapping[str, Tensor]  # scalars by name; none where a term has nothing to say of a batch
@@ -125,7 +125,7 @@ def fading(moment: Moment) -> float:
 
 def trust_in_anchors(moment: Moment) -> float:
     """The more anchors there are, the more they count."""
-    stars = 0 if moment.batch.anchors is None else len(moment.batch.anchors.synth.flux)
+    stars = 0 if moment.batch.anchors is None else moment.batch.anchors.synth.flux.shape[-2]
     return stars / (stars + FEW_ANCHORS)
 
 
@@ -169,7 +169,7 @@ def pairs(moment: Moment) -> Parts:
 def independence(moment: Moment) -> Parts:
     """Split latents that shared ones cannot tell."""
     c = moment.crossing
-    if not moment.enough or c.split_o.shape[1] == 0:
+    if not moment.enough or c.split_o.shape[-1] == 0:
         return {}
     return {"independence": explained(c.z_o, c.split_o)}
 

@@ -1,5 +1,6 @@
 """Batches of partners."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,24 +33,40 @@ class TrainingBatch(NamedTuple):
 class PairedBatches:
     """The batches of one epoch by their number, `steps` of them; of the anchors each holds no more than of other stars.
 
-    stars: coordinates on a device; the pairs are taken in an order drawn by seed, and in another once all are through.
+    stars: coordinates on a device; pairs: of a translator, or of each member of an ensemble, whose batches then have a
+    first axis of members, (N, B, ...). Pairs are taken in an order drawn by seed, and in another once all are through.
     """
 
     def __init__(
-        self, stars: Stars, pairs: Pairs, batch_size: int, steps: int, seed: int, anchors: Partners | None = None
+        self,
+        stars: Stars,
+        pairs: Sequence[Pairs],
+        batch_size: int,
+        steps: int,
+        seed: int,
+        anchors: Partners | None = None,
     ) -> None:
         self.stars, self.steps, self.anchors = stars, steps, anchors
         generator, device = torch.Generator().manual_seed(seed), stars.synth.flux.device
-        count = len(pairs.synth)
+        count = min(len(own.synth) for own in pairs)
         size = min(batch_size, count)
         rounds = -(-steps // (count // size))
-        orders = [torch.randperm(count, generator=generator)[: count // size * size] for _ in range(rounds)]
-        order = torch.cat(orders).view(-1, size)
-        self._synth, self._obs = (side[order].to(device) for side in pairs)
+
+        def batches(own: Pairs) -> Tensor:
+            orders = [
+                torch.randperm(len(own.synth), generator=generator)[: count // size * size] for _ in range(rounds)
+            ]
+            order = torch.cat(orders).view(-1, size)
+            return torch.stack([side[order] for side in own])
+
+        drawn = torch.stack([batches(own) for own in pairs], dim=2).to(device)  # (2, steps, N, B)
+        self._synth, self._obs = drawn if len(pairs) > 1 else drawn[:, :, 0]
         if anchors is not None:
             known = len(anchors.synth.flux)
             draws = [torch.randperm(known, generator=generator)[:batch_size] for _ in range(steps)]
             self._drawn = torch.stack(draws).to(device)
+            if len(pairs) > 1:
+                self._drawn = self._drawn[:, None].expand(-1, len(pairs), -1)
 
     def __len__(self) -> int:
         return self.steps

@@ -1,9 +1,11 @@
 """Pairing, epoch by epoch: each epoch's pairs sharpen the metric in which the next ones are made."""
 
+import copy
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ LIKENESS_COMPONENTS = 64
 DENSITY_COMPONENTS = 8  # in which the density of synthetic stars is described
 STARS_AT_A_TIME = 2000  # where they never change, or half of them: partners vary then, and networks average over them
 EQUAL_ANCHORS = 2  # so many anchors' mean gap counts as much as the gap of the pairs; that of one star is its own
+MOST_MEMBERS, MEMBER_SEEDS = 100, 10**10  # of an ensemble; from one to the next, more than there are seeds of runs
 SEARCH_EPOCH = 1  # begins with a search, from the first pairs' residuals, for what only observed stars vary in
 
 
@@ -35,7 +38,7 @@ class PairingSettings:
     seed: of what is drawn; by_likeness: by optimal transport (`transport_pairs`), or at random; share: observed stars
     per synthetic one, None where that is to be found (`find_overlap`); fixed: whether the stars are the same in every
     epoch. choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; unjudged: for how many
-    epochs discriminators learn nothing.
+    epochs discriminators learn nothing; resampled: whether the stars are a bootstrap sample of those that there are.
     """
 
     seed: int
@@ -45,6 +48,7 @@ class PairingSettings:
     choice: str = "none"
     pool: int = 1
     unjudged: int = 0
+    resampled: bool = False
 
     @property
     def fewest_synthetic(self) -> int:
@@ -76,6 +80,12 @@ class Pairing:
         self.pairs: Pairs | None = None
         self.epoch: int | None = None
         self.places: Tensor | None = None
+
+    def of_member(self, number: int) -> "Pairing":
+        """The same for another member of an ensemble: what was found of all stars is shared, what is drawn is not."""
+        other = copy.copy(self)
+        other.settings = replace(self.settings, seed=self.settings.seed + number * MEMBER_SEEDS)
+        return other
 
     @property
     def first_share(self) -> float:
@@ -156,7 +166,16 @@ class Pairing:
             pairs = self._by_likeness(translator, synth, obs, epoch, generator)
         else:
             pairs = random_pairs(len(synth), len(obs), generator)
-        self.pairs, self.epoch = Pairs(chosen[pairs.synth], rows[pairs.obs]), epoch
+        pairs = Pairs(chosen[pairs.synth], rows[pairs.obs])
+        if self.settings.resampled:
+            own = [
+                self._weights(len(side.flux), number)[rows]
+                for number, (side, rows) in enumerate(zip(alike, pairs, strict=True))
+            ]
+            weights = own[0] + own[1]
+            drawn = torch.multinomial(weights, len(weights), replacement=True, generator=generator)
+            pairs = Pairs(*(rows[drawn] for rows in pairs))
+        self.pairs, self.epoch = pairs, epoch
         if self.settings.choice == DENSITY:
             self.places = alike.synth.flux[:, :DENSITY_COMPONENTS]
         return self.pairs
@@ -201,6 +220,13 @@ class Pairing:
             places = alike.synth.flux[:, :DENSITY_COMPONENTS]
             return as_observed(places, self.places, paired, round(len(seen.obs.flux) / self.share), generator)
         return torch.arange(len(seen.synth.flux))
+
+    def _weights(self, stars: int, number: int) -> Tensor:
+        """Weights (stars,) of a set's stars, the same in every epoch, such that the sum of two is that of a Bayesian
+        bootstrap (Rubin 1981), exponentially distributed.
+        """
+        draws = np.random.default_rng([self.settings.seed, number])
+        return torch.from_numpy(draws.gamma(0.5, size=stars))
 
     def _generator(self, epoch: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.settings.seed * 10**6 + epoch)

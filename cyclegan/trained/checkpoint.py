@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.trained.record import Record
-from cyclegan.translator.translator import Translator, build_translator
+from cyclegan.translator.translator import Translator, build_translator, ensemble_of
 from emulator.commands.errors import InputError
 
 
@@ -44,6 +44,8 @@ def translator_of(checkpoint: Checkpoint, where: str) -> Translator:
     width = spaces[0].coordinates(torch.zeros(1, pixels)).shape[1]
     try:
         translator = build_translator(networks, spaces, torch.ones(width))
+        if (count := record.config.get("ensemble", 1)) > 1:
+            translator = ensemble_of([translator] * count)
         translator.load_state_dict(weights)
         return translator.turned(record.axes)
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:

@@ -1,42 +1,23 @@
-"""A trained translator in use: `load` reads it back from a run, from flux to flux.
-
-import cyclegan
-model = cyclegan.load("runs/payne2payne/2026-11-22_12-00-00")
-observed = model.synth_to_obs(flux)
-"""
+"""A trained translator in use, from flux to flux."""
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cyclegan.linear.maps import Controls, controls
 from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
 from cyclegan.spectra.tables import check_names
-from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint, translator_of
+from cyclegan.trained.arrays import Values, as_tensor, draw_rows
+from cyclegan.trained.checkpoint import Checkpoint, translator_of
 from cyclegan.trained.forward import ForwardModel, mean_of, sampled
-from cyclegan.trained.run_folder import find_checkpoint
-from emulator.commands.device import find_device
+from cyclegan.trained.translated import OBS_TO_SYNTH, SYNTH_TO_OBS, Translated
+from cyclegan.trained.uncertainty import Uncertainty, members_scatter, noise_of_input, unknown_split
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
 
-Values = ArrayLike | Tensor
-
-SYNTH_TO_OBS, OBS_TO_SYNTH = "synth_to_obs", "obs_to_synth"
 BATCH = 256  # spectra at a time: larger batches leave the processor's caches
-
-
-class Translated(NamedTuple):
-    """Spectra (B, P) of the other domain, and the latents between: shared (B, Zs), split (B, Zp)."""
-
-    flux: Tensor
-    shared: Tensor
-    split: Tensor
 
 
 class TrainedModel:
@@ -55,6 +36,7 @@ class TrainedModel:
         record: what the checkpoint stands on.
         step: how many batches it was trained on.
         translator: the networks, in evaluation mode.
+        errors: of an ensemble, by direction, what its members' scatter means.
     """
 
     def __init__(
@@ -67,6 +49,7 @@ class TrainedModel:
         self.device = self.wavelength.device
         self.hidden = {name: mask.to(device) for name, mask in record.hidden.items()}
         self.split_sample = record.split_sample().to(device)
+        self.errors = {name: Uncertainty.from_plain(one, self.device) for name, one in record.errors.items()}
         self._continuum = record.continuum_of_theory()
         emulator = record.emulator_of(where)
         self.emulator = None if emulator is None else emulator.to(device).requires_grad_(False)
@@ -163,8 +146,8 @@ class TrainedModel:
         Raises:
             InputError: where shapes are not the checkpoint's.
         """
-        _, shared, split = self._in_batches(OBS_TO_SYNTH, self._spectra(flux, error, mask))
-        return shared, split
+        found = self._in_batches(OBS_TO_SYNTH, self._spectra(flux, error, mask))
+        return found.shared, found.split
 
     def from_labels(self, labels: Mapping[str, Values] | Values, split: Tensor | None = None) -> Tensor:
         """Stars as the telescope would see them, without noise.
@@ -249,8 +232,10 @@ class TrainedModel:
                 counts = counts & values.bool()
         return Spectra(torch.where(counts, flux, 1.0), torch.full_like(flux[:, :1], ERROR_FLOOR), counts)
 
-    def _in_batches(self, direction: str, spectra: Spectra, split: Tensor | None = None) -> Translated:
-        stars, home = len(spectra.flux), spectra.flux.device
+    def _in_batches(
+        self, direction: str, spectra: Spectra, split: Tensor | None = None, errors: bool = False
+    ) -> Translated:
+        stars, home, known = len(spectra.flux), spectra.flux.device, split is not None
         split = self.mean_split() if split is None and direction == SYNTH_TO_OBS else split
         if split is not None:
             split, width = as_tensor(split, "split"), self.split_sample.shape[1]
@@ -260,9 +245,53 @@ class TrainedModel:
         parts = []
         for first in range(0, stars, BATCH):
             rows = slice(first, first + BATCH)
-            part = self.translate(direction, spectra.rows(rows).to(self.device), None if split is None else split[rows])
-            parts.append([tensor.to(home) for tensor in part])
+            seen = self.seen(direction, spectra.rows(rows).to(self.device))
+            part = self.translate_seen(direction, seen, None if split is None else split[rows])
+            if errors:
+                part = part._replace(error=self.error_of(direction, seen, part, known))
+            parts.append([tensor.to(home) for tensor in part if tensor is not None])
         return Translated(*map(torch.cat, zip(*parts, strict=True)))
+
+    def uncertainty(
+        self,
+        direction: str,
+        flux: Values,
+        error: Values | None = None,
+        mask: Values | None = None,
+        split: Tensor | None = None,
+    ) -> Tensor:
+        """How wrong the translation of each pixel may be: what the networks do not know, and what noise does to it.
+
+        Args:
+            direction: "synth_to_obs" or "obs_to_synth".
+            flux: (B, P), as it is translated.
+            error: (B, P), 1 sigma, of observed flux, without which it counts as noiseless.
+            mask: (B, P), True = usable.
+            split: (B, Zp), as given to `synth_to_obs`; without it what split latents may be is part of the error.
+
+        Returns:
+            Errors (B, P), 1 sigma.
+
+        Raises:
+            InputError: where shapes are not the checkpoint's, and for a run that is no finished ensemble.
+        """
+        if not self.errors:
+            raise InputError(f"{self.where}: expected a finished run of ensemble=N, whose members tell, got another")
+        spectra = self._spectra(flux, error, mask)
+        noise = torch.zeros_like(spectra.flux) if error is None else as_tensor(error, "error").to(spectra.flux)
+        found = self._in_batches(direction, spectra._replace(error=noise), split, errors=True).error
+        assert found is not None
+        return found
+
+    def error_of(self, direction: str, seen: Spectra, translated: Translated, known_split: bool) -> Tensor:
+        """The errors (B, P) of a translation, given what `seen` gave; known_split: whether split latents are known."""
+        t, (_, shared, split, _) = self.translator, translated
+        variance = self.errors[direction].of_networks(members_scatter(t, direction, shared, split)).square()
+        if direction == OBS_TO_SYNTH:
+            variance = variance + noise_of_input(t, seen).square()
+        elif not known_split and self.split_sample.shape[1]:
+            variance = variance + unknown_split(t, shared, self.split_sample).square()
+        return variance.sqrt()
 
     def translate(self, direction: str, spectra: Spectra, split: Tensor | None = None) -> Translated:
         """Translate one batch that lies on the translator's device.
@@ -296,46 +325,3 @@ class TrainedModel:
             return Translated(t.space_o.restore(t.generator_o(shared, split)), shared, split)
         shared, own = t.encoder_o(seen.flux)
         return Translated(t.space_s.restore(t.generate_synth(shared)), shared, own)
-
-
-def as_tensor(values: Values, name: str) -> Tensor:
-    """Numbers as a float32 tensor; NumPy's, which may have the other byte order, as FITS files do, on the CPU.
-
-    Raises InputError for what is no array of numbers.
-    """
-    if isinstance(values, Tensor):
-        return values.float()
-    try:
-        return torch.from_numpy(np.array(values, dtype="float32"))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{name}: expected an array of numbers, got something else ({error})") from error
-
-
-def draw_rows(sample: Tensor, count: int, seed: int) -> Tensor:
-    """`count` rows of sample (n, Z), drawn with replacement."""
-    drawn = torch.randint(len(sample), (count,), generator=torch.Generator().manual_seed(seed))
-    return sample[drawn.to(sample.device)]
-
-
-def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | None = None) -> TrainedModel:
-    """The trained model of a run's folder or of one checkpoint.
-
-    Args:
-        checkpoint: a run's folder (its last.ckpt), or a checkpoint.
-        device: auto, cpu or gpu.
-        emulator: a file that `Payne.save` wrote, of the run's synthetic domain where that came from spectra.
-
-    Returns:
-        The model, in evaluation mode.
-
-    Raises:
-        InputError: where there is no checkpoint, no such device, or an emulator already.
-    """
-    found, where = find_device(device, "device"), find_checkpoint(checkpoint)
-    read = read_checkpoint(where)
-    if emulator is None:
-        return TrainedModel(read, str(checkpoint), found)
-    if read.record.domains.synth.path is None:
-        raise InputError(f"emulator: expected none beside {checkpoint}, which brings its own, got {emulator}")
-    brought = Payne.load(emulator).on(read.record.wavelength).to(found).requires_grad_(False)
-    return TrainedModel(read, str(checkpoint), found, brought)

@@ -31,7 +31,8 @@ class Record:
     population: contents of the table that emulated stars were drawn from, if there was one; offset (L, L): covariance
     of what may be wrong with the labels of all stars alike, None where stars are known in both domains; controls: of
     the training stars, translations without networks (`linear.maps.controls`); kept_step: after how many steps the
-    networks were what they are, if more steps were made.
+    networks were what they are, if more steps were made; errors: of an ensemble, by direction, contents of an
+    `Uncertainty`, none before its run has ended.
     """
 
     config: dict[str, Any]
@@ -47,6 +48,7 @@ class Record:
     offset: Tensor | None = None
     controls: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     kept_step: int | None = None
+    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
         """A dictionary that loads safely; `from_plain` is its inverse."""

@@ -14,7 +14,9 @@ from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.files import SpectraFile
 from cyclegan.spectra.spectra import Spectra, exact
 from cyclegan.spectra.tables import check_label_columns, read_labels, read_table
-from cyclegan.trained.model import OBS_TO_SYNTH, TrainedModel, draw_rows
+from cyclegan.trained.arrays import draw_rows
+from cyclegan.trained.model import TrainedModel
+from cyclegan.trained.translated import OBS_TO_SYNTH
 from emulator.commands.errors import InputError
 
 log = logging.getLogger(__name__)

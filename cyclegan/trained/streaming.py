@@ -11,8 +11,9 @@ from tqdm import tqdm
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.spectra.writer import SpectraWriter
 from cyclegan.trained.familiarity import Familiarity, features, has_counterpart
-from cyclegan.trained.model import SYNTH_TO_OBS, TrainedModel, Translated
+from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.sources import Source
+from cyclegan.trained.translated import SYNTH_TO_OBS, Translated
 
 
 class Outcome(NamedTuple):
@@ -31,13 +32,15 @@ def translate_all(
     source: Source,
     counts: Mapping[str, int],
     split: Mapping[str, Tensor],
+    known_split: bool,
     batch_size: int,
     writer: SpectraWriter,
 ) -> Outcome:
     """Translate all spectra of a source and write them with their latents and their distances from training stars.
 
-    counts: of each subset; split (n, Zp): split latents of each, none where they are not needed. A thread reads the
-    next batch and writes the last one while this one is translated.
+    counts: of each subset; split (n, Zp): split latents of each, none where they are not needed; known_split: whether
+    they are known of each star. The errors written are those of the translation where the run is an ensemble, and those
+    of the input otherwise. A thread reads the next batch and writes the last one while this one is translated.
     """
     domain = "synth" if direction == SYNTH_TO_OBS else "obs"
     familiar = Familiarity.from_record(model.record, domain, model.device)
@@ -49,7 +52,9 @@ def translate_all(
     blind, alone = [], []
 
     def write(name: str, spectra: Spectra, translated: Translated, distance: Tensor | None) -> None:
-        flux, shared, own = (tensor.cpu() for tensor in translated)
+        flux, shared, own = (tensor.cpu() for tensor in translated[:3])
+        if translated.error is not None:
+            spectra = spectra._replace(error=translated.error.cpu())
         if (lost := flux[:, :1].isnan()).any():
             spectra = spectra._replace(mask=spectra.mask & ~lost)
             blind.append(int(lost.sum()))
@@ -68,12 +73,14 @@ def translate_all(
             spectra = reading.result()
             if following is not None:
                 reading = thread.submit(source.read, *following)
-            # Only the noise of observed stars is asked for, by their distance.
-            noisy = familiar is not None and domain == "obs"
+            # Only the noise of observed stars is asked for, by their distance and by errors.
+            noisy = (familiar is not None or bool(model.errors)) and domain == "obs"
             error = spectra.error if noisy else spectra.error[:, :1]
             seen = model.seen(direction, spectra._replace(error=error).to(model.device))
             translated = model.translate_seen(direction, seen, split[name][rows] if split else None)
             distance = None if familiar is None else familiar.distance(features(model.translator, domain, seen))
+            if model.errors:
+                translated = translated._replace(error=model.error_of(direction, seen, translated, known_split))
             writing.result()
             writing = thread.submit(write, name, spectra, translated, distance)
             bar.update(rows.stop - rows.start)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,8 +30,10 @@ from cyclegan.training.logs import RunProgress
 from cyclegan.training.module import CycleGAN, Schedule
 from cyclegan.training.schema import TrainConfig, TrainerConfig
 from cyclegan.training.theory import Theory
+from cyclegan.translator.ensemble import Stacked
 from cyclegan.translator.networks import Starting, make_networks
-from cyclegan.translator.translator import Translator, build_discriminators, build_translator
+from cyclegan.translator.translator import Translator, build_discriminators, build_translator, ensemble_of
+from emulator.commands.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ def pairing_settings(config: TrainConfig, domains: Domains) -> PairingSettings:
         choice=config.selection.by,
         pool=config.selection.pool,
         unjudged=math.ceil(config.trainer.warm_up * config.trainer.epochs),
+        resampled=config.ensemble > 1,
     )
 
 
@@ -87,8 +91,17 @@ def build(
         pairing.compare_in_components(matching)
     seen = Stars(*(projected_on(space, side) for space, side in zip(spaces, stars, strict=True)))
     scale = torch.cat([side.flux for side in seen]).std(dim=0).clamp_min(1e-3)
-    translator = build_translator(networks, spaces, scale)
-    maps = start_linearly(translator, matching)
+    members = [build_translator(networks, spaces, scale) for _ in range(config.ensemble)]
+    maps = start_linearly(members, matching, config.seed)
+    judges = [build_discriminators(networks, member, scale) for member in members]
+    translator, discriminators = members[0], judges[0]
+    if config.ensemble > 1:
+        if not translator.has_axes:
+            raise InputError(
+                f"config key 'ensemble': expected 1 for networks whose latents cannot be turned, got {config.ensemble}"
+            )
+        translator = ensemble_of(members)
+        discriminators = Stacked([judge for judge, _ in judges]), Stacked([judge for _, judge in judges])
     continuum = domains.synth.continuum if isinstance(domains.synth, EmulatedDomain) else None
     record = Record(
         config=asdict(config),
@@ -101,34 +114,42 @@ def build(
         offset=theory.offset,
         controls=controls(shift, maps),
     )
+    pairings = [pairing, *(pairing.of_member(number) for number in range(1, config.ensemble))]
     schedule = Schedule(
         steps=settings.epochs * settings.steps,
         epoch_steps=settings.steps,
-        batch_size=settings.batch_size,
+        # The mean of several has less of the noise of small batches.
+        batch_size=settings.batch_size if config.ensemble == 1 else max(2, settings.batch_size // 2),
         warm_up=settings.warm_up,
         learning_rate=settings.learning_rate,
         discriminator_learning_rate=settings.discriminator_learning_rate,
         weight_decay=settings.weight_decay,
         log_every=settings.log_every,
     )
-    discriminators = build_discriminators(networks, translator, scale)
-    return CycleGAN(translator, discriminators, pairing, config.losses, schedule, config.seed, record), data
+    return CycleGAN(translator, discriminators, pairings, config.losses, schedule, config.seed, record), data
 
 
-def start_linearly(translator: Translator, stars: Stars) -> dict[str, LinearMaps]:
-    """Start a translator as Gaussian optimal transport between stars (N, P), (M, P) on the CPU; the map, by its name.
+def start_linearly(members: Sequence[Translator], stars: Stars, seed: int) -> dict[str, LinearMaps]:
+    """Start translators as Gaussian optimal transport between stars (N, P), (M, P) on the CPU; the map, by its name.
 
-    Networks that cannot be started so keep the mean shift.
+    Several start each from a bootstrap sample of the stars (Efron 1979). Networks that cannot be started so keep the
+    mean shift.
     """
-    if not isinstance(translator.space_s, Components):
+    spaces = members[0].space_s, members[0].space_o
+    if not isinstance(spaces[0], Components):
         return {}
-    spaces = translator.space_s, translator.space_o
-    transport = gaussian_transport(*(projected_on(*pair).flux for pair in zip(spaces, stars, strict=True)))
+    coordinates = [projected_on(*pair).flux for pair in zip(spaces, stars, strict=True)]
+    transport = gaussian_transport(*coordinates)
     log.info("the start: Gaussian transport, which believes %.0f %% of the gap", 100 * transport.trust)
-    starts = {translator.generator_o: transport.maps.forward, translator.encoder_o: transport.maps.back}
-    for network, matrix in starts.items():
-        if isinstance(network, Starting):
-            network.start_linear(matrix)
+    draws = torch.Generator().manual_seed(seed)
+    for member in members:
+        maps = transport.maps
+        if len(members) > 1:
+            again = (side[torch.randint(len(side), (len(side),), generator=draws)] for side in coordinates)
+            maps = gaussian_transport(*again).maps
+        for network, matrix in ((member.generator_o, maps.forward), (member.encoder_o, maps.back)):
+            if isinstance(network, Starting):
+                network.start_linear(matrix)
     return {"transport": transport.maps}
 
 

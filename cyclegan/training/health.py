@@ -30,7 +30,7 @@ class Health(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Log the signals."""
         assert isinstance(module, CycleGAN)
-        module.log_dict(signals(module.translator, *self.stars))
+        module.log_dict(signals(module.as_one, *self.stars))
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Go through all that was logged for faults."""

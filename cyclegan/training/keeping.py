@@ -37,7 +37,7 @@ class Keeping(Callback):
         """Look at the start, unless the run goes on."""
         assert isinstance(module, CycleGAN)
         if self.start is None:
-            self.start = self.best = signals(module.translator, *self.stars)[DECIDING]
+            self.start = self.best = signals(module.as_one, *self.stars)[DECIDING]
             self._keep(module, 0)
         self._stop_where_nothing_is_learned(trainer)
 

@@ -2,7 +2,7 @@
 
 import math
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from cyclegan.spectra.spectra import Spectra
 from cyclegan.trained.familiarity import Familiarity
 from cyclegan.trained.record import Record
 from cyclegan.training.data import Turn
+from cyclegan.translator.ensemble import members_of
 from cyclegan.translator.translator import Translator
 
 SPLIT_SAMPLE = 1000  # training stars whose split latents a checkpoint holds
@@ -59,15 +60,15 @@ class Schedule:
 class CycleGAN(LightningModule):
     """Trains a translator and two discriminators on the stars that a loader yields, epoch by epoch.
 
-    pairing: makes partners of the stars of each epoch; weights: of the terms of the loss, by name; record: what a
-    checkpoint stands on besides weights.
+    pairings: make partners of the stars of each epoch, one for each member where the networks are an ensemble's;
+    weights: of the terms of the loss, by name; record: what a checkpoint stands on besides weights.
     """
 
     def __init__(
         self,
         translator: Translator,
         discriminators: tuple[nn.Module, nn.Module],
-        pairing: Pairing,
+        pairings: Sequence[Pairing],
         weights: Mapping[str, float],
         schedule: Schedule,
         seed: int,
@@ -75,7 +76,7 @@ class CycleGAN(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.translator, self.pairing = translator, pairing
+        self.translator, self.pairings = translator, tuple(pairings)
         self.discriminators = nn.ModuleDict(dict(zip(SIDES, discriminators, strict=True)))
         self.weights, self.schedule, self.seed, self.record = weights, schedule, seed, record
         self.scores = MatchedScores(record.matched)
@@ -86,6 +87,23 @@ class CycleGAN(LightningModule):
         self._gradients: dict[str, Tensor] = {}
         # The translator along standard axes; in a tuple, or it would be trained and saved with the module's own parts.
         self._scored: tuple[Translator, ...] = ()
+
+    @property
+    def pairing(self) -> Pairing:
+        """That of the first member."""
+        return self.pairings[0]
+
+    @property
+    def as_one(self) -> Translator:
+        """The translator, in evaluation; of an ensemble, what its members make together."""
+        if len(self.pairings) == 1:
+            return self.translator
+        return self.translator.turned({part: axes for part, axes in self.record.axes.items() if part == "split"})
+
+    @property
+    def as_model(self) -> Translator:
+        """The same along the axes on which it is scored."""
+        return self.translator.turned(self.record.axes)
 
     def on_train_batch_start(self, turn: Turn, batch_index: int) -> None:
         """Start an epoch where a turn brings its stars."""
@@ -105,7 +123,11 @@ class CycleGAN(LightningModule):
         t, schedule = self.translator, self.schedule
         seen = self.seen(stars)
         alike = self.pairing.alike(stars, seen)
-        pairs = self.pairing.pair(t, self.discriminators["obs"], seen, alike, epoch)
+        judges = members_of(self.discriminators["obs"])
+        pairs = [
+            pairing.pair(member, judge, seen, alike, epoch)
+            for pairing, member, judge in zip(self.pairings, t.each(), judges, strict=True)
+        ]
         anchors = None
         if self.pairing.anchors is not None:
             anchors = Partners(*map(projected_on, (t.space_s, t.space_o), self.pairing.anchors))
@@ -217,8 +239,10 @@ class CycleGAN(LightningModule):
         # And whoever has a star needs to know whether others like it were in training.
         found = {side: Familiarity.of(self._scored[0], side, getattr(stars, side)) for side in SIDES}
         self.record.familiar = {side: one.to_plain() for side, one in found.items() if one is not None}
-        if self.record.controls and (pairs := self.pairing.pairs) is not None:
-            partners = (side.flux[rows.to(side.flux.device)] for side, rows in zip(stars, pairs, strict=True))
+        pairs = [one.pairs for one in self.pairings if one.pairs is not None]
+        if self.record.controls and pairs:
+            together = map(torch.cat, zip(*pairs, strict=True))
+            partners = (side.flux[rows.to(side.flux.device)] for side, rows in zip(stars, together, strict=True))
             self.record.controls["ridge"] = ridge_maps(*partners).to_plain()
 
     def validation_step(self, batch: Stars, batch_index: int) -> None:
@@ -237,13 +261,16 @@ class CycleGAN(LightningModule):
         """Put the record and the state of the pairing into a checkpoint; TrainingDivergedError for lost weights."""
         self._check_finite()  # a checkpoint of lost weights must not take the place of a good one
         checkpoint["record"], checkpoint["pairing"] = self.record.to_plain(), self.pairing.state_dict()
+        checkpoint["other_pairings"] = [pairing.state_dict() for pairing in self.pairings[1:]]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the record and the state of the pairing from a checkpoint."""
         kept = Record.from_plain(checkpoint["record"], "the checkpoint")
         self.record.axes, self.record.split, self.record.familiar = kept.axes, kept.split, kept.familiar
         self.record.controls, self.record.kept_step = kept.controls, kept.kept_step
-        self.pairing.load_state_dict(checkpoint["pairing"])
+        states = [checkpoint["pairing"], *checkpoint.get("other_pairings", ())]
+        for pairing, state in zip(self.pairings, states, strict=True):
+            pairing.load_state_dict(state)
         self._coordinates.clear()  # the checkpoint's spaces may be another machine's
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:

@@ -54,7 +54,9 @@ def finish(run: Finished) -> dict[str, object]:
         truth = run.domains.obs.truth("val")
         made = translations(run.module.record.controls, (translator.space_s, translator.space_o), *val)
         controls = control_scores(*val, made, None if truth is None else truth.cpu())
-    blind = signals(translator, *val)  # first: one of them is how much variables vary, which standard axes make equal
+    blind = signals(
+        run.module.as_one, *val
+    )  # first: one of them is how much variables vary, which standard axes make equal
     translator = translator.turned(run.module.record.axes)
     versions = {package: version(package) for package in ("torch", "pytorch-lightning", "numpy", "hydra-core")}
     scores: dict[str, Any] = matched_scores(translator, *val, matched) | controls | blind

@@ -17,6 +17,7 @@ from cyclegan.domains.domains import Domains
 from cyclegan.domains.uniform import Learned
 from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint
 from cyclegan.trained.run_folder import CONFIG, LAST
+from cyclegan.trained.uncertainty import errors_of
 from cyclegan.training.build import build, build_domains, make_trainer
 from cyclegan.training.data import SpectraData
 from cyclegan.training.health import Health
@@ -95,7 +96,12 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
     trainer = make_trainer(config.trainer, folder, loggers, watchers, device, domains.matched)
     log.info("%s: %d steps, into %s", config.name, module.schedule.steps, folder)
     _fit(trainer, module, data, folder, checkpoint is not None)
-    if keeping is not None and keeping.restore(module, trainer.global_step, data.stars):
+    changed = keeping is not None and keeping.restore(module, trainer.global_step, data.stars)
+    if config.ensemble > 1:
+        truth = domains.obs.truth("val") if domains.matched else None
+        module.record.errors = errors_of(module.as_model, data.scored(), domains.matched, truth)
+        changed = True
+    if changed:
         with written_whole(folder / LAST) as unfinished:
             trainer.save_checkpoint(unfinished, False)
     facts = {

@@ -5,6 +5,7 @@ from typing import Any
 
 from cyclegan.domains.schema import DomainsConfig
 from cyclegan.losses.terms import TERMS
+from cyclegan.pairing.pairing import MOST_MEMBERS
 from cyclegan.pairing.selection import CHOICES, DENSITY, DISCRIMINATOR
 from emulator.commands.config import MOST_SEED
 from emulator.commands.device import DEVICES
@@ -61,6 +62,7 @@ class TrainConfig:
     name: str
     seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     resume: str | None
+    ensemble: int = field(metadata={"minimum": 1, "maximum": MOST_MEMBERS})
     domains: DomainsConfig
     networks: dict[str, Any]
     losses: dict[str, float] = field(metadata={"minimum": 0.0})

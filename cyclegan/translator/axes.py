@@ -6,7 +6,8 @@ from torch import Tensor
 # Where latents vary less than this (variance in one direction beside that in another; by itself), they have no axes: in
 # single precision what is stretched so much is rounding.
 DEGENERATE, DEAD = 1e-6, 1e-12
-Axes = dict[str, tuple[Tensor, Tensor]]  # by part of the latents, shared or split: what `standard_axes` returns
+# By part of the latents, shared or split: what `standard_axes` returns; of an ensemble a row for each member.
+Axes = dict[str, tuple[Tensor, Tensor]]
 
 
 def standard_axes(latents: Tensor, spectra: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -30,3 +31,9 @@ def standard_axes(latents: Tensor, spectra: Tensor) -> tuple[Tensor, Tensor] | N
     turn = torch.linalg.svd(effect, full_matrices=False).U
     cubes = (turn.T @ effect).pow(3).sum(dim=1)
     return centre.to(latents), (whiten @ torch.where(cubes < 0, -turn, turn)).to(latents)
+
+
+def turned_towards(reference: Tensor, latents: Tensor) -> Tensor:
+    """The rotation (Z, Z) that brings latents (n, Z), of variance one, nearest to reference (n, Z): Procrustes'."""
+    left, _, right = torch.linalg.svd((latents.T @ reference).double())
+    return (left @ right).to(latents)

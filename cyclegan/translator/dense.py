@@ -128,7 +128,7 @@ class DenseDiscriminator(nn.Module):
 
     def forward(self, coefficients: Tensor, latents: Tensor) -> Tensor:
         """Logits (B, 1) that coordinates (B, K) with these latents (B, Z) are real."""
-        return self.judge(torch.cat([coefficients / self.scale, latents], dim=1))
+        return self.judge(torch.cat([coefficients / self.scale, latents], dim=-1))
 
 
 @dataclass(frozen=True)

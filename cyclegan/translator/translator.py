@@ -1,6 +1,7 @@
 """The translator: two encoders and two generators over one shared latent and a split latent of the observed domain."""
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 
 from cyclegan.spectra.spaces import Space
 from cyclegan.spectra.spectra import Spectra
-from cyclegan.translator.axes import Axes, standard_axes
+from cyclegan.translator.axes import Axes, standard_axes, turned_towards
+from cyclegan.translator.ensemble import MeanEncoder, MeanGenerator, Stacked, members_of
 from cyclegan.translator.networks import Networks, Turning
 
 
@@ -37,7 +39,8 @@ class Translator(nn.Module):
     """E_s, E_o, G_s, G_o, with the space in which each domain's networks see its spectra.
 
     `cross` works on coordinates in those spaces, as training does; `synth_to_obs` and `obs_to_synth` from flux to
-    flux, as users do.
+    flux, as users do. Of an ensemble, whose networks are `Stacked`, coordinates and latents have a first axis of
+    members; `turned` makes one translator of it.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Translator(nn.Module):
 
     def generate_synth(self, shared: Tensor) -> Tensor:
         """Synthetic coordinates (B, K) of shared latents (B, Zs)."""
-        return self.generator_s(shared, shared[:, :0])
+        return self.generator_s(shared, shared[..., :0])
 
     def cross(self, x_s: Tensor, x_o: Tensor) -> Crossing:
         """Encode, decode, translate and cycle: coordinates (B, K) of both domains -> all of a `Crossing`."""
@@ -97,6 +100,26 @@ class Translator(nn.Module):
         """
         if not self.has_axes:
             return {}
+        members = self.each()
+        found = [member._own_axes(x_s, x_o) for member in members]
+        if not isinstance(self.encoder_s, Stacked):
+            return found[0]
+        # Split latents are given to all members alike, so that theirs are to mean the same as the first one's.
+        if all("split" in axes for axes in found):
+            split = [
+                (member.encoder_o(x_o)[1] - axes["split"][0]) @ axes["split"][1]
+                for member, axes in zip(members, found, strict=True)
+            ]
+            for axes, own in zip(found, split, strict=True):
+                centre, turn = axes["split"]
+                axes["split"] = centre, turn @ turned_towards(split[0], own)
+        common = [part for part in found[0] if all(part in axes for axes in found)]
+        return {
+            part: (torch.stack([axes[part][0] for axes in found]), torch.stack([axes[part][1] for axes in found]))
+            for part in common
+        }
+
+    def _own_axes(self, x_s: Tensor, x_o: Tensor) -> Axes:
         z_o, split = self.encoder_o(x_o)
         z = torch.cat([self.encode_synth(x_s), z_o])
         # By chance the shared latents are a little correlated with the split ones, and do much more to spectra.
@@ -105,14 +128,34 @@ class Translator(nn.Module):
         return {part: axes for part, axes in found.items() if axes is not None}
 
     def turned(self, axes: Axes) -> "Translator":
-        """The same translator, all spectra what they are, with latents along other axes."""
+        """The same translator, all spectra what they are, with latents along other axes.
+
+        Of an ensemble the one whose translations are the mean of its members', `MeanEncoder` and `MeanGenerator`.
+        """
         encoders, generators = copy.deepcopy(((self.encoder_s, self.encoder_o), (self.generator_s, self.generator_o)))
         for part, pair in axes.items():
             for networks in (encoders, generators):
                 for network in networks if part == "shared" else networks[1:]:
                     assert isinstance(network, Turning)  # or there would be no axes
-                    network.turn(part, *pair)
-        return Translator((self.space_s, self.space_o), encoders, generators)
+                    network.turn(part, *(tensor.to(self.space_s.mean.device) for tensor in pair))
+        spaces = self.space_s, self.space_o
+        if isinstance(self.encoder_s, Stacked):
+            (e_s, e_o), (g_s, g_o) = encoders, generators
+            return Translator(spaces, (MeanEncoder(e_s), MeanEncoder(e_o)), (MeanGenerator(g_s), MeanGenerator(g_o)))
+        return Translator(spaces, encoders, generators)
+
+    def each(self) -> "list[Translator]":
+        """The members of an ensemble, whose parameters are this one's; of a single translator itself."""
+        networks = [self.encoder_s, self.encoder_o, self.generator_s, self.generator_o]
+        if isinstance(self.encoder_s, MeanEncoder):
+            networks = [network.get_submodule("members") for network in networks]
+        elif not isinstance(self.encoder_s, Stacked):
+            return [self]
+        spaces = self.space_s, self.space_o
+        return [
+            Translator(spaces, (e_s, e_o), (g_s, g_o))
+            for e_s, e_o, g_s, g_o in zip(*map(members_of, networks), strict=True)
+        ]
 
     @torch.no_grad()
     def tie(self) -> None:
@@ -137,6 +180,15 @@ def build_translator(networks: Networks, spaces: tuple[Space, Space], scale: Ten
     for one, other in ((encoder_s, encoder_o), (generator_s, generator_o)):
         other.load_state_dict({k: v for k, v in one.state_dict().items() if "split" not in k}, strict=False)
     return Translator(spaces, (encoder_s, encoder_o), (generator_s, generator_o))
+
+
+def ensemble_of(members: Sequence[Translator]) -> Translator:
+    """Translators of the same spaces as an ensemble, which learns in one pass."""
+    sides = [
+        [getattr(one, name) for one in members] for name in ("encoder_s", "encoder_o", "generator_s", "generator_o")
+    ]
+    e_s, e_o, g_s, g_o = map(Stacked, sides)
+    return Translator((members[0].space_s, members[0].space_o), (e_s, e_o), (g_s, g_o))
 
 
 def build_discriminators(networks: Networks, translator: Translator, scale: Tensor) -> tuple[nn.Module, nn.Module]:

@@ -24,7 +24,7 @@ from cyclegan.scores.scores import SCORES
 from cyclegan.scores.signals import SIGNALS
 from cyclegan.spectra.spaces import Components
 from cyclegan.spectra.spectra import ERROR_FLOOR
-from cyclegan.trained.model import load
+from cyclegan.trained.loading import load
 from cyclegan.training import theory
 from cyclegan.training.resuming import BusyError, claimed
 from cyclegan.translator.networks import make_networks

@@ -16,7 +16,7 @@ from cyclegan.scores.scores import NEED_MATCHED
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.spectra.writer import written_spectra
-from cyclegan.trained.model import load
+from cyclegan.trained.loading import load
 from cyclegan.training.schema import TrainConfig
 from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError

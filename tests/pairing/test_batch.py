@@ -17,7 +17,7 @@ def numbered(n):
 
 
 def make_batches(steps=10, size=8, seed=1, anchors=None):
-    return PairedBatches(Stars(numbered(30), numbered(30)), PAIRS, size, steps, seed, anchors)
+    return PairedBatches(Stars(numbered(30), numbered(30)), [PAIRS], size, steps, seed, anchors)
 
 
 def stars_of(batches):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cyclegan.losses import terms
 from cyclegan.spectra.spaces import Pixels
 from cyclegan.spectra.spectra import Spectra, masked_mean, typical_weight
-from cyclegan.trained.model import load
+from cyclegan.trained.loading import load
 from cyclegan.training.run import train
 from cyclegan.training.schema import TrainConfig
 from cyclegan.translator.networks import Networks, any_width

@@ -10,7 +10,7 @@ from processes import TINY_CONV
 from cyclegan.domains.domains import make_domains
 from cyclegan.domains.survey import Survey
 from cyclegan.scores.scores import SCORES, matched_scores
-from cyclegan.trained.model import load
+from cyclegan.trained.loading import load
 from cyclegan.trained.run_folder import find_checkpoint
 from emulator.commands.errors import InputError
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cyclegan.trained.domains import find_domains
-from cyclegan.trained.model import load
+from cyclegan.trained.loading import load
 from emulator.commands.errors import InputError
 
 

@@ -8,7 +8,8 @@ import torch
 from handmade import make_checkpoint
 
 from cyclegan.spectra.spaces import Components
-from cyclegan.trained.model import TrainedModel, load
+from cyclegan.trained.loading import load
+from cyclegan.trained.model import TrainedModel
 from cyclegan.translator.dense import Dense
 from cyclegan.translator.translator import build_translator
 from emulator.commands.errors import InputError

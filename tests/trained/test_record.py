@@ -11,7 +11,7 @@ from handmade import domains_of
 
 from cyclegan.domains.schema import DomainsConfig
 from cyclegan.spectra.continuum import Continuum
-from cyclegan.trained.model import load
+from cyclegan.trained.loading import load
 from cyclegan.trained.record import VERSION, Record
 from cyclegan.translator.convolutional import Convolutional
 from cyclegan.translator.dense import Dense
