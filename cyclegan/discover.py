@@ -17,12 +17,16 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from cyclegan.discovery.evidence import Evidence, gather, shifted
+from cyclegan.discovery.evidence import Evidence, Map, gather, shifted
+from cyclegan.discovery.known_lines import read_known_lines
 from cyclegan.discovery.lines import MissingLine, find_lines, write_lines
+from cyclegan.discovery.reality import Reality, marked, reality_of_table
+from cyclegan.discovery.star import Star, labels_of_star, star_of_atlas
 from cyclegan.discovery.truth import HiddenLines, judge_lines, known_truth
 from cyclegan.domains.hidden import reference_labels
 from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.lines import plot_discovery, plot_element
+from cyclegan.instruments.atlas import read_atlas
 from cyclegan.spectra.tables import check_label_columns, read_labels, read_table
 from cyclegan.trained.forward import ForwardModel
 from cyclegan.trained.loading import load
@@ -35,6 +39,7 @@ from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
 
+TABLE, ATLASES = ".csv", (".npz", ".fits", ".fit", ".gz")  # by its suffix, what a truth is
 MEAN_SHIFT, SHUFFLED = "mean_shift", "shuffled_labels"
 
 
@@ -44,12 +49,19 @@ class DiscoverConfig:
 
     checkpoint: str
     others: list[str]
+    emulator: str | None
     labels: str | None
     stars: int = field(metadata={"minimum": 2})
     seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     depth: float = field(metadata={"above": 0.0, "maximum": 1.0})
     significance: float = field(metadata={"minimum": 0.0})
     control: str = field(metadata={"choices": ("none", MEAN_SHIFT, SHUFFLED)})
+    truth: str | None
+    truth_star: str | None
+    truth_labels: dict[str, float] | None
+    truth_depth: float = field(metadata={"above": 0.0, "maximum": 1.0})
+    truth_resolution: float = field(metadata={"above": 0.0})
+    foreign: str | None
     output: str | None
 
 
@@ -60,12 +72,17 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
     """
     folder = find_checkpoint(config.checkpoint).parent
     paths = [config.checkpoint, *config.others]
-    trained = [load(path, "cpu") for path in paths]
+    trained = [load(path, "cpu", config.emulator) for path in paths]
     models = [one.forward_model for one in trained]
     for other, path in zip(models[1:], paths[1:], strict=True):
         check_same_theory(models[0], other, path)
+    reality = read_reality(config, models[0])
+    foreign = [] if config.foreign is None else read_known_lines(config.foreign)
     labels, reference = stars_to_ask(config, models[0])
+    if isinstance(reality, Star):
+        reference = torch.cat([reality.labels[None], reference])
     maps = [(m.synthetic, shifted(m) if config.control == MEAN_SHIFT else m.observed) for m in models]
+    check_scatter(labels, len(maps))
     elements, evidence = gather(maps, models[0].label_names, labels, reference)
     truth = known_truth(models[0], folder, labels, reference) if trained[0].observed_emulated else None
     if config.control == SHUFFLED:
@@ -73,6 +90,7 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
         evidence = evidence._replace(gain=evidence.gain[:, order], error=evidence.error[:, order])
     wavelength = models[0].wavelength.numpy()
     lines = find_lines(evidence, elements, wavelength, config.depth, config.significance)
+    lines, marks = marked(lines, foreign, reality, evidence.missing[0])
     judged = None if truth is None else judge_lines(lines, elements, truth)
     found: dict[str, Any] = {
         "run": folder.resolve().name,
@@ -83,24 +101,63 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
         "significance": config.significance,
         "lines": len(lines),
         "judged": judged,
+        **beside_what_is_known(lines, marks, elements, reality, evidence.missing[0]),
     }
     output = folder / "discovery" if config.output is None else Path(config.output)
-    with torch.no_grad():
-        synth, translated = (flux(reference[:1])[0].numpy() for flux in maps[0])
     with written_together(output) as unfinished:
-        write_lines(lines, unfinished / "lines.csv")
+        write_lines(lines, unfinished / "lines.csv", marks)
         write_json(unfinished / "discovery.json", found)
-        gain = None if truth is None else truth.gain
-        title = reference_title(models[0], reference[0])
-        summary = plot_discovery(
-            wavelength, synth, translated, evidence.gain, elements, lines, gain, models[0].hidden, title
-        )
-        summary.savefig(unfinished / "summary.png", dpi=DPI)
+        draw_summary(models[0], maps[0], reference[:1], evidence, elements, lines, truth, reality, unfinished)
         draw_elements(evidence, elements, lines, truth, wavelength, unfinished)
     if judged is not None:
         print(format_table([{"element": name, **row} for name, row in judged.items() if row["masked"]]))
     log.info("%d lines in %s", len(lines), output)
     return lines
+
+
+def read_reality(config: DiscoverConfig, model: ForwardModel) -> Reality | None:
+    """What the keys `truth` say is known of the lines that theory lacks; InputError where they do not go together."""
+    kind = "" if config.truth is None else Path(config.truth).suffix.lower()
+    if config.truth is not None and kind not in (TABLE, *ATLASES):
+        expected = f"a table, {TABLE}, or an atlas, {', '.join(ATLASES)}"
+        raise InputError(f"config key 'truth': expected {expected}, got {config.truth}")
+    atlas = kind in ATLASES
+    for key in ("truth_star", "truth_labels"):
+        if not atlas and getattr(config, key) is not None:
+            got = config.truth or "none"
+            raise InputError(f"config key '{key}': expected an atlas to go with it, .npz or FITS, got truth={got}")
+    if config.truth is None:
+        return None
+    if not atlas:
+        return reality_of_table(config.truth, model.wavelength.numpy())
+    found = read_atlas(config.truth, config.truth_star)
+    labels = labels_of_star(config.truth_labels, model, found.origin)
+    return star_of_atlas(found, labels, model, config.truth_resolution, config.truth_depth)
+
+
+def beside_what_is_known(
+    lines: Sequence[MissingLine],
+    marks: Sequence[dict[str, Any]],
+    elements: Sequence[str],
+    reality: Reality | None,
+    missing: np.ndarray,
+) -> dict[str, Any]:
+    """What discovery.json says of the keys `truth` and `foreign`; missing as in `Reality.marks`."""
+    own = [line for line, mark in zip(lines, marks, strict=True) if not mark.get("foreign")]
+    truth = None if reality is None else reality.judge(own, elements, missing)
+    if truth is not None:
+        text = "%d of %d known lines found; of %d lines reported where all are known %d lie on one"
+        log.info(text, truth["found"], truth["known"], truth["reported"], truth["right"])
+    return {"truth": truth, "foreign": len(lines) - len(own)}
+
+
+def check_scatter(labels: Tensor, runs: int) -> None:
+    """Raise InputError where there is neither a scatter of stars, labels (N, L), nor one of runs to take as error."""
+    if len(labels) == 1 and runs == 1:
+        raise InputError(
+            "config key 'others': expected other runs beside one star, as the scatter of runs is then the error, got"
+            " none; or give at least 2 stars in 'labels'"
+        )
 
 
 def stars_to_ask(config: DiscoverConfig, model: ForwardModel) -> tuple[Tensor, Tensor]:
@@ -115,15 +172,40 @@ def stars_to_ask(config: DiscoverConfig, model: ForwardModel) -> tuple[Tensor, T
     columns = read_table(config.labels)
     check_label_columns(list(columns), emulator.label_names, config.labels)
     labels = read_labels(columns, emulator, config.labels)
-    if len(labels) < 2:
-        raise InputError(f"{config.labels}: expected at least 2 stars, as their scatter is the error, got 1")
     return labels, labels
 
 
-def reference_title(model: ForwardModel, labels: Tensor) -> str:
-    """Which star a picture is of; labels (L,)."""
-    facts = label_facts(dict(zip(model.label_names, labels.tolist(), strict=True)))
-    return ", ".join(["a reference star", *facts]).replace("-", "−")
+def draw_summary(
+    model: ForwardModel,
+    maps: tuple[Map, Map],
+    star: Tensor,
+    evidence: Evidence,
+    elements: Sequence[str],
+    lines: Sequence[MissingLine],
+    truth: HiddenLines | None,
+    reality: Reality | None,
+    folder: Path,
+) -> None:
+    """The picture summary.png of a reference star (1, L) beside what is known."""
+    with torch.no_grad():
+        synth, translated = (flux(star)[0].numpy() for flux in maps)
+    facts = label_facts(dict(zip(model.label_names, star[0].tolist(), strict=True)))
+    name = "the star of the atlas" if isinstance(reality, Star) else "a reference star"
+    title = ", ".join([name, *facts]).replace("-", "−")
+    figure = plot_discovery(
+        model.wavelength.numpy(),
+        synth,
+        translated,
+        evidence.gain,
+        elements,
+        lines,
+        None if truth is None else truth.gain,
+        model.hidden,
+        title,
+        reality.flux if isinstance(reality, Star) else None,
+        () if reality is None else [line.wavelength for line in reality.lines],
+    )
+    figure.savefig(folder / "summary.png", dpi=DPI)
 
 
 def draw_elements(
@@ -136,7 +218,7 @@ def draw_elements(
 ) -> None:
     """A picture of the lines of each element, ELEMENT.png."""
     lack = evidence.missing.max(axis=0)
-    for element in dict.fromkeys(line.element for line in lines):
+    for element in dict.fromkeys(line.element for line in lines if line.element):
         own, e = [line for line in lines if line.element == element], elements.index(element)
         true = None if truth is None else truth.gain[:, e]
         figure = plot_element(wavelength, lack, evidence.gain[:, e], element, own, true)

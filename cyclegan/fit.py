@@ -13,18 +13,19 @@ from typing import Any
 
 import hydra
 import torch
+from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from cyclegan.figures.axes import DPI
+from cyclegan.figures.axes import DPI, label_facts
+from cyclegan.figures.fits import plot_fits
 from cyclegan.figures.labels import plot_fitted, plot_label_residuals, plot_pulls
 from cyclegan.fitting.comparison import describe_fits, map_covariance, true_labels, widened
 from cyclegan.fitting.fitter import Fitted, Fitter
 from cyclegan.fitting.forward import EMULATOR, TEMPLATES, TRANSLATOR, SpectrumModel
 from cyclegan.fitting.tables import write_labels, write_table
 from cyclegan.trained.familiarity import Familiarity, features, has_counterpart
-from cyclegan.trained.forward import ForwardModel
 from cyclegan.trained.loading import load
 from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.run_folder import find_checkpoint
@@ -38,6 +39,8 @@ from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
+
+SHOWN = 3  # stars of a subset, at most, whose spectra are drawn
 
 
 @dataclass
@@ -108,8 +111,7 @@ def subsets_to_fit(config: FitConfig, file: FileSource) -> list[str]:
 
 def fit_all(
     config: FitConfig,
-    forward: ForwardModel,
-    through: str,
+    fitter: Fitter,
     file: FileSource,
     subsets: Sequence[str],
     known: Tensor | None,
@@ -120,7 +122,7 @@ def fit_all(
     All errors are widened: by what known (n, L), true labels of config.known, tell of the map; or else by offset
     (L, L), the covariance of what may be wrong with the labels of all stars alike.
     """
-    fitter = Fitter(SpectrumModel(forward, through, config.velocity, config.continuum), config.starts, config.seed)
+    through = fitter.model.through
     began = time.perf_counter()
     found = {subset: fit_subset(fitter, file, subset, config.batch_size, through) for subset in subsets}
     rate = sum(len(one.labels) for one in found.values()) / (time.perf_counter() - began)
@@ -143,10 +145,12 @@ def fit(config: FitConfig) -> dict[str, Any]:
     with FileSource(config.input, model, config.wavelength) as file, written_together(output) as unfinished:
         subsets, known = subsets_to_fit(config, file), known_labels(config, file, names)
         distances = distances_from_training(model, file, subsets, config.batch_size)
-        results, rates = {}, {}
+        results, rates, fitters = {}, {}, {}
         for through in (TRANSLATOR, EMULATOR):
             offset = model.record.offset if through == TRANSLATOR else None
-            results[through], rates[through] = fit_all(config, forward, through, file, subsets, known, offset)
+            shape = SpectrumModel(forward, through, config.velocity, config.continuum)
+            fitter = fitters[through] = Fitter(shape, config.starts, config.seed)
+            results[through], rates[through] = fit_all(config, fitter, file, subsets, known, offset)
             write_table(results[through], distances, file, names, unfinished / f"{through}.csv")
         write_labels(results, distances, names, unfinished / "labels.h5")
         truths = {subset: true_labels(file, subset, names) for subset in subsets}
@@ -159,6 +163,10 @@ def fit(config: FitConfig) -> dict[str, Any]:
         summary: dict[str, Any] = {**about, "rate": rates, "without_counterpart": shares, "subsets": fits}
         write_json(unfinished / "fit.json", summary)
         for subset, truth in truths.items():
+            if file.subsets[subset] <= SHOWN:
+                draw_spectra(
+                    fitters, {through: found[subset] for through, found in results.items()}, file, subset
+                ).savefig(unfinished / f"spectra_{subset}.png", dpi=DPI)
             if truth is not None:
                 draw({through: found[subset] for through, found in results.items()}, truth, names, subset, unfinished)
     show(summary)
@@ -175,6 +183,26 @@ def draw(ways: Mapping[str, Fitted], truth: Tensor, names: Sequence[str], subset
     """Pictures of a subset's fits beside true labels (N, L)."""
     for name, plot in (("fitted", plot_fitted), ("residuals", plot_label_residuals), ("pulls", plot_pulls)):
         plot(ways, truth, names).savefig(folder / f"{name}_{subset}.png", dpi=DPI)
+
+
+def draw_spectra(fitters: Mapping[str, Fitter], ways: Mapping[str, Fitted], file: FileSource, subset: str) -> Figure:
+    """A picture of the stars of a small subset beside what they were fitted with, either way."""
+    spectra = file.read(subset)
+    identities = file.identities(subset) or [f"star {row}" for row in range(len(spectra.flux))]
+    titles = []
+    for row, identity in enumerate(identities):
+        texts = [f"{identity}, {int(ways[TRANSLATOR].pixels[row])} pixels"]
+        for through, text in ((EMULATOR, "theory alone"), (TRANSLATOR, "through the translator")):
+            names = fitters[through].model.forward.label_names
+            facts = label_facts(dict(zip(names, ways[through].labels[row].tolist(), strict=True)))
+            texts.append(f"{text}: {', '.join(facts)}, χ² {ways[through].chi2[row]:.0f}".replace("-", "−"))
+        titles.append("\n".join(texts))
+    models = {
+        name: fitters[through].flux(ways[through]).cpu().numpy()
+        for name, through in (("synthetic", EMULATOR), ("translated", TRANSLATOR))
+    }
+    wavelength = fitters[TRANSLATOR].model.forward.wavelength.cpu().numpy()
+    return plot_fits(wavelength, spectra, models, titles)
 
 
 def show(summary: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ def start():
     function to call in the process first.
     """
     context = multiprocessing.get_context("forkserver")
-    commands = ("train", "transfer", "evaluate", "discover", "fit", "starnet")
+    commands = ("train", "transfer", "evaluate", "discover", "fit", "starnet", "atlas")
     context.set_forkserver_preload([f"cyclegan.{name}" for name in commands])
 
     def start(folder, *overrides, module="cyclegan.train", environment=None, before=None, tiny=TINY) -> Started:

@@ -54,12 +54,14 @@ def gather(
 def weigh(missing: np.ndarray, gains: Sequence[np.ndarray]) -> Evidence:
     """Evidence of missing flux (S, P) and gains (N, P, E), one a run.
 
-    The error of a mean gain: the scatter of stars, that of runs where there are several, and that of all pixels, most
-    of which lack nothing (1.48 times the median of |gain|): the translator's own.
+    The error of a mean gain: the scatter of stars and that of runs, where there are several, and that of all pixels,
+    most of which lack nothing (1.48 times the median of |gain|): the translator's own.
     """
     means = np.stack([gain.mean(axis=0) for gain in gains])  # (R, P, E)
     gain = means.mean(axis=0)
-    variance = np.mean([part.var(axis=0, ddof=1) / len(part) for part in gains], axis=0) / len(gains)
+    stars = len(gains[0])
+    spread = [part.var(axis=0, ddof=1) if stars > 1 else np.zeros(gain.shape) for part in gains]
+    variance = np.mean(spread, axis=0) / stars / len(gains)
     if len(gains) > 1:
         variance = variance + means.var(axis=0, ddof=1) / len(gains)
     usual = 1.4826 * np.median(np.abs(gain), axis=0)

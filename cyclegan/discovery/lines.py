@@ -2,9 +2,10 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.signal import find_peaks, peak_widths
@@ -74,9 +75,10 @@ def find_lines(
     return lines
 
 
-def write_lines(lines: Sequence[MissingLine], path: Path) -> None:
-    """A table of lines as CSV, one row each."""
+def write_lines(lines: Sequence[MissingLine], path: Path, marks: Sequence[Mapping[str, Any]] = ()) -> None:
+    """A table of lines as CSV, one row each; marks: what else is known of each, if anything, by names of columns."""
     with path.open("w", newline="") as file:
-        rows = csv.DictWriter(file, [f.name for f in fields(MissingLine)])
+        rows = csv.DictWriter(file, [*(f.name for f in fields(MissingLine)), *(marks[0] if marks else ())])
         rows.writeheader()
-        rows.writerows(map(asdict, lines))
+        for number, line in enumerate(lines):
+            rows.writerow(asdict(line) | dict(marks[number] if marks else {}))

@@ -24,8 +24,13 @@ COLOURS = {
 
 
 def label_facts(star: Mapping[str, float]) -> list[str]:
-    """Temperature, gravity and metallicity of a star as text, those that are known among its labels by name."""
-    formats = {"teff": r"$T_\mathrm{{eff}}$ {:.0f} K", "logg": "log g {:.2f}", "fe_h": "[Fe/H] {:+.2f}"}
+    """Temperature, gravity and composition of a star as text, those that are known among its labels by name."""
+    formats = {
+        "teff": r"$T_\mathrm{{eff}}$ {:.0f} K",
+        "logg": "log g {:.2f}",
+        "fe_h": "[Fe/H] {:+.2f}",
+        "alpha_fe": "[α/Fe] {:+.2f}",
+    }
     return [text.format(star[name]) for name, text in formats.items() if math.isfinite(star.get(name, math.nan))]
 
 

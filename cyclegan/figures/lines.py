@@ -1,6 +1,6 @@
 """Figures of the lines that theory lacks: arrays in, Figure out, in the colours of `figures`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cyclegan.figures.axes import AFTER, BEFORE, panel_grid, shared_legend
+from cyclegan.figures.axes import AFTER, BEFORE, OBSERVED, panel_grid, shared_legend
 from cyclegan.figures.spectra import widest_gap_of_all_chips
 from emulator.wavelength import pixels_within, with_gaps
 
@@ -32,7 +32,9 @@ class Found(Protocol):
 
 
 def maker(line: Found) -> str:
-    """Whose a line is, and the second candidate where it cannot be excluded."""
+    """Whose a line is, nobody's for ?, and the second candidate where it cannot be excluded."""
+    if not line.element:
+        return "?"
     return f"{line.element}/{line.second}" if line.cannot_exclude else line.element
 
 
@@ -46,27 +48,37 @@ def plot_discovery(
     truth: np.ndarray | None,
     hidden: Tensor | None,
     title: str,
+    observed: np.ndarray | None = None,
+    known: Sequence[float] = (),
 ) -> Figure:
     """A reference star synthetic and translated, what theory lacks, and whose it is, where most is lacking.
 
     wavelength, synth, translated (P,); gain, truth (P, E): d flux / d [X/H] that theory lacks, found and true; hidden
-    (P,): pixels whose lines theory was made to lack; title: which star it is.
+    (P,): pixels whose lines theory was made to lack; title: which star it is. observed (P,): its true flux, if that is
+    known, NaN where not; known: wavelengths of lines that theory is known to lack.
     """
-    first = widest_gap_of_all_chips(wavelength, np.abs(synth - translated), WINDOW)
+    told = np.abs(synth - translated) if observed is None else np.abs(synth - translated) * np.isfinite(observed)
+    first = widest_gap_of_all_chips(wavelength, told, WINDOW)
     window = (wavelength >= first) & (wavelength <= first + WINDOW)
     inside = [line for line in lines if first <= line.wavelength <= first + WINDOW]
-    names = [line.element for line in inside]
+    names = [line.element for line in inside if line.element]
     shown = sorted(set(names), key=lambda name: (-names.count(name), name))[:SHOWN_ELEMENTS]
 
     figure = Figure(figsize=(12, 4.6 + 1.1 * len(shown)), layout="constrained")
     rows = figure.subplots(2 + len(shown), 1, sharex=True, height_ratios=[2.2, 1.5, *[1.0] * len(shown)], squeeze=False)
     top, residual, *panels = rows[:, 0]
+    if observed is not None:
+        _line(top, wavelength, observed, window, color=OBSERVED, lw=1, label="the star")
     _line(top, wavelength, synth, window, color=BEFORE, lw=1, label="synthetic")
     _line(top, wavelength, translated, window, color=AFTER, lw=1, label="translated")
     top.set_title(title, fontsize=9, loc="left")
     top.set_ylabel("flux")
-    top.legend(loc="lower left", ncols=2, fontsize=9)
-    _draw_gap(residual, wavelength, translated - synth, window, inside)
+    top.legend(loc="lower left", ncols=3, fontsize=9)
+    gaps = {AFTER: translated - synth} | ({} if observed is None else {OBSERVED: observed - synth})
+    _draw_gaps(residual, wavelength, gaps, window, inside)
+    if places := [place for place in known if first <= place <= first + WINDOW]:
+        residual.plot(places, np.zeros(len(places)), "v", color=TRUTH, ms=5, label="known")
+        residual.legend(loc="upper right", fontsize=8, frameon=False)
     for axes, name in zip(panels, shown, strict=True):
         e = list(elements).index(name)
         _line(axes, wavelength, gain[:, e], window, color=AFTER, lw=1, label="found")
@@ -88,11 +100,15 @@ def plot_discovery(
     return figure
 
 
-def _draw_gap(axes: Axes, x: np.ndarray, gap: np.ndarray, window: np.ndarray, lines: Sequence[Found]) -> None:
-    """What is lacking (P,), with the makers of lines, on two levels where they are close together."""
-    _line(axes, x, gap, window, color="black", lw=1)
-    axes.set_ylabel("translated\n- synthetic")
-    low, high = np.min(gap[window], initial=-0.02), np.max(gap[window], initial=0.0)
+def _draw_gaps(
+    axes: Axes, x: np.ndarray, gaps: Mapping[str, np.ndarray], window: np.ndarray, lines: Sequence[Found]
+) -> None:
+    """What theory lacks (P,), by colours, with the makers of lines, on two levels where they are close together."""
+    for colour, gap in gaps.items():
+        _line(axes, x, gap, window, color=colour, lw=1)
+    axes.set_ylabel("minus\nsynthetic")
+    shown = np.nan_to_num([gap[window] for gap in gaps.values()])
+    low, high = np.min(shown, initial=-0.02), np.max(shown, initial=0.0)
     axes.set_ylim(1.45 * low, max(0.02, 1.1 * high))
     last = -np.inf
     for line in lines:

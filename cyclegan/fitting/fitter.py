@@ -18,8 +18,9 @@ class Fitted(NamedTuple):
     """What B stars were fitted with.
 
     labels, error (B, L): with 1 sigma, in their own units; covariance (B, L, L); split (B, Zp); velocity (B,), km/s;
-    chi2, pixels (B,): how many pixels counted; converged (B,); at_bound (B,): whether a label is at the end of the
-    emulator's range; agreeing (B,): the share of the starts that came to the same chi-square, to 1.
+    continuum (B, C): coefficients of the polynomials by which the model is multiplied; chi2, pixels (B,): how many
+    pixels counted; converged (B,); at_bound (B,): whether a label is at the end of the emulator's range; agreeing (B,):
+    the share of the starts that came to the same chi-square, to 1.
     """
 
     labels: Tensor
@@ -27,6 +28,7 @@ class Fitted(NamedTuple):
     covariance: Tensor
     split: Tensor
     velocity: Tensor
+    continuum: Tensor
     chi2: Tensor
     pixels: Tensor
     converged: Tensor
@@ -117,9 +119,11 @@ class Fitter:
         stars = torch.arange(len(which), device=which.device)
         found = Solution(*(torch.stack(values)[which, stars] for values in zip(*tries, strict=True)))
         L, emulator = model.sizes[0], model.forward.emulator
-        labels, split, velocity, _ = model.parts(found.parameters)
-        told = found.curvature.clone()
+        labels, split, velocity, terms = model.parts(found.parameters)
+        told, reach = found.curvature.clone(), model.high - model.low
         told.diagonal(dim1=1, dim2=2)[:, :L].add_(UNIFORM)
+        free = slice(len(reach) - terms.shape[1], None)  # on a chip without usable pixels nothing is known of them
+        told.diagonal(dim1=1, dim2=2)[:, free].add_(UNIFORM / reach[free].square())
         covariance = torch.linalg.inv_ex(told)[0][:, :L, :L] * (model.width[:, None] * model.width)
         pixels = spectra.mask.sum(dim=1)
         return Fitted(
@@ -128,9 +132,16 @@ class Fitter:
             covariance=covariance,
             split=split,
             velocity=velocity.sum(dim=1),
+            continuum=terms,
             chi2=best + target.rest,
             pixels=pixels,
             converged=found.converged & (pixels > found.parameters.shape[1]),
             at_bound=found.at_bound[:, :L].any(dim=1),
             agreeing=(chi2 <= best + 1).double().mean(dim=0),
         )
+
+    @torch.no_grad()
+    def flux(self, fitted: Fitted) -> Tensor:
+        """What stars were taken for, (B, P), where they were fitted."""
+        found = (fitted.labels, fitted.split, fitted.velocity, fitted.continuum)
+        return self.model(self.model.parameters(*(values.to(self.model.low) for values in found)))

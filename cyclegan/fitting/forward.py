@@ -59,6 +59,11 @@ class SpectrumModel:
         split = self.split_mean + self.split_scale * split
         return self.middle + self.width * labels, split, velocity, CONTINUUM_STEP * terms
 
+    def parameters(self, labels: Tensor, split: Tensor, velocity: Tensor, terms: Tensor) -> Tensor:
+        """The inverse of `parts`, (B, n); velocity (B,)."""
+        scaled = (labels - self.middle) / self.width, (split - self.split_mean) / self.split_scale
+        return torch.cat([*scaled, velocity[:, None][:, : self.sizes[2]], terms / CONTINUUM_STEP], dim=1)
+
     def coordinates(self, parameters: Tensor) -> Tensor:
         """The coordinates (B, K) in the observed domain's space, through the translator."""
         labels, split, _, _ = self.parts(parameters)

@@ -1,4 +1,4 @@
-"""Tables of stars in CSV files: a header of names, and a row a star."""
+"""Tables in CSV files: a header of names, and a row a star or a line; rows that begin with # are comments."""
 
 import csv
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ STAR_COLUMNS, FIT_COLUMNS = ("subset", "id"), ("velocity", "chi2", "pixels", "co
 FAMILIAR_COLUMNS = ("distance", "counterpart")  # of a run that keeps training stars
 
 
-def read_table(path: str | Path) -> dict[str, tuple[str, ...]]:
-    """The columns of a table by their names, as texts.
+def read_table(path: str | Path, of: str = "star") -> dict[str, tuple[str, ...]]:
+    """The columns of a table by their names, as texts; of: what a row is.
 
-    Raises InputError where there is no star, a row is short, or a name stands there twice.
+    Raises InputError where there is no row, one is short, or a name stands there twice.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = (row for row in csv.reader(file) if row)
+            header, *rows = (row for row in csv.reader(line for line in file if not line.startswith("#")) if row)
     except (OSError, ValueError, csv.Error) as error:
         problem = error.strerror if isinstance(error, OSError) else "something else"
-        raise InputError(f"{path}: expected a header of names and a row a star, got {problem}") from error
+        raise InputError(f"{path}: expected a header of names and a row a {of}, got {problem}") from error
     header = [name.strip() for name in header]
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise InputError(f"{path}: expected each column once, got twice {', '.join(twice)}")
@@ -34,7 +34,7 @@ def read_table(path: str | Path) -> dict[str, tuple[str, ...]]:
         if len(row) != len(header):
             raise InputError(f"{path}: expected {len(header)} values in row {number}, got {len(row)}")
     if not rows:
-        raise InputError(f"{path}: expected a row for each star, got none")
+        raise InputError(f"{path}: expected a row for each {of}, got none")
     return dict(zip(header, zip(*rows, strict=True), strict=True))
 
 

@@ -33,6 +33,15 @@ def test_the_error_of_a_response_is_that_of_stars_and_of_pixels():
     assert np.median(error) == pytest.approx(2**0.5 / 8, rel=0.05)
 
 
+def test_of_one_star_the_scatter_of_runs_is_the_error():
+    random = np.random.default_rng(0)
+    runs = [0.1 * random.normal(size=(1, 5000, 1)) for _ in range(4)]
+    error = weigh(np.zeros((1, 5000)), runs).error
+    assert np.isfinite(error).all()
+    expected = np.hypot(np.std(runs, axis=0, ddof=1)[0] / 2, 0.05)  # of a mean of four; of pixels
+    np.testing.assert_allclose(error, expected, rtol=0.05)
+
+
 def test_without_abundances_nothing_can_be_named(payne):
     with pytest.raises(InputError, match="expected abundances among them"):
         gather([(payne, payne)], ("teff", "logg"), random_labels(payne, 2), random_labels(payne, 2))

@@ -103,5 +103,8 @@ def test_lines_are_written_as_a_table(tmp_path):
         ("C", "", "False"),
     ]
     assert [row["second_response"] for row in rows] == ["-0.15", "nan"]
+    write_lines(lines, tmp_path / "marked.csv", [{"known": "Fe I"}, {"known": ""}])
+    with (tmp_path / "marked.csv").open(newline="") as file:
+        assert [row["known"] for row in csv.DictReader(file)] == ["Fe I", ""]
     write_lines([], tmp_path / "none.csv")
     assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(rows[0])]

@@ -17,6 +17,7 @@ def test_panels_stand_in_rows_and_those_left_over_are_empty(panels, shape):
 
 def test_a_stars_labels_are_told_as_far_as_they_are_known():
     assert label_facts({"fe_h": -0.213, "teff": 4780.4, "mg_h": 0.1}) == [r"$T_\mathrm{eff}$ 4780 K", "[Fe/H] -0.21"]
+    assert label_facts({"alpha_fe": 0.1}) == ["[α/Fe] +0.10"]
     assert label_facts({"teff": math.nan, "logg": 2.5}) == ["log g 2.50"]
     assert label_facts({}) == []
 

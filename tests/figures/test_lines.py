@@ -8,7 +8,7 @@ import torch
 from drawn import drawn_line
 from skies import toy_wavelength
 
-from cyclegan.figures.axes import AFTER, BEFORE
+from cyclegan.figures.axes import AFTER, BEFORE, OBSERVED
 from cyclegan.figures.lines import SHOWN_LINES, maker, plot_discovery, plot_element
 from emulator.wavelength import chip_starts
 
@@ -34,6 +34,7 @@ def line_at(pixel, element="Fe", depth=0.1, **rest):
 def test_a_maker_that_cannot_be_excluded_is_named_beside_the_first():
     assert maker(line_at(20)) == "Fe"
     assert maker(line_at(20, cannot_exclude=True)) == "Fe/Ni"
+    assert maker(line_at(20, "")) == "?"
 
 
 @pytest.fixture
@@ -64,6 +65,26 @@ def test_what_theory_lacks_is_drawn_with_its_makers_response(theory):
     assert [text.get_text() for text in gap.texts] == ["Si"]
     np.testing.assert_allclose(drawn_line(response, "found").get_ydata()[~between], gain[shown, 1])
     np.testing.assert_allclose(drawn_line(response, "true").get_ydata()[~between], gain[shown, 1] + 0.01)
+
+
+def test_the_star_itself_and_known_lines_are_drawn_where_they_are_known(theory):
+    synth, translated, gain = theory
+    synth = synth.copy()
+    synth[150] += 0.5  # where the star is not known
+    observed = np.where(np.arange(len(X)) < 90, translated - 0.02, np.nan)
+    lines = [line_at(30, ""), line_at(50, "Si")]
+    known = [X[30], X[150]]
+    figure = plot_discovery(X, synth, translated, gain, ("Fe", "Si"), lines, None, None, "a star", observed, known)
+    top, gap, response = figure.axes
+    assert top.get_xlim()[0] == X[0]
+    assert drawn_line(top, "the star").get_color() == OBSERVED
+    star, marks = gap.lines[1], drawn_line(gap, "known")
+    near = np.nanmin(star.get_ydata())
+    assert near == pytest.approx(np.nanmin(observed - synth))
+    assert gap.get_ylim()[0] < near
+    assert X[30] in marks.get_xdata()
+    assert [text.get_text() for text in gap.texts] == ["?", "Si"]
+    assert response.get_ylabel() == "[Si/H]"
 
 
 def test_without_a_truth_and_lines_there_are_neither(theory):

@@ -63,6 +63,29 @@ def test_one_star_as_scipy_fits_it(toy):
     np.testing.assert_allclose(fitted.covariance[4].numpy(), covariance, rtol=0.02, atol=1e-3 * covariance.max())
 
 
+@pytest.mark.parametrize("through", [TRANSLATOR, EMULATOR])
+def test_the_flux_of_a_fit_is_the_spectrum_without_its_noise(toy, through):
+    fitter = Fitter(SpectrumModel(toy.forward, through, velocity=True, continuum=1), 1, 0)
+    fitted = fitter(toy.spectra)
+    flux = fitter.flux(fitted)
+    chi2 = ((flux - toy.spectra.flux) / toy.spectra.error).square().sum(dim=1).double()
+    prior = fitter.model.prior(fitter.model.parameters(*fitted[:1], *fitted[3:6])).square().sum(dim=1)
+    torch.testing.assert_close(chi2 + prior, fitted.chi2, rtol=1e-3, atol=0.1)
+
+
+def test_a_chip_without_usable_pixels_says_nothing_of_its_continuum(toy):
+    mask = toy.spectra.mask.clone()
+    mask[:, 100:] = False
+    spectra = toy.spectra._replace(mask=mask)
+    model = SpectrumModel(toy.forward, TRANSLATOR, continuum=1)
+    fitted = Fitter(model, 1, 0)(spectra)
+    alone = Fitter(SpectrumModel(toy.forward, TRANSLATOR, continuum=None), 1, 0)(spectra)
+    assert fitted.converged.all()
+    assert fitted.error.isfinite().all()
+    assert (fitted.error >= 0.99 * alone.error).all()
+    assert (fitted.continuum[:, 2:] == 0).all()
+
+
 def test_masked_pixels_have_no_pull(toy):
     flux, mask = toy.spectra.flux.clone(), toy.spectra.mask.clone()
     flux[:, 20:60], mask[:, 20:60] = 5.0, False

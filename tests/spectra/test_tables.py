@@ -8,7 +8,7 @@ from emulator.commands.errors import InputError
 
 def test_columns_come_by_their_names(tmp_path):
     path = tmp_path / "stars.csv"
-    path.write_text("\ufeffid, teff\nSun,5772\n\nArcturus,4286\n", encoding="utf-8")
+    path.write_text("\ufeffid, teff\nSun,5772\n\n# a comment, with a comma\nArcturus,4286\n", encoding="utf-8")
     columns = read_table(path)
     assert columns == {"id": ("Sun", "Arcturus"), "teff": ("5772", "4286")}
     assert numbers(columns["teff"], "") == [5772.0, 4286.0]
