@@ -31,6 +31,7 @@ from cyclegan.spectra.tables import check_label_columns, read_labels, read_table
 from cyclegan.trained.forward import ForwardModel
 from cyclegan.trained.loading import load
 from cyclegan.trained.run_folder import find_checkpoint
+from cyclegan.trained.translated import SYNTH_TO_OBS
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.errors import InputError
 from emulator.commands.results import format_table, write_json
@@ -54,7 +55,7 @@ class DiscoverConfig:
     stars: int = field(metadata={"minimum": 2})
     seed: int = field(metadata={"minimum": 0, "maximum": MOST_SEED})
     depth: float = field(metadata={"above": 0.0, "maximum": 1.0})
-    significance: float = field(metadata={"minimum": 0.0})
+    false_discoveries: float = field(metadata={"above": 0.0, "maximum": 0.5})
     control: str = field(metadata={"choices": ("none", MEAN_SHIFT, SHUFFLED)})
     truth: str | None
     truth_star: str | None
@@ -81,24 +82,26 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
     labels, reference = stars_to_ask(config, models[0])
     if isinstance(reality, Star):
         reference = torch.cat([reality.labels[None], reference])
-    maps = [(m.synthetic, shifted(m) if config.control == MEAN_SHIFT else m.observed) for m in models]
+    members = [member for model in models for member in model.members()]
+    maps = [(m.synthetic, shifted(m) if config.control == MEAN_SHIFT else m.observed) for m in members]
     check_scatter(labels, len(maps))
-    elements, evidence = gather(maps, models[0].label_names, labels, reference)
+    uncertainty = trained[0].errors.get(SYNTH_TO_OBS) if len(trained) == 1 and config.control != MEAN_SHIFT else None
+    elements, evidence = gather(maps, models[0].label_names, labels, reference, uncertainty)
     truth = known_truth(models[0], folder, labels, reference) if trained[0].observed_emulated else None
     if config.control == SHUFFLED:
         order = np.random.default_rng(config.seed).permutation(len(elements))
         evidence = evidence._replace(gain=evidence.gain[:, order], error=evidence.error[:, order])
     wavelength = models[0].wavelength.numpy()
-    lines = find_lines(evidence, elements, wavelength, config.depth, config.significance)
+    lines = find_lines(evidence, elements, wavelength, config.depth, config.false_discoveries)
     lines, marks = marked(lines, foreign, reality, evidence.missing[0])
     judged = None if truth is None else judge_lines(lines, elements, truth)
     found: dict[str, Any] = {
         "run": folder.resolve().name,
         "control": config.control,
         "stars": len(labels),
-        "runs": len(models),
+        "runs": len(members),
         "depth": config.depth,
-        "significance": config.significance,
+        "false_discoveries": config.false_discoveries,
         "lines": len(lines),
         "judged": judged,
         **beside_what_is_known(lines, marks, elements, reality, evidence.missing[0]),

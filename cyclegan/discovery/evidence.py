@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import norm
 from torch import Tensor
 from tqdm import tqdm
 
 from cyclegan.trained.forward import ForwardModel
+from cyclegan.trained.uncertainty import Uncertainty
 from emulator.commands.errors import InputError
 from emulator.derivatives import responses
 
@@ -23,49 +25,77 @@ Map = Callable[[Tensor], Tensor]
 class Evidence(NamedTuple):
     """What a translation says of E elements at P pixels.
 
-    missing (S, P): synthetic minus translated flux of S reference stars; gain (P, E): by how much more a dex of each
-    element's abundance moves the translated flux than the synthetic one, mean over stars and runs; error (P, E): 1
-    sigma.
+    missing (S, P): synthetic minus translated flux of S reference stars; doubt (S, P): 1 sigma; gain (P, E): by how
+    much more a dex of each element's abundance moves the translated flux than the synthetic one, mean over stars and
+    runs; error (P, E): 1 sigma; still (P,): the probability of such responses to some label if the stars did not move
+    what is missing, as they do not move sky, detectors and interstellar bands.
     """
 
     missing: np.ndarray
+    doubt: np.ndarray
     gain: np.ndarray
     error: np.ndarray
+    still: np.ndarray
 
 
 def gather(
-    maps: Sequence[tuple[Map, Map]], label_names: Sequence[str], labels: Tensor, reference: Tensor
+    maps: Sequence[tuple[Map, Map]],
+    label_names: Sequence[str],
+    labels: Tensor,
+    reference: Tensor,
+    uncertainty: Uncertainty | None = None,
 ) -> tuple[tuple[str, ...], Evidence]:
     """The elements, and the evidence of runs of the same domains, each its maps from labels (B, L) to synthetic and to
     observed flux (B, P). labels (N, L): stars whose responses count; reference (S, L): those whose missing flux does.
+    uncertainty: where the maps are the members of an ensemble, what their scatter means.
     """
     columns = [i for i, name in enumerate(label_names) if name.endswith("_h")]
     if not columns:
         raise InputError(f"labels: expected abundances among them, as fe_h, got {', '.join(label_names)}")
     gains, missing = [], []
     for synth, observed in tqdm(maps, "derivatives", unit="run"):
-        gains.append((responses(observed, labels, columns) - responses(synth, labels, columns)).numpy())  # (N, P, E)
+        everything = range(len(label_names))
+        gains.append((responses(observed, labels, everything) - responses(synth, labels, everything)).numpy())
         with torch.no_grad():
             missing.append((synth(reference) - observed(reference)).numpy())
     elements = tuple(label_names[i].removesuffix("_h").capitalize() for i in columns)
-    return elements, weigh(np.mean(missing, axis=0), gains)
+    depth = np.stack(missing)  # (R, S, P)
+    gain, error = mean_gain(gains, shared=uncertainty is not None)
+    # Any label will do, whatever its sign.
+    still = np.clip(2 * len(label_names) * norm.sf(np.abs(gain / error)).min(axis=1), 0, 1)
+    evidence = Evidence(depth.mean(axis=0), doubt_of(depth, uncertainty), gain[:, columns], error[:, columns], still)
+    return elements, evidence
 
 
-def weigh(missing: np.ndarray, gains: Sequence[np.ndarray]) -> Evidence:
-    """Evidence of missing flux (S, P) and gains (N, P, E), one a run.
+def mean_gain(gains: Sequence[np.ndarray], shared: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The mean over stars and runs of gains (N, P, L), one a run, and its error, both (P, L).
 
-    The error of a mean gain: the scatter of stars and that of runs, where there are several, and that of all pixels,
-    most of which lack nothing (1.48 times the median of |gain|): the translator's own.
+    The error has the scatter of stars and that of runs, where there are several, and that of all pixels, most of which
+    lack nothing (1.48 times the median of |gain|): the translator's own. shared: whether runs are of samples of the
+    same stars, a bootstrap, which scatter as their mean does.
     """
-    means = np.stack([gain.mean(axis=0) for gain in gains])  # (R, P, E)
+    means = np.stack([gain.mean(axis=0) for gain in gains])  # (R, P, L)
     gain = means.mean(axis=0)
     stars = len(gains[0])
     spread = [part.var(axis=0, ddof=1) if stars > 1 else np.zeros(gain.shape) for part in gains]
-    variance = np.mean(spread, axis=0) / stars / len(gains)
+    variance = np.mean(spread, axis=0) / stars / (1 if shared else len(gains))
     if len(gains) > 1:
-        variance = variance + means.var(axis=0, ddof=1) / len(gains)
+        variance = variance + means.var(axis=0, ddof=1) / (1 if shared else len(gains))
     usual = 1.4826 * np.median(np.abs(gain), axis=0)
-    return Evidence(missing, gain, np.sqrt(variance + usual**2) + 1e-12)
+    return gain, np.sqrt(variance + usual**2) + 1e-12
+
+
+def doubt_of(missing: np.ndarray, uncertainty: Uncertainty | None) -> np.ndarray:
+    """The error (S, P) of the mean of missing flux (R, S, P) of R runs.
+
+    That of the translation, as its ensemble has it; of other runs their scatter and, as in `mean_gain`, that of all
+    pixels.
+    """
+    scatter = missing.std(axis=0, ddof=1) if len(missing) > 1 else np.zeros(missing.shape[1:])
+    if uncertainty is not None:
+        return uncertainty.of_networks(torch.from_numpy(scatter)).numpy()
+    usual = 1.4826 * np.median(np.abs(missing.mean(axis=0)), axis=1, keepdims=True)
+    return np.sqrt(scatter**2 / len(missing) + usual**2) + 1e-12
 
 
 def shifted(model: ForwardModel) -> Map:

@@ -34,6 +34,15 @@ class ForwardModel:
         self.label_names, self.wavelength = emulator.label_names, emulator.wavelength
         self.device = self.wavelength.device
 
+    def members(self) -> "list[ForwardModel]":
+        """Those of the members of an ensemble; of a single translator itself."""
+        return [self._of(translator) for translator in self.translator.each()]
+
+    def _of(self, translator: Translator) -> "ForwardModel":
+        other = copy.copy(self)
+        other.translator = translator
+        return other
+
     def hide(self, flux: Tensor) -> Tensor:
         """Flux (B, P) without the lines that theory was made to lack."""
         return flux if self.hidden is None else flux.masked_fill(self.hidden, 1.0)

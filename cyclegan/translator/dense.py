@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from cyclegan.spectra.spaces import Components, pooled_components
 from cyclegan.spectra.spectra import Spectra
-from cyclegan.translator.networks import Networks, any_width
+from cyclegan.translator.networks import Linear, Networks, any_width
 from emulator.commands.errors import InputError
 
 
-def _linear(inputs: int, outputs: int, start: Tensor | None = None) -> nn.Linear:
+def _linear(inputs: int, outputs: int, start: Tensor | None = None) -> Linear:
     """A linear layer that starts at `start` (outputs, inputs), or at zero."""
     layer = any_width(inputs, outputs)
     nn.init.zeros_(layer.bias)
@@ -34,7 +34,7 @@ class DenseEncoder(nn.Module):
         super().__init__()
         inputs = len(scale)
         self.register_buffer("scale", scale)
-        self.trunk = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
+        self.trunk = nn.Sequential(Linear(inputs, width), nn.GELU(), Linear(width, width), nn.GELU())
         self.shared_linear = _linear(inputs, shared, torch.eye(shared, inputs))
         self.shared_bend = _linear(width, shared)
         self.split_linear = _linear(inputs, split, torch.eye(shared + split, inputs)[shared:])
@@ -81,9 +81,9 @@ class DenseGenerator(nn.Module):
         self.register_buffer("scale", scale)
         self.shared_linear = _linear(shared, outputs, torch.eye(outputs, shared))
         self.split_linear = _linear(split, outputs)
-        self.shared_hidden = nn.Linear(shared, width)
+        self.shared_hidden = Linear(shared, width)
         self.split_hidden = _linear(split, width)
-        self.trunk = nn.Sequential(nn.GELU(), nn.Linear(width, width), nn.GELU())
+        self.trunk = nn.Sequential(nn.GELU(), Linear(width, width), nn.GELU())
         self.bend = _linear(width, outputs)
 
     def forward(self, shared: Tensor, split: Tensor) -> Tensor:
@@ -119,11 +119,11 @@ class DenseDiscriminator(nn.Module):
         super().__init__()
         self.register_buffer("scale", scale)
         self.judge = nn.Sequential(
-            nn.Linear(len(scale) + latents, width),
+            Linear(len(scale) + latents, width),
             nn.LeakyReLU(0.2),
-            nn.Linear(width, width),
+            Linear(width, width),
             nn.LeakyReLU(0.2),
-            nn.Linear(width, 1),
+            Linear(width, 1),
         )
 
     def forward(self, coefficients: Tensor, latents: Tensor) -> Tensor:

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from cyclegan.translator.networks import Turning
 
 
 class Stacked(nn.Module):
-    """N networks of one shape, their parameters stacked along a first axis.
+    """N networks of one shape, their parameters stacked along a first axis: a product of matrices serves all.
 
-    Inputs have a first axis of members, (N, B, ...), or are the same for all, (B, ...); outputs are (N, B, ...).
+    They are of layers that act on each star or are `Linear`. Inputs have a first axis of members, (N, B, n), or are the
+    same for all, (B, n); outputs are (N, B, m).
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -27,12 +27,9 @@ class Stacked(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """What each member makes of its inputs."""
-
-        def one(parameters: dict[str, Tensor], *own: Tensor) -> Tensor | tuple[Tensor, ...]:
-            return functional_call(self.network, parameters, own)
-
-        axes = (0, *(0 if values.ndim > 2 else None for values in inputs))
-        return torch.vmap(one, axes)(dict(self.network.named_parameters()), *inputs)
+        own = (values if values.ndim > 2 else values.expand(self.count, *values.shape) for values in inputs)
+        made: Tensor | tuple[Tensor, ...] = self.network(*own)
+        return made
 
     def member(self, number: int) -> nn.Module:
         """One of the networks, whose parameters are this one's: what is done to them in place is done here."""

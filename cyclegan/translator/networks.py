@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from cyclegan.spectra.spaces import Space
@@ -86,8 +87,18 @@ def make_networks(settings: Mapping[str, Any], imported_only: bool = False) -> N
     return make_kind(settings, Networks, "networks", "a kind of networks", imported_only)  # type: ignore[type-abstract]
 
 
-def any_width(inputs: int, outputs: int) -> nn.Linear:
+class Linear(nn.Linear):
+    """A linear layer of one network, or of several side by side: weight (N, out, in), inputs (N, B, in)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, in) to (B, out), or (N, B, in) to (N, B, out)."""
+        if self.weight.ndim == 2:
+            return super().forward(inputs)
+        return torch.baddbmm(self.bias[:, None], inputs, self.weight.mT)
+
+
+def any_width(inputs: int, outputs: int) -> Linear:
     """A linear layer whose widths may be zero: a split latent of none takes the same path as one of many."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        return nn.Linear(inputs, outputs)
+        return Linear(inputs, outputs)
