@@ -23,7 +23,7 @@ from cyclegan.translator.translator import Translator
 SLIGHT = 1e-5  # of the continuum: a smaller scatter is not told from none
 SPLITS = 16  # split latents that stand for those of all stars
 PIXELS = 1_000_000  # that calibrate, at most
-# Where no star is known in both domains, as theory2data has it with 4000 stars: ln of the error at a scatter of UNIT, its
+# Where no star is known in both domains, as of theory2data with 4000 stars: ln of the error at a scatter of UNIT, its
 # powers of the scatter of the pixel in this star, in all stars, and of the star in all pixels; ln of what all miss.
 USUAL = (-5.6, 0.28, 0.6, 0.79, -8.7)
 UNIT = 1e-3
