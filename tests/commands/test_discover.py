@@ -13,7 +13,7 @@ def test_the_command(start, payne2payne_run, files_run, tmp_path):
         return start(tmp_path / name, *arguments, module="cyclegan.discover")
 
     started = {
-        "good": process("good", "significance=0"),
+        "good": process("good", "false_discoveries=0.5"),
         "shift": process("shift", "control=mean_shift"),
         "twice": process("twice", f"others=[{payne2payne_run}]"),
         "files": process("files", run=files_run),

@@ -37,7 +37,7 @@ def test_the_command(start, payne2payne_run, files_run, payne_file, inputs, tmp_
     def process(name, *overrides, run=payne2payne_run):
         (tmp_path / name).mkdir()
         arguments = [f"checkpoint={run}", f"output={tmp_path / name / 'found'}", "stars=4", "depth=0.005"]
-        return start(tmp_path / name, *arguments, "significance=0", *overrides, module="cyclegan.discover")
+        return start(tmp_path / name, *arguments, "false_discoveries=0.5", *overrides, module="cyclegan.discover")
 
     star = (atlas, labels, "truth_resolution=60000")
     one = f"labels={folder / 'one.csv'}"

@@ -27,8 +27,49 @@ def evidence(payne, theory):
 
 def found(evidence, **changes):
     elements, seen = evidence
-    settings = {"depth": DEPTH, "significance": 5.0} | changes
+    settings = {"depth": DEPTH, "false_discoveries": 0.05} | changes
     return find_lines(seen, elements, toy_wavelength().numpy(), **settings)
+
+
+def made(missing, gain, still=None):
+    """Evidence that is sure to a thousandth."""
+    nothing = np.zeros(len(gain)) if still is None else still
+    return Evidence(missing, np.full(missing.shape, 1e-3), gain, np.full(gain.shape, 1e-3), nothing)
+
+
+def test_of_the_lines_reported_the_share_that_is_false_is_what_was_asked_for():
+    """400 lines, of which some are as weak as the noise, which is everywhere."""
+    random = np.random.default_rng(0)
+    pixels, noise = 20000, 2e-3
+    wavelength = np.exp(np.log(15000.0) + np.arange(pixels) * 1.4e-5)
+    places = np.arange(25, pixels, 50)
+    depth = noise * random.uniform(1, 12, len(places))
+    lack = noise * random.normal(size=pixels)
+    lack[places] += depth
+    gain = -0.5 * lack[:, None]
+    seen = Evidence(lack[None], np.full((1, pixels), noise), gain, np.full(gain.shape, 1e-3), np.zeros(pixels))
+    for rate in (0.05, 0.2):
+        lines = find_lines(seen, ("Fe",), wavelength, 1e-4, rate)
+        right = [abs(np.abs(wavelength - line.wavelength).argmin() - places).min() == 0 for line in lines]
+        assert len(lines) > 200
+        assert 1 - np.mean(right) < 1.3 * rate
+        assert max(line.q for line in lines) <= rate
+
+
+def test_a_line_whose_maker_is_unknown_is_reported_as_such():
+    profile = np.exp(-0.5 * ((np.arange(41) - 20) / 2) ** 2)
+    wavelength = np.linspace(15000.0, 15010.0, 41)
+    seen = made(0.2 * profile[None], 1e-4 * profile[:, None] * [1.0, -1.0])
+    (line,) = find_lines(seen, ("C", "N"), wavelength, DEPTH, 0.05)
+    assert (line.element, line.second) == ("", "")
+    assert line.significance == pytest.approx(200)
+    assert np.isnan(line.response)
+
+
+def test_what_does_not_move_with_the_stars_is_no_line():
+    profile = np.exp(-0.5 * ((np.arange(41) - 20) / 2) ** 2)
+    seen = made(0.2 * profile[None], 0 * profile[:, None], still=np.ones(41))
+    assert find_lines(seen, ("C",), np.linspace(15000.0, 15010.0, 41), DEPTH, 0.05) == []
 
 
 def test_every_line_that_theory_lacks_is_found_with_its_maker(evidence):
@@ -56,15 +97,15 @@ def test_a_second_element_that_moves_a_line_half_as_much_cannot_be_excluded():
     noise = 1e-4 * np.random.default_rng(0).normal(size=(41, 2))
     for ratio, expected in ((0.7, True), (0.3, False)):
         gain = -0.1 * profile[:, None] * [1.0, ratio] + noise
-        seen = Evidence(0.2 * profile[None], gain, np.full((41, 2), 1e-3))
-        (line,) = find_lines(seen, ("C", "N"), wavelength, DEPTH, 5.0)
+        seen = made(0.2 * profile[None], gain)
+        (line,) = find_lines(seen, ("C", "N"), wavelength, DEPTH, 0.05)
         assert (line.element, line.second, line.cannot_exclude) == ("C", "N", expected)
         assert line.wavelength == wavelength[20]
         assert line.depth == pytest.approx(0.2)
         assert line.start <= 18
         assert line.stop >= 23
     lonely = seen._replace(gain=seen.gain * [1.0, 0.0])
-    (line,) = find_lines(lonely, ("C", "N"), wavelength, DEPTH, 5.0)
+    (line,) = find_lines(lonely, ("C", "N"), wavelength, DEPTH, 0.05)
     assert line.second == ""
     assert np.isnan(line.second_response)
 
@@ -79,8 +120,8 @@ def test_what_is_near_is_told_in_velocity_whatever_the_pixels_are():
         centres = (150.0, 150.0 + 3 * APART, 500.0, 500.0 + 0.6 * APART)
         depths = (0.2, 0.15, 0.2, 0.1)
         lack = sum(d * np.exp(-0.5 * ((velocity - c) / 5) ** 2) for c, d in zip(centres, depths, strict=True))
-        seen = Evidence(lack[None], -0.5 * lack[:, None], np.full((len(wavelength), 1), 1e-3))
-        found.append(find_lines(seen, ("Fe",), wavelength, DEPTH, 5.0))
+        seen = made(lack[None], -0.5 * lack[:, None])
+        found.append(find_lines(seen, ("Fe",), wavelength, DEPTH, 0.05))
     assert len(found[0]) == len(found[1]) == 3
     for coarse, fine in zip(*found, strict=True):
         assert fine.wavelength == pytest.approx(coarse.wavelength, abs=0.12)  # half a coarse pixel
@@ -91,8 +132,8 @@ def test_what_is_near_is_told_in_velocity_whatever_the_pixels_are():
 def test_lines_are_written_as_a_table(tmp_path):
     nan = float("nan")
     lines = [
-        MissingLine(15001.5, 3, 9, 0.1, "Fe", -0.2, 7.5, "Si", -0.15, 5.5, True),
-        MissingLine(15020.25, 40, 44, 0.05, "C", -0.1, 6.0, "", nan, nan, False),
+        MissingLine(15001.5, 3, 9, 0.1, 12.0, 1e-9, "Fe", -0.2, 7.5, "Si", -0.15, 5.5, True),
+        MissingLine(15020.25, 40, 44, 0.05, 4.0, 0.01, "C", -0.1, 6.0, "", nan, nan, False),
     ]
     write_lines(lines, tmp_path / "lines.csv")
     with (tmp_path / "lines.csv").open(newline="") as file:

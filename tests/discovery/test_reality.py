@@ -17,7 +17,9 @@ NOTHING = np.zeros(len(X))
 
 
 def line(pixel, element="Fe", second=""):
-    return MissingLine(X[pixel], pixel - 2, pixel + 3, 0.05, element, -0.1, 9.0, second, math.nan, math.nan, False)
+    return MissingLine(
+        X[pixel], pixel - 2, pixel + 3, 0.05, 8.0, 1e-6, element, -0.1, 9.0, second, math.nan, math.nan, False
+    )
 
 
 def known(pixel, *elements, off=0.0, width=0.0):

@@ -59,7 +59,7 @@ def star(atlas, labels, model):
 
 
 def line(pixel):
-    return MissingLine(X[pixel], pixel - 2, pixel + 3, 0.05, "Fe", -0.1, 9.0, "", math.nan, math.nan, False)
+    return MissingLine(X[pixel], pixel - 2, pixel + 3, 0.05, 8.0, 1e-6, "Fe", -0.1, 9.0, "", math.nan, math.nan, False)
 
 
 def test_what_the_star_has_and_theory_lacks_is_known(star, payne, labels, model):

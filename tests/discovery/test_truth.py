@@ -23,7 +23,9 @@ def test_lines_are_judged_by_what_was_hidden():
 
     def line(pixel, element, second=""):
         nan = float("nan")
-        return MissingLine(15000 + pixel / 4, pixel - 1, pixel + 2, 0.1, element, -0.1, 9.0, second, nan, nan, False)
+        return MissingLine(
+            15000 + pixel / 4, pixel - 1, pixel + 2, 0.1, 8.0, 1e-6, element, -0.1, 9.0, second, nan, nan, False
+        )
 
     truth = HiddenLines(features, missing, gain)
     rows = judge_lines([line(12, "Fe"), line(32, "C", "N"), line(70, "Fe")], ("Fe", "C", "N"), truth)
