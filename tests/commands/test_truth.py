@@ -52,7 +52,6 @@ def test_the_command(start, payne2payne_run, files_run, payne_file, inputs, tmp_
         "far": (2, "got one of 156", process("far", f"truth={folder / 'far.npz'}", labels)),
         "no labels": (2, "expected the labels teff", process("no labels", atlas)),
         "labels": (2, "'truth_labels': expected an atlas to go with it", process("labels", table, labels)),
-        "hot": (2, "'truth_labels': label 'teff'", process("hot", atlas, labels, "truth_labels.teff=9000")),
         "suffix": (2, "a table, .csv, or an atlas", process("suffix", "truth=lines.txt")),
     }
     for name, (code, words, process_) in started.items():
