@@ -60,29 +60,36 @@ def gather(
             missing.append((synth(reference) - observed(reference)).numpy())
     elements = tuple(label_names[i].removesuffix("_h").capitalize() for i in columns)
     depth = np.stack(missing)  # (R, S, P)
-    gain, error = mean_gain(gains, shared=uncertainty is not None)
+    doubt, scatter = doubt_of(depth, uncertainty), _scatter(depth)
+    told = None
+    if uncertainty is not None:
+        told = np.sqrt(np.square(doubt).mean(axis=0) / np.square(scatter).mean(axis=0).clip(1e-12))
+    gain, error = mean_gain(gains, told)
     # Any label will do, whatever its sign.
     still = np.clip(2 * len(label_names) * norm.sf(np.abs(gain / error)).min(axis=1), 0, 1)
-    evidence = Evidence(depth.mean(axis=0), doubt_of(depth, uncertainty), gain[:, columns], error[:, columns], still)
-    return elements, evidence
+    return elements, Evidence(depth.mean(axis=0), doubt, gain[:, columns], error[:, columns], still)
 
 
-def mean_gain(gains: Sequence[np.ndarray], shared: bool) -> tuple[np.ndarray, np.ndarray]:
+def _scatter(runs: np.ndarray) -> np.ndarray:
+    """The standard deviation (...) over R runs (R, ...), none of a single one."""
+    return runs.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(runs.shape[1:])
+
+
+def mean_gain(gains: Sequence[np.ndarray], told: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """The mean over stars and runs of gains (N, P, L), one a run, and its error, both (P, L).
 
-    The error has the scatter of stars and that of runs, where there are several, and that of all pixels, most of which
-    lack nothing (1.48 times the median of |gain|): the translator's own. shared: whether runs are of samples of the
-    same stars, a bootstrap, which scatter as their mean does.
+    The error has the scatter of stars and that of runs, where there are several. told (P,): of an ensemble, how many
+    times the scatter of its members an error is; of other runs None: of them the scatter of all pixels counts, most of
+    which lack nothing (1.48 times the median of |gain|), as the translator's own.
     """
     means = np.stack([gain.mean(axis=0) for gain in gains])  # (R, P, L)
-    gain = means.mean(axis=0)
+    gain, scatter = means.mean(axis=0), _scatter(means)
     stars = len(gains[0])
-    spread = [part.var(axis=0, ddof=1) if stars > 1 else np.zeros(gain.shape) for part in gains]
-    variance = np.mean(spread, axis=0) / stars / (1 if shared else len(gains))
-    if len(gains) > 1:
-        variance = variance + means.var(axis=0, ddof=1) / (1 if shared else len(gains))
+    spread = np.mean([part.var(axis=0, ddof=1) if stars > 1 else np.zeros(gain.shape) for part in gains], axis=0)
+    if told is not None:
+        return gain, np.sqrt(spread / stars + np.square(told[:, None] * scatter)) + 1e-12
     usual = 1.4826 * np.median(np.abs(gain), axis=0)
-    return gain, np.sqrt(variance + usual**2) + 1e-12
+    return gain, np.sqrt((spread / stars + scatter**2) / len(gains) + usual**2) + 1e-12
 
 
 def doubt_of(missing: np.ndarray, uncertainty: Uncertainty | None) -> np.ndarray:
@@ -91,7 +98,7 @@ def doubt_of(missing: np.ndarray, uncertainty: Uncertainty | None) -> np.ndarray
     That of the translation, as its ensemble has it; of other runs their scatter and, as in `mean_gain`, that of all
     pixels.
     """
-    scatter = missing.std(axis=0, ddof=1) if len(missing) > 1 else np.zeros(missing.shape[1:])
+    scatter = _scatter(missing)
     if uncertainty is not None:
         return uncertainty.of_networks(torch.from_numpy(scatter)).numpy()
     usual = 1.4826 * np.median(np.abs(missing.mean(axis=0)), axis=1, keepdims=True)
