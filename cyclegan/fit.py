@@ -148,8 +148,10 @@ def fit(config: FitConfig) -> dict[str, Any]:
         results, rates, fitters = {}, {}, {}
         for through in (TRANSLATOR, EMULATOR):
             offset = model.record.offset if through == TRANSLATOR else None
+            # What known stars tell of the map is all of its error.
+            error = model.map_error if through == TRANSLATOR and config.known is None else None
             shape = SpectrumModel(forward, through, config.velocity, config.continuum)
-            fitter = fitters[through] = Fitter(shape, config.starts, config.seed)
+            fitter = fitters[through] = Fitter(shape, config.starts, config.seed, error)
             results[through], rates[through] = fit_all(config, fitter, file, subsets, known, offset)
             write_table(results[through], distances, file, names, unfinished / f"{through}.csv")
         write_labels(results, distances, names, unfinished / "labels.h5")

@@ -6,10 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cyclegan.fitting.ensemble import errors_of_map, moved_by
 from cyclegan.fitting.forward import SpectrumModel
 from cyclegan.fitting.least_squares import Solution, least_squares
 from cyclegan.spectra.spaces import Components
 from cyclegan.spectra.spectra import Spectra
+from cyclegan.trained.map_error import MapError
+from emulator.derivatives import jacobian
 
 UNIFORM = 12.0  # 1 / variance of a label of which the spectrum says nothing, but that it is in the emulator's range
 
@@ -81,11 +84,11 @@ class Fitter:
     """Fits a model to spectra, a batch at a time, from several starts.
 
     Templates are divided at random into as many parts as there are starts; each start is that of its part that is
-    nearest to the star.
+    nearest to the star. map_error: of an ensemble's translations, which the errors of labels then include.
     """
 
-    def __init__(self, model: SpectrumModel, starts: int, seed: int) -> None:
-        self.model = model
+    def __init__(self, model: SpectrumModel, starts: int, seed: int, map_error: MapError | None = None) -> None:
+        self.model, self.map_error = model, map_error
         templates = model.templates(seed)
         self.parts = list(zip(templates.chunk(starts), model(templates).chunk(starts), strict=True))
         space = model.forward.translator.space_o
@@ -124,7 +127,10 @@ class Fitter:
         told.diagonal(dim1=1, dim2=2)[:, :L].add_(UNIFORM)
         free = slice(len(reach) - terms.shape[1], None)  # on a chip without usable pixels nothing is known of them
         told.diagonal(dim1=1, dim2=2)[:, free].add_(UNIFORM / reach[free].square())
-        covariance = torch.linalg.inv_ex(told)[0][:, :L, :L] * (model.width[:, None] * model.width)
+        every = torch.linalg.inv_ex(told)[0]
+        if self.map_error is not None:
+            every = every + self.covariance_of_map(self.map_error, target, found.parameters, told)
+        covariance = every[:, :L, :L] * (model.width[:, None] * model.width)
         pixels = spectra.mask.sum(dim=1)
         return Fitted(
             labels=labels.clamp(emulator.label_low, emulator.label_high),  # rounding may lead beyond
@@ -141,6 +147,20 @@ class Fitter:
         )
 
     @torch.no_grad()
+    def covariance_of_map(self, known: MapError, target: Target, parameters: Tensor, curvature: Tensor) -> Tensor:
+        """What errors of the map add to the covariance (B, n, n) of parameters (B, n)."""
+        stars = torch.arange(len(parameters), device=parameters.device)
+        _, slopes = jacobian(lambda some: self.residuals(target, some, stars), parameters)
+        errors = errors_of_map(self.model, known, parameters)
+        if target.factor is not None:
+            errors = errors @ target.factor
+        else:
+            space = self.model.forward.translator.space_o
+            errors = (space.restore(errors) - space.mean) * target.weight[:, None]
+        # What is expected of split latents is not changed by it.
+        rest = slopes.shape[2] - errors.shape[2]
+        return moved_by(torch.nn.functional.pad(errors, (0, rest)), slopes.transpose(0, 1), curvature)
+
     def flux(self, fitted: Fitted) -> Tensor:
         """What stars were taken for, (B, P), where they were fitted."""
         found = (fitted.labels, fitted.split, fitted.velocity, fitted.continuum)

@@ -66,6 +66,10 @@ class SpectrumModel:
 
     def coordinates(self, parameters: Tensor) -> Tensor:
         """The coordinates (B, K) in the observed domain's space, through the translator."""
+        return self.forward.translator.generator_o(*self.latents(parameters))
+
+    def latents(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Shared (B, Zs) and split (B, Zp) latents, through the translator."""
         labels, split, _, _ = self.parts(parameters)
         t, emulator = self.forward.translator, self.forward.emulator
         if self.layer is None:
@@ -73,7 +77,7 @@ class SpectrumModel:
         else:
             hidden = emulator.hidden(scale(labels, emulator.label_low, emulator.label_high))
             synth = self.offset + hidden @ self.layer
-        return t.generator_o(t.encode_synth(synth), split)
+        return t.encode_synth(synth), split
 
     def __call__(self, parameters: Tensor) -> Tensor:
         """Flux (B, P) at parameters (B, n)."""

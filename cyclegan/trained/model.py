@@ -12,8 +12,9 @@ from cyclegan.spectra.tables import check_names
 from cyclegan.trained.arrays import Values, as_tensor, draw_rows
 from cyclegan.trained.checkpoint import Checkpoint, translator_of
 from cyclegan.trained.forward import ForwardModel, mean_of, sampled
-from cyclegan.trained.translated import OBS_TO_SYNTH, SYNTH_TO_OBS, Translated
-from cyclegan.trained.uncertainty import Uncertainty, members_scatter, noise_of_input, unknown_split
+from cyclegan.trained.map_error import MapError
+from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH, SYNTH_TO_OBS, Translated
+from cyclegan.trained.uncertainty import MAP, Uncertainty, members_scatter, noise_of_input, unknown_split
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
 
@@ -37,6 +38,7 @@ class TrainedModel:
         step: how many batches it was trained on.
         translator: the networks, in evaluation mode.
         errors: of an ensemble, by direction, what its members' scatter means.
+        map_error: of an ensemble, how wrong its map to observed coordinates is; None of others.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class TrainedModel:
         self.device = self.wavelength.device
         self.hidden = {name: mask.to(device) for name, mask in record.hidden.items()}
         self.split_sample = record.split_sample().to(device)
-        self.errors = {name: Uncertainty.from_plain(one, self.device) for name, one in record.errors.items()}
+        known = {name: plain for name, plain in record.errors.items() if name in DIRECTIONS}
+        self.errors = {name: Uncertainty.from_plain(plain, self.device) for name, plain in known.items()}
+        self.map_error = MapError.from_plain(record.errors[MAP], self.device) if known else None
         self._continuum = record.continuum_of_theory()
         emulator = record.emulator_of(where)
         self.emulator = None if emulator is None else emulator.to(device).requires_grad_(False)

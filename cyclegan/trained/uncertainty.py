@@ -15,11 +15,13 @@ from torch.func import jacfwd, jacrev, vmap
 from cyclegan.domains.domains import Stars
 from cyclegan.scores.scores import SCORE_BATCH
 from cyclegan.spectra.spaces import Components
-from cyclegan.spectra.spectra import Spectra
-from cyclegan.trained.translated import OBS_TO_SYNTH, SYNTH_TO_OBS
+from cyclegan.spectra.spectra import Spectra, exact
+from cyclegan.trained.map_error import MapError
+from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH, SYNTH_TO_OBS
 from cyclegan.translator.ensemble import MeanGenerator
 from cyclegan.translator.translator import Translator
 
+MAP = "map"  # among what `errors_of` gives
 SLIGHT = 1e-5  # of the continuum: a smaller scatter is not told from none
 SPLITS = 16  # split latents that stand for those of all stars
 PIXELS = 1_000_000  # that calibrate, at most
@@ -103,32 +105,39 @@ def _features(scatter: Tensor, pixel: Tensor) -> Tensor:
 
 @torch.no_grad()
 def errors_of(translator: Translator, stars: Stars, matched: bool, truth: Tensor | None) -> dict[str, dict[str, Any]]:
-    """Contents of an `Uncertainty` by direction, told by stars (N, P) of both domains that are not trained on.
+    """Contents of an `Uncertainty` by direction, and of a `MapError` as MAP, told by stars (N, P) of both domains that
+    are not trained on.
 
     translator: an ensemble as one. matched: whether rows are the same stars; truth (N, P): noiseless observed flux,
     where it is known.
     """
     t = translator
-    parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {SYNTH_TO_OBS: [], OBS_TO_SYNTH: []}
-    done = 0
-    for x_s, x_o in zip(*(side.chunks(SCORE_BATCH) for side in stars), strict=True):
-        seen_s, seen_o = t.space_s.project(x_s).flux, t.space_o.project(x_o)
+    assert isinstance(t.generator_o, MeanGenerator)
+    parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {SYNTH_TO_OBS: [], OBS_TO_SYNTH: [], MAP: []}
+    true = stars.obs if truth is None else exact(truth)
+    for x_s, x_o, x_t in zip(*(side.chunks(SCORE_BATCH) for side in (*stars, true)), strict=True):
+        seen_s, seen_o, seen_t = t.space_s.project(x_s).flux, t.space_o.project(x_o), t.space_o.project(x_t)
         z_s, (z_o, split) = t.encode_synth(seen_s), t.encoder_o(seen_o.flux)
-        rows = slice(done, done + len(seen_s))
-        done += len(seen_s)
-        true_o, noise_o = (x_o.flux, x_o.error) if truth is None else (truth[rows], torch.zeros_like(x_o.error))
-        both = x_s.mask & x_o.mask
-        for direction, made, true, noise in (
-            (SYNTH_TO_OBS, t.space_o.restore(t.generator_o(z_s, split)), true_o, noise_o),
-            (OBS_TO_SYNTH, t.space_s.restore(t.generate_synth(z_o)), x_s.flux, noise_of_input(t, seen_o)),
+        so, os, both = t.generator_o(z_s, split), t.generate_synth(z_o), x_s.mask & x_o.mask
+        off_o, off_s = t.space_o.restore(so) - x_t.flux, t.space_s.restore(os) - x_s.flux
+        noise = torch.zeros_like(x_o.error[:, :1]) if truth is not None else x_o.error
+        for direction, shared, off, own in (
+            (SYNTH_TO_OBS, z_s, off_o, noise),
+            (OBS_TO_SYNTH, z_o, off_s, noise_of_input(t, seen_o)),
         ):
-            shared = z_s if direction == SYNTH_TO_OBS else z_o
-            deviation = torch.where(both, made - true, torch.nan)
-            parts[direction].append((members_scatter(t, direction, shared, split), deviation, noise))
-    found = {}
-    for direction, pieces in parts.items():
-        scatter, deviation, noise = (torch.cat(one) for one in zip(*pieces, strict=True))
-        found[direction] = Uncertainty.of(scatter, deviation if matched else None, noise).to_plain()
+            scatter = members_scatter(t, direction, shared, split)
+            parts[direction].append((scatter, torch.where(both, off, torch.nan), own.expand_as(off)))
+        noise = torch.zeros_like(seen_o.error) if truth is not None else t.space_o.noise(seen_o)
+        parts[MAP].append((t.generator_o.each(z_s, split).transpose(0, 1), so - seen_t.flux, noise))
+    found: dict[str, dict[str, Any]] = {}
+    for direction in DIRECTIONS:
+        scatter, off, noise = (torch.cat(one) for one in zip(*parts[direction], strict=True))
+        error = Uncertainty.of(scatter, off if matched else None, noise)
+        found[direction] = error.to_plain()
+        if direction == SYNTH_TO_OBS:
+            factor = (error.of_networks(scatter).square().mean() / scatter.square().mean()).sqrt().item()
+    each, off, noise = (torch.cat(one) for one in zip(*parts[MAP], strict=True))
+    found[MAP] = MapError.of(each.transpose(0, 1), off if matched else None, noise, factor).to_plain()
     return found
 
 
