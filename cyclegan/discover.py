@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from cyclegan.discovery.evidence import Evidence, gather, shifted
+from cyclegan.discovery.line_list import check_output, measure, write_line_list
 from cyclegan.discovery.lines import MissingLine, find_lines, write_lines
 from cyclegan.discovery.truth import HiddenLines, judge_lines, known_truth
 from cyclegan.domains.hidden import reference_labels
@@ -32,6 +33,7 @@ from emulator.commands.errors import InputError
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.writing import written_together
+from emulator.list_formats import FORMATS
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ class DiscoverConfig:
     significance: float = field(metadata={"minimum": 0.0})
     control: str = field(metadata={"choices": ("none", MEAN_SHIFT, SHUFFLED)})
     output: str | None
+    line_list: str | None
+    format: str = field(metadata={"choices": FORMATS})
 
 
 def discover(config: DiscoverConfig) -> list[MissingLine]:
@@ -58,6 +62,7 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
 
     Raises InputError for input that cannot be used.
     """
+    check_output(config.line_list)
     folder = find_checkpoint(config.checkpoint).parent
     paths = [config.checkpoint, *config.others]
     trained = [load(path, "cpu") for path in paths]
@@ -84,6 +89,7 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
         "lines": len(lines),
         "judged": judged,
     }
+    listed = [] if config.line_list is None else measure(lines, maps, models[0].emulator, labels)
     output = folder / "discovery" if config.output is None else Path(config.output)
     with torch.no_grad():
         synth, translated = (flux(reference[:1])[0].numpy() for flux in maps[0])
@@ -97,6 +103,8 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
         )
         summary.savefig(unfinished / "summary.png", dpi=DPI)
         draw_elements(evidence, elements, lines, truth, wavelength, unfinished)
+    if config.line_list is not None:
+        write_line_list(Path(config.line_list), config.format, listed)
     if judged is not None:
         print(format_table([{"element": name, **row} for name, row in judged.items() if row["masked"]]))
     log.info("%d lines in %s", len(lines), output)
