@@ -29,6 +29,7 @@ from emulator.synthesis import COSINES, MARGIN, SLOPE, VMACRO, WEIGHTS, atmosphe
 REACH = 40  # pixels of the synthesiser's grid on either side of a line within which it is followed: 60 km/s
 A_LITTLE = 0.01  # eV, for a derivative
 PARAMETERS = 3  # of a line: log gf, excitation, ln(wavelength)
+Line = tuple[str, float, float, float]  # species, log gf, excitation (eV), ln(wavelength)
 
 
 class Added(NamedTuple):
@@ -76,10 +77,10 @@ class Stars:
         self.gas = Gas(*(np.stack([getattr(gas, one.name) for gas in gases]) for one in fields(Gas)))
         self.absorbers = {name: np.stack([one[name] for one in absorbers]) for name in absorbers[0]}
 
-    def window(self, at: np.ndarray, near: float, further: Sequence[tuple[str, float, float, float]] = ()) -> Window:
+    def window(self, at: np.ndarray, near: float, further: Sequence[Line] = ()) -> Window:
         """Around lines at ln(wavelength) (J,), ascending: the spectra's pixels that are `near` to one of them.
 
-        further: lines (species, log gf, excitation, ln(wavelength)) that are always added to those that `add` adds.
+        further: lines that are there besides those that `add` adds.
         """
         pixels = np.flatnonzero((np.abs(self.pixels[:, None] - at) < near).any(axis=1))
         seen = self.pixels[pixels]

@@ -12,25 +12,24 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from emulator.added_lines import PARAMETERS, Stars, Window
+from emulator.added_lines import PARAMETERS, Line, Stars, Window
 from emulator.lacking import STRONG
 from emulator.line_opacity import LEAST_BINDING
 from emulator.lines import MOLECULES, SPECIES, Lines
 
-SEEN = 1.0e-4  # in ln(wavelength), 30 km/s: how far from its centre a line is fitted
+SEEN = 7e-5  # in ln(wavelength), 21 km/s: how far from its centre a line is fitted
 TOGETHER = 1.3e-4  # lines that are closer are fitted together
 WINGS = 1e-3  # in ln(wavelength): lines that are closer are taken into account where they have been fitted before
 PHOTON = 0.77  # eV, of the H band
 ROUNDS = 12  # of Levenberg and Marquardt's method, at most
 ENOUGH = 1e-3  # relative decrease of chi-square at which it ends
 SHIFT = 1e-5  # in ln(wavelength), 3 km/s, 1 sigma: how far a line may lie from where its pixel says
-NOISE = (
-    0.003  # of the continuum, 1 sigma: what the flux that is lacking is taken to be wrong by; more, if the fit says so
-)
+NOISE = 0.003  # of the continuum, 1 sigma: by what the flux that is lacking is wrong, or more if the fit says so
 INDEPENDENT = 30  # stars and pixels in a window: a translation is wrong alike in stars and pixels that are alike
 FAINT = 1e-3  # of the continuum: a line is sought from this depth on
 LEAST, MOST = -12.0, 4.0  # of log gf
 FEW = 5  # lines of a species: fewer do not say what others are like
+LEAST_SPREAD = 0.3  # eV, of their excitation
 USUAL = 0.7  # of the spread of a species' excitation: with a larger error, that is what is known of a line's
 TOLD_APART = 9.0  # of chi-square, that another species has to be worse by to be excluded
 COMPANION = 0.008  # of the continuum: where so much is left of a star's flux, there may be another line
@@ -44,6 +43,9 @@ class Level(NamedTuple):
 
     mean: float
     sigma: float
+
+
+ANY_LEVEL = Level(4.0, 3.0)
 
 
 @dataclass
@@ -69,14 +71,11 @@ class Fitted:
     usual: bool
     companion: bool
 
-    def data(self) -> tuple[str, float, float, float]:
-        """Species, log gf, excitation, ln(wavelength)."""
-        return self.species, self.log_gf, self.excitation, float(np.log(self.wavelength))
-
 
 class Group(NamedTuple):
     """J lines that overlap: species, where they were seen, ln(wavelength) (J,), the parameters (J, PARAMETERS) of their
-    best fit, its chi-square, and the parameters' covariance.
+    best fit, its chi-square, and the parameters' covariance; which other species fit nearly as well; and how many of
+    them, the first, were found by themselves.
     """
 
     species: tuple[str, ...] = ()
@@ -84,16 +83,26 @@ class Group(NamedTuple):
     parameters: np.ndarray = np.zeros((0, PARAMETERS))
     chi_square: float = np.inf
     covariance: np.ndarray = np.zeros((0, 0))
+    others: tuple[list[str], ...] = ()
+    found: int = 0
+
+    def near(self, middle: float) -> list[Line]:
+        """Those of its lines that have an influence at ln(wavelength)."""
+        lines = zip(self.species, *self.parameters.T.tolist(), strict=True)
+        return [line for line in lines if abs(line[3] - middle) < WINGS]
 
 
 def candidates(elements: Sequence[str]) -> list[str]:
-    """Species that lines of these elements may be of: both stages of each, and of C, N and O the molecules."""
+    """Species that lines of these elements may be of: both stages of each, and of C, N and O the molecules.
+
+    None of those are named that the synthesiser does not know.
+    """
     found = []
     for element in elements:
         if element in ("C", "N", "O"):
             found += [name for name in ("CN", "CO", "OH") if element in MOLECULES.atoms[MOLECULES.name.index(name)]]
         found += [f"{element} I", f"{element} II"]
-    return list(dict.fromkeys(found))
+    return [name for name in dict.fromkeys(found) if name in SPECIES]
 
 
 def known_levels(lines: Lines) -> dict[str, Level]:
@@ -105,9 +114,9 @@ def known_levels(lines: Lines) -> dict[str, Level]:
     for name in SPECIES:
         own = lines.species == name
         strong = own & (lines.strength >= STRONG)
-        excitation = lines.excitation[strong if strong.sum() >= FEW else own]
-        sure = len(excitation) >= FEW
-        levels[name] = Level(float(excitation.mean()), max(float(excitation.std()), 0.3)) if sure else Level(4.0, 3.0)
+        volt = lines.excitation[strong if strong.sum() >= FEW else own]
+        usual = Level(float(volt.mean()), max(float(volt.std()), LEAST_SPREAD)) if len(volt) >= FEW else ANY_LEVEL
+        levels[name] = usual
     return levels
 
 
@@ -116,20 +125,25 @@ def fit_lines(
 ) -> list[Fitted]:
     """Fit N lines at wavelength (vacuum Angstrom, ascending) to the flux (S, P) that S stars lack without them.
 
-    makers: the elements that each may be of, the likeliest first; lines: theory's own.
+    makers: the elements that each may be of; where there are none, it may be of any species that makes many of theory's
+    own lines.
     """
     at, levels = np.log(wavelength), known_levels(lines)
     common = [name for name in SPECIES if (lines.species == name).sum() >= COMMON]
     groups = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > TOGETHER) + 1)
     depth = lacking.mean(axis=0)[np.abs(stars.pixels[:, None] - at).argmin(axis=0)]
+    groups.sort(key=lambda own: -depth[own].max())  # the wings of strong lines lie under others
+
+    found: list[Group] = []
     fitted: list[Fitted] = []
     with tqdm(total=len(at), desc="fitting lines", unit="line") as progress:
-        for own in sorted(groups, key=lambda own: -depth[own].max()):  # the wings of strong lines lie under others
-            middle = at[own].mean()
-            further = [one.data() for one in fitted if abs(np.log(one.wavelength) - middle) < WINGS]
-            window = stars.window(at[own], SEEN, further)
+        for own in groups:
+            middle = float(at[own].mean())
+            window = stars.window(at[own], SEEN, [line for other in found for line in other.near(middle)])
             fit = Fit(stars, window, lacking[:, window.pixels], levels)
-            fitted += fit.lines(dict(zip(at[own].tolist(), (candidates(makers[i]) for i in own), strict=True)), common)
+            group = fit.lines({float(at[i]): candidates(makers[i]) or common for i in own}, common)
+            fitted += fit.told(group)
+            found.append(group)
             progress.update(len(own))
     return sorted(fitted, key=lambda line: line.wavelength)
 
@@ -144,28 +158,23 @@ class Fit:
         self.stars, self.window, self.lacking, self.levels = stars, window, lacking, levels
         self.noise = NOISE * np.sqrt(lacking.size / INDEPENDENT)
 
-    def lines(self, choices: dict[float, list[str]], common: list[str]) -> list[Fitted]:
+    def lines(self, choices: dict[float, list[str]], common: list[str]) -> Group:
         """Lines by ln(wavelength), each as that of its species which describes all best, and companions of theirs.
 
         common: the species that companions may be of.
         """
-        group, others = Group(), []
+        group = Group()
         for seen in sorted(choices, key=lambda seen: -self.at(seen, self.lacking).mean()):
-            group, also = self.with_line(group, seen, choices[seen])
-            others.append(also)
+            group = self.with_line(group, seen, choices[seen])
         for _ in range(COMPANIONS):
             most = np.quantile(self.left(group), 0.9, axis=0)
             if most.max() < COMPANION:
                 break
-            more, also = self.with_line(group, float(self.window.seen[most.argmax()]), common)
+            more = self.with_line(group, float(self.window.seen[most.argmax()]), common)
             if more.chi_square > WORTH * group.chi_square:
                 break
             group = more
-            others.append(also)
-        rms = float(np.sqrt((self.left(group) ** 2).mean()))
-        self.noise *= max(1.0, rms / NOISE)
-        group = self.solve(group.species, group.seen, group.parameters)
-        return [self.told(group, j, also, rms, companion=j >= len(choices)) for j, also in enumerate(others)]
+        return group._replace(found=len(choices))
 
     def at(self, seen: float, flux: np.ndarray) -> np.ndarray:
         """Flux (S, p) at the pixel next to ln(wavelength), (S,)."""
@@ -175,17 +184,17 @@ class Fit:
         """The flux (S, p) that is lacking besides these lines."""
         return self.lacking + self.stars.add(self.window, group.species, *group.parameters.T).change
 
-    def with_line(self, group: Group, seen: float, choices: Sequence[str]) -> tuple[Group, list[str]]:
-        """A group and one more line, of the species that fits best; and which others fit nearly as well."""
+    def with_line(self, group: Group, seen: float, choices: Sequence[str]) -> Group:
+        """A group and one more line, of the species that fits best."""
         wanted = max(self.at(seen, self.left(group)).mean(), FAINT)
-        found = {}
+        made = {}
         for name in choices:
             start = np.vstack([group.parameters, self.start(name, seen, wanted)])
-            found[name] = self.solve((*group.species, name), (*group.seen, seen), start)
-        best = min(found, key=lambda name: found[name].chi_square)
-        most = found[best].chi_square + TOLD_APART
-        others = sorted((name for name in found if name != best), key=lambda name: found[name].chi_square)
-        return found[best], [name for name in others if found[name].chi_square < most]
+            made[name] = self.solve((*group.species, name), (*group.seen, seen), start)
+        best, *others = sorted(made, key=lambda name: made[name].chi_square)
+        most = made[best].chi_square + TOLD_APART
+        also = [name for name in others if made[name].chi_square < most]
+        return made[best]._replace(others=(*group.others, also))
 
     def start(self, name: str, seen: float, wanted: float) -> np.ndarray:
         """Parameters of a line of some species that is `wanted` deep in the mean star."""
@@ -230,22 +239,30 @@ class Fit:
                 break
         return Group(species, seen, values.reshape(-1, PARAMETERS), float(chi_square), np.linalg.inv(curvature))
 
-    def told(self, group: Group, j: int, others: list[str], rms: float, companion: bool) -> Fitted:
-        """A line of a fit as a list has it."""
-        own = group.covariance[PARAMETERS * j : PARAMETERS * (j + 1), PARAMETERS * j : PARAMETERS * (j + 1)]
-        log_gf, excitation, at = group.parameters[j].tolist()
-        errors = np.sqrt(np.diag(own)).tolist()
-        return Fitted(
-            wavelength=float(np.exp(at)),
-            species=group.species[j],
-            log_gf=log_gf,
-            excitation=excitation,
-            wavelength_error=float(np.exp(at)) * errors[2],
-            log_gf_error=errors[0],
-            excitation_error=errors[1],
-            correlation=float(own[0, 1] / (errors[0] * errors[1])),
-            misfit=rms,
-            others=others,
-            usual=errors[1] > USUAL * self.levels[group.species[j]].sigma,
-            companion=companion,
-        )
+    def told(self, group: Group) -> list[Fitted]:
+        """The lines of a group as a list has them, fitted once more, with errors as large as what the fit leaves."""
+        rms = float(np.sqrt((self.left(group) ** 2).mean()))
+        self.noise *= max(1.0, rms / NOISE)
+        best = self.solve(group.species, group.seen, group.parameters)
+        errors = np.sqrt(np.diag(best.covariance)).reshape(-1, PARAMETERS).tolist()
+        lines = []
+        for j, (log_gf, excitation, at) in enumerate(best.parameters.tolist()):
+            wavelength, (log_gf_error, excitation_error, at_error) = float(np.exp(at)), errors[j]
+            both = best.covariance[PARAMETERS * j, PARAMETERS * j + 1]
+            lines.append(
+                Fitted(
+                    wavelength=wavelength,
+                    species=best.species[j],
+                    log_gf=log_gf,
+                    excitation=excitation,
+                    wavelength_error=wavelength * at_error,
+                    log_gf_error=log_gf_error,
+                    excitation_error=excitation_error,
+                    correlation=float(both / (log_gf_error * excitation_error)),
+                    misfit=rms,
+                    others=group.others[j],
+                    usual=excitation_error > USUAL * self.levels[best.species[j]].sigma,
+                    companion=j >= group.found,
+                )
+            )
+        return lines

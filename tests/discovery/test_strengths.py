@@ -62,17 +62,18 @@ def test_errors_of_log_gf_and_excitation_go_together(fitted):
     assert 0 < iron.log_gf_error < 0.5
     assert 0 < iron.excitation_error < 0.5
     assert iron.correlation > 0.9  # a higher level needs a larger log gf
+    assert 0 < molecule.excitation_error < 0.5
     assert iron.others == []
-    assert molecule.usual
     assert not iron.usual
 
 
 def test_an_error_of_the_flux_makes_errors_larger(lacking, fitted):
     _, theory, stars, flux = lacking
     noise = np.random.default_rng(1).normal(0.0, 0.01, flux.shape)
-    worse, _ = fit_lines(stars, flux + noise, [IRON, MOLECULE], [["Fe"], ["C", "N"]], theory)
+    worse, molecule = fit_lines(stars, flux + noise, [IRON, MOLECULE], [["Fe"], ["C", "N"]], theory)
     assert worse.log_gf_error > 1.5 * fitted[0].log_gf_error
     assert abs(worse.log_gf - fitted[0].log_gf) < 3 * worse.log_gf_error
+    assert molecule.usual  # the other lines of CN say more of its excitation than these stars
 
 
 def test_a_line_beside_another_is_its_companion(lacking):
@@ -92,6 +93,7 @@ def test_what_a_line_may_be_of():
     assert candidates(["Fe"]) == ["Fe I", "Fe II"]
     assert candidates(["C", "N"]) == ["CN", "CO", "C I", "C II", "N I", "N II"]
     assert candidates(["O"])[:2] == ["CO", "OH"]
+    assert candidates(["Y"]) == []
 
 
 def test_the_list_says_which_excitation_is_usual():
