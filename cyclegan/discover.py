@@ -92,7 +92,7 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
         "lines": len(lines),
         "judged": judged,
     }
-    listed = [] if config.line_list is None else measure(lines, maps, models[0].emulator, labels)
+    listed = [] if config.line_list is None else measure(lines, maps, models[0], labels)
     output = folder / "discovery" if config.output is None else Path(config.output)
     with torch.no_grad():
         synth, translated = (flux(reference[:1])[0].numpy() for flux in maps[0])

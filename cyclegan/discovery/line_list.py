@@ -13,15 +13,15 @@ from torch import Tensor
 from cyclegan.discovery.evidence import Map
 from cyclegan.discovery.lines import MissingLine
 from cyclegan.discovery.strengths import Fitted, fit_lines
+from cyclegan.trained.forward import ForwardModel
 from emulator.added_lines import Stars
 from emulator.commands.errors import InputError
 from emulator.commands.writing import written_whole
 from emulator.labels import ABUNDANCES, LABELS
 from emulator.lines import LINES, Lines
 from emulator.list_formats import write_list
-from emulator.payne import Payne
 from emulator.synthesis import SUPPORTED, WAVELENGTH_RANGE
-from emulator.wavelength import vacuum_to_air
+from emulator.wavelength import nearest_pixels, vacuum_to_air
 
 log = logging.getLogger(__name__)
 
@@ -35,28 +35,39 @@ def check_output(path: str | None) -> None:
 
 
 def measure(
-    lines: Sequence[MissingLine], maps: Sequence[tuple[Map, Map]], theory: Payne, labels: Tensor
+    lines: Sequence[MissingLine], maps: Sequence[tuple[Map, Map]], model: ForwardModel, labels: Tensor
 ) -> list[Fitted]:
     """Fit lines to what the maps of some runs, from labels (B, L) to synthetic and observed flux (B, P), lack in stars.
 
-    theory: whose labels (N, L) these are, and to whose line list the lines are added; the synthesiser's own list where
-    it is not known. Raises InputError where the synthesiser does not know such stars or such wavelengths.
+    model: of the first run, whose theory has these labels (N, L). Raises InputError where the synthesiser cannot make
+    such stars.
     """
-    if theory.lines is None:
-        log.info("theory's line list is not known: lines are added to the synthesiser's own")
-    wavelength = theory.wavelength.cpu().numpy()
+    wavelength = model.wavelength.cpu().numpy()
     inside = (wavelength >= WAVELENGTH_RANGE[0]) & (wavelength <= WAVELENGTH_RANGE[1])
     own = [line for line in lines if WAVELENGTH_RANGE[0] <= line.wavelength <= WAVELENGTH_RANGE[1]]
     if len(own) < len(lines):
         log.warning("%d of %d lines lie where the synthesiser has none: not listed", len(lines) - len(own), len(lines))
     if not own:
         return []
+    stars_labels = synthesiser_labels(model.label_names, labels)
     with torch.no_grad():
         lacking = torch.stack([synth(labels) - observed(labels) for synth, observed in maps]).mean(dim=0)
-    known = LINES if theory.lines is None else theory.lines
-    stars = Stars(synthesiser_labels(theory.label_names, labels), wavelength[inside], known)
+    known = lines_of_theory(model)
+    stars = Stars(stars_labels, wavelength[inside], known)
     makers = [[name for name in (line.element, line.second) if name] for line in own]
     return fit_lines(stars, lacking.cpu().numpy()[:, inside], [line.wavelength for line in own], makers, known)
+
+
+def lines_of_theory(model: ForwardModel) -> Lines:
+    """The line list that theory was made with, less those that are hidden; the synthesiser's where it is not known."""
+    lines = model.emulator.lines
+    if lines is None:
+        log.info("theory's line list is not known: lines are added to the synthesiser's own")
+        lines = LINES
+    if model.hidden is None:
+        return lines
+    nearest, _ = nearest_pixels(torch.from_numpy(lines.wavelength), model.wavelength.cpu())
+    return lines.chosen(~model.hidden.cpu()[nearest].numpy())
 
 
 def synthesiser_labels(names: Sequence[str], labels: Tensor) -> np.ndarray:

@@ -1,16 +1,20 @@
 """cyclegan/discovery/line_list.py: from lines found to a list, and the table beside it."""
 
+import copy
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from cyclegan.discovery.line_list import check_output, remark, synthesiser_labels, write_line_list
+from cyclegan.discovery.line_list import check_output, lines_of_theory, remark, synthesiser_labels, write_line_list
 from cyclegan.discovery.strengths import Fitted
 from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 from emulator.line_lists import read_lines
+from emulator.lines import LINES
+from emulator.payne import Payne
 
 IRON = Fitted(15690.75, "Fe I", -0.2, 6.24, 0.01, 0.11, 0.12, 0.98, 0.001, ["Fe II"], usual=False, companion=False)
 MOLECULE = Fitted(15705.84, "CN", -1.26, 1.15, 0.02, 0.3, 0.25, 0.99, 0.001, [], usual=True, companion=True)
@@ -55,6 +59,22 @@ def test_labels_that_are_not_known_are_usual_ones():
     assert star["vmic"] > 0
     with pytest.raises(InputError, match=r"expected labels teff and logg, .* got no logg"):
         synthesiser_labels(("teff", "fe_h"), torch.tensor([[4500.0, 0.0]]))
+
+
+def test_the_list_of_theory_lacks_what_is_hidden(trained):
+    model = copy.copy(trained.forward_model)
+    model.emulator = Payne.from_contents(model.emulator.contents(), "toy")
+    at = model.wavelength[model.hidden.nonzero()[0, 0]].item()
+    own = LINES.chosen(np.array([0, 1]))
+    model.emulator.lines = replace(own, wavelength=np.array([at, 16000.0]))
+    assert lines_of_theory(model).wavelength.tolist() == [16000.0]
+    assert len(lines_of_theory(model.complete()).wavelength) == 2
+
+
+def test_a_theory_whose_list_is_not_known_has_the_synthesisers(trained, caplog):
+    caplog.set_level("INFO")
+    assert lines_of_theory(trained.forward_model.complete()) is LINES
+    assert "not known" in caplog.text
 
 
 def test_a_list_is_not_named_as_its_table():
