@@ -40,8 +40,8 @@ def measure(
 ) -> list[Fitted]:
     """Fit lines to what the maps of some runs, from labels (B, L) to synthetic and observed flux (B, P), lack in stars.
 
-    model: of the first run, whose theory has these labels (N, L); the first MOST_STARS are looked at. Raises InputError where the synthesiser cannot make
-    such stars.
+    model: of the first run, whose theory has these labels (N, L); the first MOST_STARS are looked at. Raises
+    InputError where the synthesiser cannot make such stars.
     """
     wavelength = model.wavelength.cpu().numpy()
     inside = (wavelength >= WAVELENGTH_RANGE[0]) & (wavelength <= WAVELENGTH_RANGE[1])
