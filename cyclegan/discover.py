@@ -19,12 +19,15 @@ from torch import Tensor
 
 from cyclegan.discovery.evidence import Evidence, Map, gather, shifted
 from cyclegan.discovery.known_lines import read_known_lines
+from cyclegan.discovery.line_list import check_output, measure, write_line_list
 from cyclegan.discovery.lines import MissingLine, find_lines, write_lines
+from cyclegan.discovery.list_truth import Pair, judge_list, lines_taken_out, pair, right
 from cyclegan.discovery.reality import Reality, marked, reality_of_table
 from cyclegan.discovery.star import Star, labels_of_star, star_of_atlas
 from cyclegan.discovery.truth import HiddenLines, judge_lines, known_truth
 from cyclegan.domains.hidden import reference_labels
 from cyclegan.figures.axes import DPI, label_facts
+from cyclegan.figures.line_lists import plot_line_list
 from cyclegan.figures.lines import plot_discovery, plot_element
 from cyclegan.instruments.atlas import read_atlas
 from cyclegan.spectra.tables import check_label_columns, read_labels, read_table
@@ -36,7 +39,9 @@ from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.errors import InputError
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
-from emulator.commands.writing import written_together
+from emulator.commands.writing import written_together, written_whole
+from emulator.lines import Lines
+from emulator.list_formats import FORMATS
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +69,8 @@ class DiscoverConfig:
     truth_resolution: float = field(metadata={"above": 0.0})
     foreign: str | None
     output: str | None
+    line_list: str | None
+    format: str = field(metadata={"choices": FORMATS})
 
 
 def discover(config: DiscoverConfig) -> list[MissingLine]:
@@ -71,6 +78,7 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
 
     Raises InputError for input that cannot be used.
     """
+    check_output(config.line_list)
     folder = find_checkpoint(config.checkpoint).parent
     paths = [config.checkpoint, *config.others]
     trained = [load(path, "cpu", config.emulator) for path in paths]
@@ -106,12 +114,19 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
         "judged": judged,
         **beside_what_is_known(lines, marks, elements, reality, evidence.missing[0]),
     }
+    own = [line for line, mark in zip(lines, marks, strict=True) if not mark.get("foreign")]
+    listed = [] if config.line_list is None else measure(own, maps, models[0], labels)
     output = folder / "discovery" if config.output is None else Path(config.output)
     with written_together(output) as unfinished:
         write_lines(lines, unfinished / "lines.csv", marks)
         write_json(unfinished / "discovery.json", found)
         draw_summary(models[0], maps[0], reference[:1], evidence, elements, lines, truth, reality, unfinished)
         draw_elements(evidence, elements, lines, truth, wavelength, unfinished)
+    if config.line_list is not None:
+        write_line_list(Path(config.line_list), config.format, listed)
+        taken_out = lines_taken_out(models[0].emulator, trained[0].record.observed_emulator_of(config.checkpoint))
+        if listed and taken_out is not None:
+            compare_list(pair(listed, lines, taken_out), taken_out, Path(config.line_list))
     if judged is not None:
         print(format_table([{"element": name, **row} for name, row in judged.items() if row["masked"]]))
     log.info("%d lines in %s", len(lines), output)
@@ -226,6 +241,21 @@ def draw_elements(
         true = None if truth is None else truth.gain[:, e]
         figure = plot_element(wavelength, lack, evidence.gain[:, e], element, own, true)
         figure.savefig(folder / f"{element}.png", dpi=DPI)
+
+
+def compare_list(pairs: Sequence[Pair], truth: Lines, path: Path) -> None:
+    """Print how well lines were measured, and write that beside their list, .json, with a picture, .png."""
+    rows = judge_list(pairs, truth)
+    print(format_table([{"species": name, **row} for name, row in rows.items()]))
+    with written_whole(path.with_suffix(".json")) as unfinished:
+        write_json(unfinished, rows)
+    if good := right(pairs, truth):
+        names = ("excitation", "log_gf", "excitation_error", "log_gf_error")
+        excitation, log_gf, *errors = (np.array([getattr(one.line, name) for one in good]) for name in names)
+        true = truth.chosen(np.array([one.true for one in good]))
+        values = (np.stack([true.excitation, excitation]), np.stack([true.log_gf, log_gf]))
+        with written_whole(path.with_suffix(".png")) as unfinished:
+            plot_line_list(true.species, *values, *errors).savefig(unfinished, dpi=DPI)
 
 
 def check_same_theory(model: ForwardModel, other: ForwardModel, path: str) -> None:

@@ -2,9 +2,11 @@
 
 import csv
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -71,6 +73,24 @@ class Lines:
         """The same for the same lines, and for no others."""
         columns = (self.wavelength, self.species.astype("S"), self.excitation, self.log_gf)
         return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+
+    def chosen(self, rows: np.ndarray) -> "Lines":
+        """Some of the lines; rows: (N,) bool, or indices in ascending wavelength."""
+        return Lines(*(column[rows] for column in vars(self).values()))
+
+    def merged(self, more: "Lines") -> "Lines":
+        """The lines of both."""
+        both = Lines(*map(np.concatenate, zip(vars(self).values(), vars(more).values(), strict=True)))
+        return both.chosen(np.argsort(both.wavelength, kind="stable"))
+
+    def contents(self) -> dict[str, list[Any]]:
+        """The columns by name, as plain types: what a file stores."""
+        return {name: column.tolist() for name, column in vars(self).items()}
+
+    @classmethod
+    def from_contents(cls, contents: Mapping[str, list[Any]]) -> "Lines":
+        """The inverse of `contents`."""
+        return cls(**{name: np.array(column) for name, column in contents.items()})
 
 
 def _read_elements() -> Elements:

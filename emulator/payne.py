@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from emulator.commands.errors import InputError
 from emulator.commands.writing import written_whole
 from emulator.labels import UNITS, scale
+from emulator.lines import Lines
 from emulator.wavelength import nearest_pixels
 
 FORMAT = "payne 1"
@@ -23,6 +24,9 @@ class Payne(nn.Module):
 
     The weights travel with all that they need. The forward pass never clamps, so that gradients by labels stay true
     everywhere: outside its range an emulator extrapolates, and `check_labels` tells.
+
+    Attributes:
+        lines: the line list that the spectra trained on were made with, where it is known.
 
     Args:
         label_names: of L labels.
@@ -48,6 +52,7 @@ class Payne(nn.Module):
     ) -> None:
         super().__init__()
         self.label_names, self.activation = tuple(label_names), activation
+        self.lines: Lines | None = None
         self.register_buffer("label_low", label_low.float())
         self.register_buffer("label_high", label_high.float())
         self.register_buffer("wavelength", wavelength.double())
@@ -121,6 +126,7 @@ class Payne(nn.Module):
             "label_names": list(self.label_names),
             "width": self.output.in_features,
             "activation": self.activation,
+            "lines": None if self.lines is None else self.lines.contents(),
             "state": {name: tensor.detach().cpu() for name, tensor in self.state_dict().items()},
         }
 
@@ -147,6 +153,8 @@ class Payne(nn.Module):
             low, high, wavelength = (state[name] for name in ("label_low", "label_high", "wavelength"))
             payne = cls(contents["label_names"], low, high, wavelength, contents["width"], activation)
             payne.load_state_dict(state)
+            if (lines := contents.get("lines")) is not None:
+                payne.lines = Lines.from_contents(lines)
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             problem = " ".join(str(error).split())
             raise InputError(

@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 CONTINUUM_POINTS = 40  # at which the continuum is computed
 MARGIN = 140  # pixels beyond the wavelengths asked for, out of reach of the broadening
 RESOLUTION = APOGEE.resolution
+VMACRO = LABELS.index("vmacro")
 WAVELENGTH_RANGE = (15150.0, 16960.0)  # vacuum Angstrom: the line list is complete here
 SUPPORTED = {"teff": (4000.0, 8000.0), "logg": (0.0, 5.5), "vmic": (0.0, 5.0), "vmacro": (0.0, 30.0)}
 SUPPORTED |= dict.fromkeys(ABUNDANCES, (-2.5, 1.0))
@@ -77,11 +78,11 @@ def own_lines(path: str | Path, medium: str | None = None) -> Lines:
     """
     lines = read_lines(path, medium)
     (low, high), first, last = WAVELENGTH_RANGE, lines.wavelength[0], lines.wavelength[-1]
-    inside = _chosen(lines, (lines.wavelength >= low - OUTSIDE) & (lines.wavelength <= high + OUTSIDE))
+    inside = lines.chosen((lines.wavelength >= low - OUTSIDE) & (lines.wavelength <= high + OUTSIDE))
     if len(inside.wavelength) == 0:
         raise InputError(f"{path}: expected lines from {low:g} to {high:g} A (vacuum), got {first:.2f} to {last:.2f}")
     strength = line_strengths(inside)
-    kept = _chosen(replace(inside, strength=strength), strength >= WEAKEST)
+    kept = replace(inside, strength=strength).chosen(strength >= WEAKEST)
     if len(kept.wavelength) == 0:
         got = f"none deeper than 10^{strength.max():.1f} of its wavelength"
         raise InputError(f"{path}: expected lines with an equivalent width that can be seen, got {got}")
@@ -91,10 +92,6 @@ def own_lines(path: str | Path, medium: str | None = None) -> Lines:
         *(len(lines.wavelength) - len(strength), low, high, len(strength) - len(kept.wavelength)),
     )
     return kept
-
-
-def _chosen(lines: Lines, rows: np.ndarray) -> Lines:
-    return Lines(*(column[rows] for column in vars(lines).values()))
 
 
 def line_strengths(lines: Lines) -> np.ndarray:
@@ -127,15 +124,27 @@ def synthesize(labels: np.ndarray, wavelength: np.ndarray, lines: Lines | None =
     """
     labels, wavelength = np.asarray(labels, dtype=np.float64), np.asarray(wavelength, dtype=np.float64)
     _check(labels, wavelength)
-    star = dict(zip(LABELS, labels.tolist(), strict=True))
-    abundance = abundances({element: star[name] for element, name in zip(ELEMENTS, ABUNDANCES, strict=True)})
     first, last = (round(np.log(end) / STEP) for end in wavelength[[0, -1]])
     grid = make_fine_grid(first - MARGIN, last + MARGIN, lines or LINES)
-    gas = hydrostatic(star["teff"], star["logg"], abundance)
-    depth = 1.0 - normalised_flux(grid, gas, populations(gas, abundance), star["vmic"])
-    depth = broaden(depth, star["vmacro"])
+    depth = broaden(1.0 - normalised_flux(grid, *atmosphere_of(labels)), labels[VMACRO])
     pixel = (np.log(wavelength) - grid.x[0]) / STEP
     return (1.0 - map_coordinates(depth, pixel[None], order=3)).astype(np.float32)
+
+
+def atmosphere_of(labels: np.ndarray) -> tuple[Gas, dict[str, np.ndarray], float]:
+    """A star's gas, the populations of its species, and its microturbulence in km/s; labels (L,) as in `synthesize`."""
+    star = dict(zip(LABELS, labels.tolist(), strict=True))
+    abundance = abundances({element: star[name] for element, name in zip(ELEMENTS, ABUNDANCES, strict=True)})
+    gas = hydrostatic(star["teff"], star["logg"], abundance)
+    return gas, populations(gas, abundance), star["vmic"]
+
+
+def line_width(vmacro: float) -> float:
+    """The standard deviation of what broadens a spectrum, in ln(wavelength): macroturbulence exp(-(v/vmacro)^2), vmacro
+    in km/s, and the spectrograph's Gaussian.
+    """
+    spectrograph = 1.0 / (RESOLUTION * np.sqrt(8.0 * np.log(2.0)))
+    return float(np.hypot(spectrograph, vmacro * 1e5 / LIGHT_SPEED_CGS / np.sqrt(2.0)))
 
 
 def _check(labels: np.ndarray, wavelength: np.ndarray) -> None:
@@ -157,6 +166,14 @@ def _check(labels: np.ndarray, wavelength: np.ndarray) -> None:
 
 def normalised_flux(grid: FineGrid, gas: Gas, population: dict[str, np.ndarray], vmic: float) -> np.ndarray:
     """Flux with all lines over flux without them, (P,), before the star's and the spectrograph's broadening."""
+    opacity, clear = total_opacity(grid, gas, population, vmic)
+    return emergent_flux(grid.x, opacity, gas.temperature) / clear
+
+
+def total_opacity(
+    grid: FineGrid, gas: Gas, population: dict[str, np.ndarray], vmic: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Opacity (P, D) of continuum and lines, and the flux (P,) that there would be without the lines."""
     reference = continuous_opacity(np.array([REFERENCE_WAVELENGTH]), gas)[0]
     coarse = np.linspace(grid.x[0], grid.x[-1], CONTINUUM_POINTS)
     continuum = continuous_opacity(np.exp(coarse) * 1e-4, gas) / reference
@@ -168,8 +185,7 @@ def normalised_flux(grid: FineGrid, gas: Gas, population: dict[str, np.ndarray],
     opacity.reshape(len(nodes) - 1, NODE, -1)[:] = smooth[:-1, None] * (1.0 - step) + smooth[1:, None] * step
     for windows in grid.windows:
         add_lines(padded, grid.lines, windows, gas, population, vmic, reference)
-    clear = CubicSpline(coarse, emergent_flux(coarse, continuum, gas.temperature))(grid.x)
-    return emergent_flux(grid.x, opacity, gas.temperature) / clear
+    return opacity, CubicSpline(coarse, emergent_flux(coarse, continuum, gas.temperature))(grid.x)
 
 
 def emergent_flux(x: np.ndarray, opacity: np.ndarray, temperature: np.ndarray) -> np.ndarray:
@@ -195,9 +211,8 @@ def emergent_flux(x: np.ndarray, opacity: np.ndarray, temperature: np.ndarray) -
 
 
 def broaden(depth: np.ndarray, vmacro: float) -> np.ndarray:
-    """Convolve (P,) on the grid's steps with macroturbulence exp(-(v/vmacro)^2) and the spectrograph's Gaussian."""
-    spectrograph = 1.0 / (RESOLUTION * np.sqrt(8.0 * np.log(2.0)))
-    sigma = np.hypot(spectrograph, vmacro * 1e5 / LIGHT_SPEED_CGS / np.sqrt(2.0)) / STEP  # pixels
+    """Convolve (P,) on the grid's steps with a Gaussian as wide as `line_width` says."""
+    sigma = line_width(vmacro) / STEP  # pixels
     size = fft.next_fast_len(len(depth), real=True)
     kernel = np.exp(-0.5 * (2.0 * np.pi * sigma * fft.rfftfreq(size)) ** 2)
     return fft.irfft(fft.rfft(depth, size) * kernel, size)[: len(depth)]

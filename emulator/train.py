@@ -31,12 +31,18 @@ from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.writing import written_whole
 from emulator.grid import GridData, find_or_make_grid
 from emulator.labels import LABELS, sample_grid_labels
+from emulator.lacking import take_out
+from emulator.lines import LINES, Lines
+from emulator.list_formats import write_list
 from emulator.module import PayneModule, absolute_error_percentiles
 from emulator.payne import Payne
 from emulator.synthesis import own_lines
 from emulator.wavelength import MEDIA, with_gaps
 
 log = logging.getLogger(__name__)
+
+LACKING = ".lacking.txt"  # beside the output: the lines that were left out of its list
+WHOLE = ".lines.txt"  # and the list, where it is another than the built-in one
 
 
 @dataclass
@@ -49,6 +55,9 @@ class GridConfig:
     workers: int | None = field(metadata={"minimum": 1})
     lines: str | None
     medium: str | None = field(metadata={"choices": MEDIA})
+    lacking: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
+    lacking_seed: int | None = field(metadata={"minimum": 0, "maximum": MOST_SEED})
+    lines_added: str | None
 
 
 @dataclass
@@ -83,20 +92,22 @@ def load_config(overrides: Sequence[str] = ()) -> EmulatorConfig:
 def train_payne(config: EmulatorConfig, folder: str | Path) -> Path:
     """Make the built-in grid if the configuration names no other and none is kept, and train a Payne on it.
 
-    Writes config.output; beside it a .json with errors, times and versions and a .png of the worst spectra; and the
-    training log into `folder`. Returns the path of the emulator. Raises InputError for what cannot be used.
+    Writes config.output; beside it a .json with errors, times and versions, a .png of the worst spectra, and lists of
+    its lines and of those left out, where they are not the built-in ones; and the training log into `folder`. Returns
+    the path of the emulator. Raises InputError for what cannot be used.
     """
     output, training = Path(config.output), config.training
     _check(config)
     seed_everything(config.seed, verbose=False)
     with written_whole(output) as unfinished:  # around all the work: a place that cannot be written fails first
         start = time.perf_counter()
-        path = _find_grid(config)
+        path, lines = _find_grid(config)
         grid_ready = time.perf_counter()
         # Apple's devices have no float64, which wavelengths need.
         device = find_device("auto", "device")
         grid = GridData(path, training.components, training.batch_size, training.steps, config.seed, device)
         payne = _fit(grid, training, folder, device)
+        payne.lines = lines
         seconds = {"grid": round(grid_ready - start, 1), "training": round(time.perf_counter() - grid_ready, 1)}
         labels, truth = (tensor.cpu() for tensor in grid.test)
         with torch.no_grad():
@@ -120,22 +131,41 @@ def _check(config: EmulatorConfig) -> None:
     output, own = Path(config.output), config.grid
     if output.suffix != ".pt":
         raise InputError(f"config key 'output': expected a file name ending in .pt, got {output}")
-    if own.path is not None and own.lines is not None:
-        raise InputError("config key 'grid': expected path or lines, got both: a grid of your own is not synthesised")
+    for key, given in (("lines", own.lines), ("lacking", own.lacking or None), ("lines_added", own.lines_added)):
+        if own.path is not None and given is not None:
+            raise InputError(
+                f"config key 'grid': expected path or {key}, got both: a grid of your own is not synthesised"
+            )
     if own.lines is None and own.medium is not None:
         raise InputError(
             f"config key 'grid.medium': expected a line list beside it, got {own.medium} and no grid.lines"
         )
 
 
-def _find_grid(config: EmulatorConfig) -> str:
-    """The file of the grid to train on, made now if it is the built-in one and not there yet."""
+def _find_grid(config: EmulatorConfig) -> tuple[str, Lines | None]:
+    """The file of the grid to train on, made now if it is the built-in one and not there yet; its lines, if known."""
     own = config.grid
     if own.path is not None:
-        return own.path
-    lines = None if own.lines is None else own_lines(own.lines, own.medium)
-    find_or_make_grid(own.built_in, own.stars, config.seed, apogee_wavelength(), own.workers, lines)
-    return own.built_in
+        return own.path, None
+    lines = LINES if own.lines is None else own_lines(own.lines, own.medium)
+    if own.lacking:
+        lines, lacking = take_out(lines, own.lacking, config.seed if own.lacking_seed is None else own.lacking_seed)
+        _write_list(config.output, LACKING, lacking)
+    if own.lines_added is not None:
+        lines = lines.merged(own_lines(own.lines_added))
+    if lines is not LINES:
+        _write_list(config.output, WHOLE, lines)
+    find_or_make_grid(
+        own.built_in, own.stars, config.seed, apogee_wavelength(), own.workers, None if lines is LINES else lines
+    )
+    return own.built_in, lines
+
+
+def _write_list(output: str, suffix: str, lines: Lines) -> None:
+    path = Path(output).with_suffix(suffix)
+    with written_whole(path) as unfinished:
+        write_list(unfinished, lines, "moog")
+    log.info("%d lines in %s", len(lines.wavelength), path)
 
 
 def untrained(config: EmulatorConfig) -> Payne:

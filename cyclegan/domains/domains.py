@@ -82,12 +82,14 @@ def make_domains(
     hidden: dict[str, Tensor],
     pool: int = 1,
     otherwise: str = " (or domains.matched=false)",
+    observed: Payne | None = None,
 ) -> Domains:
     """The domains that a configuration's `domains` describes.
 
     emulator: for the domains without a file, on the pixels of the other's; population: which stars it makes; hidden: by
     domain, the pixels (P,) whose lines it lacks; pool: how many synthetic stars to make for each that is wanted;
-    otherwise: what may be done about other stars. Two files hold the same stars in 'val' and 'test' if config.matched
+    otherwise: what may be done about other stars; observed: the emulator of the observed domain, if it has one of its
+    own. Two files hold the same stars in 'val' and 'test' if config.matched
     says so, and InputError is raised where they do not; where one domain is emulated, its spectra are normalised as the
     other's file says, and it makes the stars of that file from the labels there.
     """
@@ -97,11 +99,10 @@ def make_domains(
         if domain.path is not None:
             files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength, config.worst_error)
         elif emulator is not None:
-            observation = make_observation(domain.effects, emulator.wavelength)
+            own = observed if name == "obs" and observed is not None else emulator
+            observation = make_observation(domain.effects, own.wavelength)
             stars = config.stars * (pool if name == "synth" else 1)
-            emulated[name] = EmulatedDomain(
-                emulator, population, stars, config.matched_stars, hidden.get(name), observation
-            )
+            emulated[name] = EmulatedDomain(own, population, stars, config.matched_stars, hidden.get(name), observation)
     matched = config.matched
     if len(files) == 2 and matched:
         match_files(files["synth"], files["obs"], otherwise)

@@ -31,6 +31,7 @@ class SynthConfig:
     path: str | None
     hidden_share: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
     effects: EffectsConfig
+    emulator: str | None = None  # which older runs do not say
 
 
 @dataclass
@@ -39,6 +40,7 @@ class ObsConfig:
 
     path: str | None
     effects: EffectsConfig
+    emulator: str | None = None
 
 
 @dataclass
@@ -62,3 +64,10 @@ class DomainsConfig:
     def sides(self) -> dict[str, SynthConfig | ObsConfig]:
         """The two domains by name."""
         return {"synth": self.synth, "obs": self.obs}
+
+    def emulators(self) -> dict[str, str]:
+        """The files of the emulators, by the names of the domains that are emulated."""
+        sides = self.sides().items()
+        return {
+            name: self.emulator if side.emulator is None else side.emulator for name, side in sides if not side.path
+        }

@@ -24,10 +24,11 @@ def find_domains(
     """
     config = model.record.domains
     config = replace(config, synth=_found(config.synth, "synth", synth), obs=_found(config.obs, "obs", obs))
-    emulator = model.record.emulator_of(model.where)
-    emulator = None if emulator is None else emulator.to(device)
-    made = make_domains(config, emulator, model.record.population_of_theory(), model.record.hidden, otherwise="")
-    expected = model.record.wavelength
+    record = model.record
+    emulators = (record.emulator_of(model.where), record.observed_emulator_of(model.where))
+    emulator, observed = (None if one is None else one.to(device) for one in emulators)
+    made = make_domains(config, emulator, record.population_of_theory(), record.hidden, otherwise="", observed=observed)
+    expected = record.wavelength
     for domain in (made.synth, made.obs):
         found = domain.wavelength
         if not same_wavelengths(found, expected):

@@ -32,7 +32,8 @@ class Record:
     of what may be wrong with the labels of all stars alike, None where stars are known in both domains; controls: of
     the training stars, translations without networks (`linear.maps.controls`); kept_step: after how many steps the
     networks were what they are, if more steps were made; errors: of an ensemble, by direction, contents of an
-    `Uncertainty`, none before its run has ended.
+    `Uncertainty`, and of a `MapError`, none before its run has ended; observed_emulator: as emulator, of the observed
+    domain, where it has one of its own.
     """
 
     config: dict[str, Any]
@@ -49,6 +50,7 @@ class Record:
     controls: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     kept_step: int | None = None
     errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    observed_emulator: dict[str, Any] | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """A dictionary that loads safely; `from_plain` is its inverse."""
@@ -87,6 +89,10 @@ class Record:
     def emulator_of(self, where: str) -> Payne | None:
         """The emulator of the emulated domains, whatever has become of its file."""
         return None if self.emulator is None else Payne.from_contents(self.emulator, where)
+
+    def observed_emulator_of(self, where: str) -> Payne | None:
+        """That of the observed domain, where it has one of its own."""
+        return None if self.observed_emulator is None else Payne.from_contents(self.observed_emulator, where)
 
     def population_of_theory(self) -> Population:
         """Which stars emulated domains are made of, whatever has become of the file that said so."""

@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 
 def build_domains(config: TrainConfig, theory: Theory, device: torch.device) -> Domains:
     """The domains of a run, emulated ones on a device; InputError where they cannot be trained on together."""
-    emulator = None if theory.emulator is None else theory.emulator.to(device)
+    emulator, observed = (None if one is None else one.to(device) for one in (theory.emulator, theory.observed))
     pool = 1 if config.selection.by == "none" else config.selection.pool
-    domains = make_domains(config.domains, emulator, theory.population, theory.hidden, pool)
+    domains = make_domains(config.domains, emulator, theory.population, theory.hidden, pool, observed=observed)
     check_domains(domains, pairing_settings(config, domains).fewest_synthetic)
     return domains
 
@@ -107,6 +107,7 @@ def build(
         config=asdict(config),
         wavelength=domains.synth.wavelength.cpu(),
         emulator=None if theory.emulator is None else theory.emulator.contents(),
+        observed_emulator=None if theory.observed is None else theory.observed.contents(),
         hidden=theory.hidden,
         continuum=None if continuum is None else continuum.contents(),
         matched=domains.matched,

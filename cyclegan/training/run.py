@@ -140,8 +140,9 @@ def _checkpoint_of(folder: Path, config: TrainConfig) -> Checkpoint | None:
 
 def _theory_of(checkpoint: Checkpoint, folder: Path) -> Theory:
     record = checkpoint.record
-    emulator = record.emulator_of(str(folder / LAST))
-    return Theory(emulator, record.hidden, record.population_of_theory(), record.offset)
+    where = str(folder / LAST)
+    emulator, observed = record.emulator_of(where), record.observed_emulator_of(where)
+    return Theory(emulator, record.hidden, record.population_of_theory(), record.offset, observed)
 
 
 def _fit(trainer: Trainer, module: CycleGAN, data: SpectraData, folder: Path, resuming: bool) -> None:

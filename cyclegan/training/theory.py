@@ -23,6 +23,7 @@ from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 from emulator.payne import Payne
 from emulator.train import load_config, train_payne, untrained
+from emulator.wavelength import same_wavelengths
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,15 @@ class Theory(NamedTuple):
     """The emulator of the domains without a file, if any, and what it is to make.
 
     hidden: by domain, the pixels (P,) whose lines it lacks there; population: which stars it makes; offset (L, L):
-    covariance of what may be wrong with the labels of all of them alike, where that is known.
+    covariance of what may be wrong with the labels of all of them alike, where that is known; observed: the emulator of
+    the observed domain, where it is another.
     """
 
     emulator: Payne | None
     hidden: dict[str, Tensor]
     population: Population
     offset: Tensor | None = None
+    observed: Payne | None = None
 
 
 def is_to_be_made(path: Path) -> bool:
@@ -67,6 +70,11 @@ def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
             "config key 'domains.synth.hidden_share': expected 0 beside domains.synth.path, as lines can be hidden from"
             f" an emulator alone, got {domains.synth.hidden_share}"
         )
+    for name, side in domains.sides().items():
+        if side.path is not None and side.emulator is not None:
+            raise InputError(
+                f"config key 'domains.{name}.emulator': expected null beside domains.{name}.path, got {side.emulator}"
+            )
     population = make_population(domains.population)
     if all(side.path is not None for side in domains.sides().values()):
         return Theory(None, {}, population)
@@ -75,21 +83,47 @@ def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
             "config key 'domains.population': expected survey, uniform or table beside an emulated observed domain, got"
             " learned"
         )
-    if is_to_be_made(Path(domains.emulator)):
+    paths = domains.emulators()
+    if any(is_to_be_made(Path(path)) for path in paths.values()):
         check_beforehand(domains, population)
-    emulator = find_or_train_emulator(Path(domains.emulator), folder)
+    emulators = {path: find_or_train_emulator(Path(path), folder) for path in dict.fromkeys(paths.values())}
+    emulator, *others = emulators.values()
+    for other in others:
+        check_alike(emulator, other)
     unknown = [name for name in emulator.label_names if name not in LABELS]
     if isinstance(population, Survey) and unknown:
         text = "%s: labels %s are none of a survey's (%s): drawn uniformly over the emulator's range"
-        log.warning(text, domains.emulator, ", ".join(unknown), ", ".join(LABELS))
-    emulator = _on_pixels(emulator, domains)
+        log.warning(text, next(iter(emulators)), ", ".join(unknown), ", ".join(LABELS))
+    emulator, *others = (_on_pixels(one, domains) for one in emulators.values())
     hidden = {}
     if domains.synth.path is None and domains.synth.hidden_share > 0:
         seed = config.seed if domains.hidden_seed is None else domains.hidden_seed
         features = hide_features(emulator, domains.synth.hidden_share, seed)
         write_features(features, folder / HIDDEN)
         hidden["synth"] = hidden_pixels(features, len(emulator.wavelength))
-    return Theory(emulator, hidden, population.settled(emulator))
+    return Theory(emulator, hidden, population.settled(emulator), observed=others[0] if others else None)
+
+
+def check_alike(synth: Payne, obs: Payne) -> None:
+    """Raise InputError where two emulators do not make the same stars on the same pixels."""
+    what = "domains.synth.emulator and domains.obs.emulator"
+    if synth.label_names != obs.label_names:
+        got = f"{', '.join(synth.label_names)} and {', '.join(obs.label_names)}"
+        raise InputError(f"{what}: expected the same labels, got {got}")
+    if not same_wavelengths(synth.wavelength, obs.wavelength):
+        raise InputError(
+            f"{what}: expected the same wavelengths, got {len(synth.wavelength)} and {len(obs.wavelength)} pixels,"
+            f" {synth.wavelength[0]:.3f} to {synth.wavelength[-1]:.3f} A and {obs.wavelength[0]:.3f} to"
+            f" {obs.wavelength[-1]:.3f} A"
+        )
+    for name, *ends in zip(synth.label_names, *(p for one in (synth, obs) for p in _range(one)), strict=True):
+        if ends[:2] != ends[2:]:
+            got = "{:g} to {:g} and {:g} to {:g}".format(*ends)
+            raise InputError(f"{what}: expected the same range of '{name}', as grids of one seed have it, got {got}")
+
+
+def _range(emulator: Payne) -> tuple[list[float], list[float]]:
+    return emulator.label_low.tolist(), emulator.label_high.tolist()
 
 
 def check_beforehand(domains: DomainsConfig, population: Population) -> None:

@@ -41,6 +41,10 @@ CONFIGURATIONS = {
         ["domains.synth.path=synth.h5", "domains.synth.hidden_share=0.3"],
         ["'domains.synth.hidden_share'", "emulator alone", "0.3"],
     ),
+    "an emulator of a file": (
+        ["domains.obs.path=obs.h5", "domains.obs.emulator=other.pt"],
+        ["'domains.obs.emulator'", "null beside domains.obs.path", "other.pt"],
+    ),
     "an emulator that is not there": (["domains.emulator=nowhere.pt"], ["nowhere.pt", "emulator.train", "found none"]),
     "a negative weight": (["losses.pairs=-1"], ["'losses.pairs'", "at least 0", "got -1"]),
     "a weight that is no number": (["losses.pairs=nan"], ["'losses.pairs'", "got nan"]),

@@ -3,6 +3,8 @@
 import csv
 import json
 
+from emulator.line_lists import read_lines
+
 
 def test_the_command(start, payne2payne_run, files_run, tmp_path):
     """A tiny run: all files come, controls find nothing or name by chance, and what cannot be used is told."""
@@ -14,17 +16,28 @@ def test_the_command(start, payne2payne_run, files_run, tmp_path):
 
     started = {
         "good": process("good", "false_discoveries=0.5"),
+        "listed": process("listed", "depth=0.02", f"line_list={tmp_path}/listed.txt", "format=vald"),
         "shift": process("shift", "control=mean_shift"),
         "twice": process("twice", f"others=[{payne2payne_run}]"),
         "files": process("files", run=files_run),
         "labels": process("labels", "labels=nowhere.csv"),
         "typo": process("typo", "control=magic"),
+        "format": process("format", f"line_list={tmp_path}/none.txt", "format=moogg"),
+        "table": process("table", f"line_list={tmp_path}/none.csv"),
     }
     commands = {name: process.wait() for name, process in started.items()}
     codes = {name: command.code for name, command in commands.items()}
-    assert codes == {"good": 0, "shift": 0, "twice": 0, "files": 2, "labels": 2, "typo": 2}, {
+    wrong = ("files", "labels", "typo", "format", "table")
+    assert codes == {name: 2 if name in wrong else 0 for name in codes}, {
         name: command.err for name, command in commands.items()
     }
+    assert all(len(commands[name].err.splitlines()) == 1 for name in wrong)
+    assert "'format': expected one of moog, vald, turbospectrum, got moogg" in commands["format"].err
+    assert "'line_list': expected another suffix than .csv" in commands["table"].err
+    assert not list(tmp_path.glob("none.*"))
+    listed = read_lines(tmp_path / "listed.txt")
+    with (tmp_path / "listed.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(listed.wavelength) > 0
     assert "a run whose synthetic domain is emulated" in commands["files"].err
     assert "nowhere.csv" in commands["labels"].err
     assert "mean_shift, shuffled_labels" in commands["typo"].err

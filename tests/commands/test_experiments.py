@@ -39,7 +39,9 @@ def inputs(name, payne_file, domain_files):
     synth, obs = (f"domains.{side}.path={path}" for side, path in zip(("synth", "obs"), domain_files, strict=True))
     if "override /domains: files" in text:
         return [synth, obs]
-    return [f"domains.emulator={payne_file}", *([obs] if "override /domains: observed" in text else [])]
+    further = [obs] if "override /domains: observed" in text else []
+    further += [f"domains.synth.emulator={payne_file}"] if "emulator: models/" in text else []
+    return [f"domains.emulator={payne_file}", *further]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -20,8 +20,11 @@ import emulator.grid
 from emulator.apogee import apogee_wavelength
 from emulator.commands.errors import InputError
 from emulator.grid import GridData, read_grid
-from emulator.labels import LABELS
+from emulator.labels import LABELS, sample_grid_labels
+from emulator.lacking import take_out
+from emulator.lines import LINES
 from emulator.payne import Payne
+from emulator.synthesis import own_lines
 from emulator.train import load_config, plot_worst, train_payne
 
 TINY = ["training.width=8", "training.components=6", "training.steps=40", "training.batch_size=16"]
@@ -104,6 +107,41 @@ def test_the_built_in_grid_is_made_kept_and_learned(tmp_path, monkeypatch):
     assert (grid.stat().st_ino, grid.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
     again = Payne.load(tmp_path / "payne.pt").state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_theory_can_lack_lines_and_get_them_back(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(emulator.grid, "make_grid", lambda *given: asked.append(given[-1]) or fake_grid(*given[:4]))
+    common = [*TINY, f"grid.built_in={tmp_path}/grid.h5", "grid.stars=20", "grid.lacking=0.5", "grid.lacking_seed=3"]
+    train_payne(load_config([*common, f"output={tmp_path}/lacking.pt"]), tmp_path / "log")
+    left, taken = take_out(LINES, 0.5, 3)
+    assert asked[0].fingerprint() == left.fingerprint()
+    listed = own_lines(tmp_path / "lacking.lacking.txt")
+    np.testing.assert_allclose(listed.log_gf, taken.log_gf, atol=6e-4)
+    payne = Payne.load(tmp_path / "lacking.pt")
+    assert payne.lines.fingerprint() == left.fingerprint()
+    assert payne.on(payne.wavelength[5:]).lines.fingerprint() == left.fingerprint()
+
+    added = [f"grid.lines_added={tmp_path}/lacking.lacking.txt", f"output={tmp_path}/corrected.pt"]
+    (tmp_path / "grid.h5").unlink()
+    train_payne(load_config([*common, *added]), tmp_path / "log")
+    assert len(asked[1].wavelength) == len(LINES.wavelength)
+    np.testing.assert_allclose(asked[1].wavelength, LINES.wavelength, atol=6e-4)
+    np.testing.assert_allclose(own_lines(tmp_path / "corrected.lines.txt").excitation, asked[1].excitation, atol=6e-4)
+
+
+def fake_grid(path, n, seed, wavelength):
+    labels = sample_grid_labels(n, np.random.default_rng(seed))
+    with h5py.File(path, "w") as file:
+        file["labels"], file["wavelength"] = labels, wavelength
+        file["spectra"] = 0.9 + 0.01 * np.repeat(labels[:, 4:5], len(wavelength), axis=1)
+        file.attrs.update(label_names=LABELS, medium="vacuum", seed=seed)
+
+
+@pytest.mark.parametrize("key", ["lines=LIST", "lacking=0.3", "lines_added=LIST"])
+def test_lines_of_a_grid_of_ones_own_cannot_be_chosen(tmp_path, key):
+    with pytest.raises(InputError, match=f"'grid': expected path or {key.partition('=')[0]}, got both"):
+        train_payne(load_config([f"output={tmp_path}/payne.pt", "grid.path=own.h5", f"grid.{key}"]), tmp_path)
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path):

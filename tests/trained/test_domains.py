@@ -8,7 +8,9 @@ import torch
 
 from cyclegan.trained.domains import find_domains
 from cyclegan.trained.loading import load
+from cyclegan.trained.run_folder import read_scores
 from emulator.commands.errors import InputError
+from emulator.payne import Payne
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,25 @@ def test_emulated_stars_are_those_of_the_training_without_its_file(trained, payn
         expected = torch.where(hidden, 1.0, payne(labels))
     torch.testing.assert_close(synth.matched("val").flux, expected)
     torch.testing.assert_close(obs.truth("val"), payne(labels).detach())
+
+
+def test_the_observed_domain_has_its_own_emulator_again(start, payne, payne_file, tmp_path):
+    other = Payne.from_contents(payne.contents(), "other")
+    other.output.bias.data -= 0.02
+    other.save(tmp_path / "other.pt")
+    overrides = [f"domains.emulator={payne_file}", f"domains.obs.emulator={tmp_path}/other.pt", "logger.wandb=false"]
+    command = start(tmp_path, "+experiment=payne2payne", "networks.split=2", *overrides).wait()
+    assert command.code == 0, command.err
+    (tmp_path / "other.pt").unlink()
+    model = load(command.run, "cpu")
+    synth, obs, _ = find_domains(model, None, None)
+    labels = obs.matched_labels("val")
+    assert torch.equal(labels, synth.matched_labels("val"))
+    with torch.no_grad():
+        torch.testing.assert_close(obs.truth("val"), other(labels))
+        torch.testing.assert_close(model.forward_model.complete().synthetic(labels), payne(labels))
+    scores = read_scores(command.run / "scores.json")
+    assert scores["gap_synth_obs"] > scores["floor_synth_obs"]
 
 
 def test_files_are_where_they_were_or_where_they_are_said_to_be(between_files, domain_files, sky, tmp_path):

@@ -13,6 +13,7 @@ from emulator.apogee import apogee_wavelength
 from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
 from emulator.labels import LABELS, sample_grid_labels
+from emulator.payne import Payne
 from emulator.train import load_config, untrained
 
 SOME = apogee_wavelength()[1000:1040]  # of the built-in emulator
@@ -68,6 +69,54 @@ def test_a_file_that_fits_has_its_emulator_made_once_and_is_told_of_once(made, t
     assert [config.output for config in made] == [str(BUILT_IN)]
     assert torch.equal(emulator.wavelength, torch.from_numpy(SOME))
     assert "masked" not in caplog.text  # which is told by what reads the file for good
+
+
+def other(payne, **changes):
+    """An emulator like another but for some of what `Payne` takes."""
+    own = {
+        "label_names": payne.label_names,
+        "label_low": payne.label_low,
+        "label_high": payne.label_high,
+        "wavelength": payne.wavelength,
+    }
+    return Payne(**(own | changes), width=2)
+
+
+def prepare_both(folder, synth, obs):
+    for name, payne in (("synth", synth), ("obs", obs)):
+        payne.save(folder / f"{name}.pt")
+    paths = [f"domains.{name}.emulator={folder}/{name}.pt" for name in ("synth", "obs")]
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        config = validate(compose("train", ["+experiment=lines2lines", *paths]), TrainConfig)
+    return prepare_theory(config, folder)
+
+
+def test_each_domain_may_have_an_emulator_of_its_own(tmp_path, payne):
+    theory = prepare_both(tmp_path, payne, other(payne))
+    assert theory.emulator.output.in_features == payne.output.in_features
+    assert theory.observed.output.in_features == 2
+    assert prepare_both(tmp_path, payne, payne).observed is not None
+
+
+def test_one_emulator_for_both_is_no_other(made, tmp_path, payne):
+    payne.save(tmp_path / "own.pt")
+    paths = ["domains.emulator=own.pt", "domains.synth.emulator=own.pt", "domains.obs.emulator=own.pt"]
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        config = validate(compose("train", ["+experiment=payne2payne", *paths]), TrainConfig)
+    assert prepare_theory(config, tmp_path).observed is None
+    assert made == []
+
+
+def test_emulators_of_both_domains_have_to_fit(tmp_path, payne):
+    names = [*payne.label_names[:-1], "age"]
+    with pytest.raises(
+        InputError, match=r"domains.synth.emulator and .*: expected the same labels, got .* and .*, age"
+    ):
+        prepare_both(tmp_path, payne, other(payne, label_names=names))
+    with pytest.raises(InputError, match="expected the same wavelengths, got 203 and 202 pixels"):
+        prepare_both(tmp_path, payne, other(payne, wavelength=payne.wavelength[1:]))
+    with pytest.raises(InputError, match="expected the same range of 'teff'"):
+        prepare_both(tmp_path, payne, other(payne, label_low=payne.label_low - 1.0))
 
 
 def optical(path):
