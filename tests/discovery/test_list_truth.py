@@ -28,7 +28,7 @@ def line(wavelength, species, log_gf, excitation, companion=False):
 
 
 def found(wavelength, depth):
-    return MissingLine(wavelength, 0, 1, depth, "Fe", -0.1, 9.0, "", math.nan, math.nan, False)
+    return MissingLine(wavelength, 0, 1, depth, 9.0, 1e-6, "Fe", -0.1, 9.0, "", math.nan, math.nan, False)
 
 
 FITTED = [

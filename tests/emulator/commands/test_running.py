@@ -75,7 +75,7 @@ def test_help_is_the_configuration_with_its_comments(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["cyclegan.train", "--help"])
     run(lambda: pytest.fail("help was asked for"), "train", ("experiment",))
     text = capsys.readouterr().out
-    for words in ("KEY=VALUE", "seed: 1", "# a weight of 0 skips the computation", "experiment: classic, payne2data"):
+    for words in ("KEY=VALUE", "seed: 1", "# a weight of 0 skips the computation", "experiment: classic, lines2lines"):
         assert words in text
 
 
