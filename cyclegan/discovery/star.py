@@ -51,7 +51,8 @@ class Star(Reality):
 
     def judge(self, lines: Sequence[MissingLine], elements: Sequence[str], missing: np.ndarray) -> dict[str, Any]:
         """The same, and how many lines the star confirms: of all where the atlas reaches, and of those that should be
-        deeper than `depth` in it. by_chance: the share of pixels in which a line would be confirmed.
+        deeper than `depth` in it. at_half: how many it shows at least half as deep as they should be, so that those of
+        just that depth count. by_chance: the share of pixels in which a line would be confirmed.
         """
         told = [mark for line in lines if (mark := self.marks(line, missing))["confirmed"] != ""]
         deep = [mark for mark in told if mark["expected_depth"] > self.depth]
@@ -62,7 +63,9 @@ class Star(Reality):
 
 def _confirmed(marks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     confirmed = sum(mark["confirmed"] for mark in marks)
-    return {"reported": len(marks), "confirmed": confirmed, "share": confirmed / len(marks) if marks else math.nan}
+    half = sum(mark["star_depth"] > mark["expected_depth"] / 2 for mark in marks)
+    share = confirmed / len(marks) if marks else math.nan
+    return {"reported": len(marks), "confirmed": confirmed, "share": share, "at_half": half}
 
 
 def labels_of_star(labels: Mapping[str, float] | None, model: ForwardModel, origin: str) -> Tensor:

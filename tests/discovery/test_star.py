@@ -88,8 +88,8 @@ def test_a_line_is_confirmed_where_the_star_shows_it(star, payne, labels, model)
     assert marks[0]["star_depth"] == pytest.approx(marks[0]["expected_depth"], rel=0.1)
     assert marks[2]["star_depth"] == ""
     judged = star.judge([line(there), line(nowhere), line(190)], ("Fe",), missing)
-    assert judged["confirmed"]["all"] == {"reported": 2, "confirmed": 1, "share": 0.5}
-    assert judged["confirmed"]["deep"] == {"reported": 1, "confirmed": 1, "share": 1.0}
+    assert judged["confirmed"]["all"] == {"reported": 2, "confirmed": 1, "share": 0.5, "at_half": 1}
+    assert judged["confirmed"]["deep"] == {"reported": 1, "confirmed": 1, "share": 1.0, "at_half": 1}
     assert 0 < judged["by_chance"] < 0.3
     assert judged["atlas"] == "a toy"
 
