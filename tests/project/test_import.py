@@ -7,7 +7,7 @@ import torch
 
 import cyclegan
 from cyclegan.spectra import spectra
-from cyclegan.trained import model
+from cyclegan.trained import loading, model
 
 
 def test_a_run_is_loaded_and_used_by_one_import(payne2payne_run, forty_stars):
@@ -18,7 +18,7 @@ def test_a_run_is_loaded_and_used_by_one_import(payne2payne_run, forty_stars):
 
 
 def test_names_are_those_of_their_rooms():
-    assert cyclegan.load is model.load
+    assert cyclegan.load is loading.load
     assert cyclegan.TrainedModel is model.TrainedModel
     assert cyclegan.Spectra is spectra.Spectra
     assert set(cyclegan.__all__) == {"Spectra", "TrainedModel", "__version__", "load"}
