@@ -2,8 +2,9 @@
 
 Where to begin reading: `training/module.py` has the two updates, `translator/translator.py` what becomes of a batch,
 `losses/terms.py` what is minimised, `pairing/pairing.py` who is shown beside whom. Rooms, from left to right, each
-importing only from those before it: spectra, instruments, domains, translator, pairing, linear, losses, scores, trained,
-figures, training, fitting, discovery, synthetic_gap, evaluation; then the commands, a file each in this folder.
+importing only from those before it: spectra, instruments, domains, translator, pairing, linear, losses, scores,
+trained, figures, training, fitting, discovery, synthetic_gap, evaluation; then the commands, a file each in this
+folder.
 """
 
 from cyclegan.spectra.spectra import Spectra

@@ -38,7 +38,8 @@ class PairingSettings:
     seed: of what is drawn; by_likeness: by optimal transport (`transport_pairs`), or at random; share: observed stars
     per synthetic one, None where that is to be found (`find_overlap`); fixed: whether the stars are the same in every
     epoch. choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; unjudged: for how many
-    epochs discriminators learn nothing; resampled: whether the stars are a bootstrap sample of those that there are.
+    epochs discriminators learn nothing; resampled: whether pairs are drawn with weights of their own, a
+    Bayesian bootstrap of the stars.
     """
 
     seed: int
