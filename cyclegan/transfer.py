@@ -100,6 +100,10 @@ def transfer(config: TransferConfig) -> None:
             if model.errors:
                 calibrated = model.errors[config.direction].calibrated
                 writer.file.attrs["error"] = CALIBRATED if calibrated else UNCALIBRATED
+            elif len(model.translator.each()) > 1:
+                log.warning(
+                    "errors are the input's own: those of an ensemble are known in last.ckpt when its run has ended"
+                )
             known = config.split != MEAN
             lost, alone = translate_all(
                 model, config.direction, source, counts, split, known, config.batch_size, writer

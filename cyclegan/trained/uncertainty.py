@@ -113,7 +113,8 @@ def errors_of(translator: Translator, stars: Stars, matched: bool, truth: Tensor
     assert isinstance(t.generator_o, MeanGenerator)
     parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {SYNTH_TO_OBS: [], OBS_TO_SYNTH: [], MAP: []}
     true = stars.obs if truth is None else exact(truth)
-    for x_s, x_o, x_t in zip(*(side.chunks(SCORE_BATCH) for side in (*stars, true)), strict=True):
+    for chunk in zip(*(side.chunks(SCORE_BATCH) for side in (*stars, true)), strict=True):
+        x_s, x_o, x_t = (side.to(t.space_s.mean.device) for side in chunk)
         seen_s, seen_o, seen_t = t.space_s.project(x_s).flux, t.space_o.project(x_o), t.space_o.project(x_t)
         z_s, (z_o, split) = t.encode_synth(seen_s), t.encoder_o(seen_o.flux)
         so, os, both = t.generator_o(z_s, split), t.generate_synth(z_o), x_s.mask & x_o.mask
@@ -129,12 +130,12 @@ def errors_of(translator: Translator, stars: Stars, matched: bool, truth: Tensor
         parts[MAP].append((t.generator_o.each(z_s, split).transpose(0, 1), so - seen_t.flux, noise))
     found: dict[str, dict[str, Any]] = {}
     for direction in DIRECTIONS:
-        scatter, off, noise = (torch.cat(one) for one in zip(*parts[direction], strict=True))
+        scatter, off, noise = (torch.cat(one).cpu() for one in zip(*parts[direction], strict=True))
         error = Uncertainty.of(scatter, off if matched else None, noise)
         found[direction] = error.to_plain()
         if direction == SYNTH_TO_OBS:
             factor = (error.of_networks(scatter).square().mean() / scatter.square().mean()).sqrt().item()
-    each, off, noise = (torch.cat(one) for one in zip(*parts[MAP], strict=True))
+    each, off, noise = (torch.cat(one).cpu() for one in zip(*parts[MAP], strict=True))
     found[MAP] = MapError.of(each.transpose(0, 1), off if matched else None, noise, factor).to_plain()
     return found
 
