@@ -12,7 +12,8 @@ def errors_of_map(model: SpectrumModel, known: MapError, parameters: Tensor) -> 
     """Coordinates (B, M, K) whose outer products add up to the covariance of the errors of the model at (B, n)."""
     generator = model.forward.translator.generator_o
     assert isinstance(generator, MeanGenerator)
-    return known.roots(generator.each(*model.latents(parameters)))
+    shared, split = model.latents(parameters)
+    return known.roots(generator.each(shared, split), shared)
 
 
 def moved_by(errors: Tensor, slopes: Tensor, curvature: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ def errors_of(translator: Translator, stars: Stars, matched: bool, truth: Tensor
     """
     t = translator
     assert isinstance(t.generator_o, MeanGenerator)
-    parts: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {SYNTH_TO_OBS: [], OBS_TO_SYNTH: [], MAP: []}
+    parts: dict[str, list[tuple[Tensor, ...]]] = {SYNTH_TO_OBS: [], OBS_TO_SYNTH: [], MAP: []}
     true = stars.obs if truth is None else exact(truth)
     for chunk in zip(*(side.chunks(SCORE_BATCH) for side in (*stars, true)), strict=True):
         x_s, x_o, x_t = (side.to(t.space_s.mean.device) for side in chunk)
@@ -127,7 +127,7 @@ def errors_of(translator: Translator, stars: Stars, matched: bool, truth: Tensor
             scatter = members_scatter(t, direction, shared, split)
             parts[direction].append((scatter, torch.where(both, off, torch.nan), own.expand_as(off)))
         noise = torch.zeros_like(seen_o.error) if truth is not None else t.space_o.noise(seen_o)
-        parts[MAP].append((t.generator_o.each(z_s, split).transpose(0, 1), so - seen_t.flux, noise))
+        parts[MAP].append((t.generator_o.each(z_s, split).transpose(0, 1), z_s, so - seen_t.flux, noise))
     found: dict[str, dict[str, Any]] = {}
     for direction in DIRECTIONS:
         scatter, off, noise = (torch.cat(one).cpu() for one in zip(*parts[direction], strict=True))
@@ -135,8 +135,8 @@ def errors_of(translator: Translator, stars: Stars, matched: bool, truth: Tensor
         found[direction] = error.to_plain()
         if direction == SYNTH_TO_OBS:
             factor = (error.of_networks(scatter).square().mean() / scatter.square().mean()).sqrt().item()
-    each, off, noise = (torch.cat(one).cpu() for one in zip(*parts[MAP], strict=True))
-    found[MAP] = MapError.of(each.transpose(0, 1), off if matched else None, noise, factor).to_plain()
+    each, shared, off, noise = (torch.cat(one).cpu() for one in zip(*parts[MAP], strict=True))
+    found[MAP] = MapError.of(each.transpose(0, 1), shared, off if matched else None, noise, factor).to_plain()
     return found
 
 
