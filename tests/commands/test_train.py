@@ -291,7 +291,7 @@ def test_two_files_of_other_stars_train_without_matched_scores(start, domain_fil
 def test_without_an_experiment_nothing_begins(start, payne_file, tmp_path):
     bad = start(tmp_path, f"domains.emulator={payne_file}", "trainer.epochs=1", tiny=()).wait()
     assert bad.code == 2
-    assert "error: expected a name, as +experiment=classic|payne2data|" in bad.err
+    assert "error: expected a name, as +experiment=classic|lines2lines|payne2data|" in bad.err
 
 
 def test_where_steps_only_spoil_the_start_is_what_a_run_ends_with(start, domain_files, tmp_path):
