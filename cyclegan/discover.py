@@ -90,10 +90,10 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
     labels, reference = stars_to_ask(config, models[0])
     if isinstance(reality, Star):
         reference = torch.cat([reality.labels[None], reference])
-    members = [member for model in models for member in model.members()]
-    maps = [(m.synthetic, shifted(m) if config.control == MEAN_SHIFT else m.observed) for m in members]
+    shift = config.control == MEAN_SHIFT
+    maps = [(m.synthetic, shifted(one) if shift else one.observed) for m in models for one in m.members()]
     check_scatter(labels, len(maps))
-    uncertainty = trained[0].errors.get(SYNTH_TO_OBS) if len(trained) == 1 and config.control != MEAN_SHIFT else None
+    uncertainty = trained[0].errors.get(SYNTH_TO_OBS) if len(trained) == 1 and not shift else None
     elements, evidence = gather(maps, models[0].label_names, labels, reference, uncertainty)
     truth = known_truth(models[0], folder, labels, reference) if trained[0].observed_emulated else None
     if config.control == SHUFFLED:
@@ -102,20 +102,22 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
     wavelength = models[0].wavelength.numpy()
     lines = find_lines(evidence, elements, wavelength, config.depth, config.false_discoveries)
     lines, marks = marked(lines, foreign, reality, evidence.missing[0])
+    own = [number for number, mark in enumerate(marks) if not mark.get("foreign")]
+    stellar, known = [lines[number] for number in own], [marks[number] for number in own]
     judged = None if truth is None else judge_lines(lines, elements, truth)
     found: dict[str, Any] = {
         "run": folder.resolve().name,
         "control": config.control,
         "stars": len(labels),
-        "runs": len(members),
+        "runs": len(maps),
         "depth": config.depth,
         "false_discoveries": config.false_discoveries,
         "lines": len(lines),
         "judged": judged,
-        **beside_what_is_known(lines, marks, elements, reality, evidence.missing[0]),
+        "truth": None if reality is None else beside_what_is_known(stellar, known, elements, reality),
+        "foreign": len(lines) - len(stellar),
     }
-    own = [line for line, mark in zip(lines, marks, strict=True) if not mark.get("foreign")]
-    listed = [] if config.line_list is None else measure(own, maps, models[0], labels)
+    listed = [] if config.line_list is None else measure(stellar, maps, models[0], labels)
     output = folder / "discovery" if config.output is None else Path(config.output)
     with written_together(output) as unfinished:
         write_lines(lines, unfinished / "lines.csv", marks)
@@ -154,19 +156,13 @@ def read_reality(config: DiscoverConfig, model: ForwardModel) -> Reality | None:
 
 
 def beside_what_is_known(
-    lines: Sequence[MissingLine],
-    marks: Sequence[dict[str, Any]],
-    elements: Sequence[str],
-    reality: Reality | None,
-    missing: np.ndarray,
+    lines: Sequence[MissingLine], marks: Sequence[dict[str, Any]], elements: Sequence[str], reality: Reality
 ) -> dict[str, Any]:
-    """What discovery.json says of the keys `truth` and `foreign`; missing as in `Reality.marks`."""
-    own = [line for line, mark in zip(lines, marks, strict=True) if not mark.get("foreign")]
-    truth = None if reality is None else reality.judge(own, elements, missing)
-    if truth is not None:
-        text = "%d of %d known lines found; of %d lines reported where all are known %d lie on one"
-        log.info(text, truth["found"], truth["known"], truth["reported"], truth["right"])
-    return {"truth": truth, "foreign": len(lines) - len(own)}
+    """What discovery.json says of the key `truth`; lines without foreign ones, and their marks."""
+    truth = reality.judge(lines, marks, elements)
+    text = "%d of %d known lines found; of %d lines reported where all are known %d lie on one"
+    log.info(text, truth["found"], truth["known"], truth["reported"], truth["right"])
+    return truth
 
 
 def check_scatter(labels: Tensor, runs: int) -> None:

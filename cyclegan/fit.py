@@ -165,12 +165,12 @@ def fit(config: FitConfig) -> dict[str, Any]:
         summary: dict[str, Any] = {**about, "rate": rates, "without_counterpart": shares, "subsets": fits}
         write_json(unfinished / "fit.json", summary)
         for subset, truth in truths.items():
+            ways = {through: found[subset] for through, found in results.items()}
             if file.subsets[subset] <= SHOWN:
-                draw_spectra(
-                    fitters, {through: found[subset] for through, found in results.items()}, file, subset
-                ).savefig(unfinished / f"spectra_{subset}.png", dpi=DPI)
+                figure = draw_spectra(fitters, ways, file, subset)
+                figure.savefig(unfinished / f"spectra_{subset}.png", dpi=DPI)
             if truth is not None:
-                draw({through: found[subset] for through, found in results.items()}, truth, names, subset, unfinished)
+                draw(ways, truth, names, subset, unfinished)
     show(summary)
     if distances:
         alone = sum(int((~has_counterpart(one)).sum()) for one in distances.values())

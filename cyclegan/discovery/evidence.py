@@ -52,12 +52,15 @@ def gather(
     columns = [i for i, name in enumerate(label_names) if name.endswith("_h")]
     if not columns:
         raise InputError(f"labels: expected abundances among them, as fe_h, got {', '.join(label_names)}")
-    gains, missing = [], []
+    gains, missing, everything = [], [], range(len(label_names))
+    theories: dict[Map, tuple[Tensor, Tensor]] = {}  # members of an ensemble have one in common
     for synth, observed in tqdm(maps, "derivatives", unit="run"):
-        everything = range(len(label_names))
-        gains.append((responses(observed, labels, everything) - responses(synth, labels, everything)).numpy())
         with torch.no_grad():
-            missing.append((synth(reference) - observed(reference)).numpy())
+            if synth not in theories:
+                theories[synth] = responses(synth, labels, everything), synth(reference)
+            response, flux = theories[synth]
+            gains.append((responses(observed, labels, everything) - response).numpy())  # (N, P, L)
+            missing.append((flux - observed(reference)).numpy())
     elements = tuple(label_names[i].removesuffix("_h").capitalize() for i in columns)
     depth = np.stack(missing)  # (R, S, P)
     doubt, scatter = doubt_of(depth, uncertainty), _scatter(depth)

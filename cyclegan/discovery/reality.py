@@ -1,7 +1,7 @@
 """Lines that were found beside those that theory is known to lack."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,10 @@ class Reality:
             return {"known": "", "offset_km_s": ""}
         return {"known": _called(known), "offset_km_s": velocity_between(line, known)}
 
-    def judge(self, lines: Sequence[MissingLine], elements: Sequence[str], missing: np.ndarray) -> dict[str, Any]:
-        """How lines agree with it, as `judge_by_known` says; missing as in `marks`."""
+    def judge(
+        self, lines: Sequence[MissingLine], marks: Sequence[Mapping[str, Any]], elements: Sequence[str]
+    ) -> dict[str, Any]:
+        """How lines agree with it, as `judge_by_known` says; marks: of each line."""
         return {**self.about, **judge_by_known(lines, elements, self)}
 
 

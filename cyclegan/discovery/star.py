@@ -49,16 +49,18 @@ class Star(Reality):
             "confirmed": shown > self.depth if known else "",
         }
 
-    def judge(self, lines: Sequence[MissingLine], elements: Sequence[str], missing: np.ndarray) -> dict[str, Any]:
+    def judge(
+        self, lines: Sequence[MissingLine], marks: Sequence[Mapping[str, Any]], elements: Sequence[str]
+    ) -> dict[str, Any]:
         """The same, and how many lines the star confirms: of all where the atlas reaches, and of those that should be
         deeper than `depth` in it. at_half: how many it shows at least half as deep as they should be, so that those of
         just that depth count. by_chance: the share of pixels in which a line would be confirmed.
         """
-        told = [mark for line in lines if (mark := self.marks(line, missing))["confirmed"] != ""]
+        told = [mark for mark in marks if mark["confirmed"] != ""]
         deep = [mark for mark in told if mark["expected_depth"] > self.depth]
         confirmed = {name: _confirmed(some) for name, some in (("all", told), ("deep", deep))}
         chance = float((deepest_near(self.excess, self.wavelength)[self.covered] > self.depth).mean())
-        return {**super().judge(lines, elements, missing), "confirmed": confirmed, "by_chance": chance}
+        return {**super().judge(lines, marks, elements), "confirmed": confirmed, "by_chance": chance}
 
 
 def _confirmed(marks: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -89,9 +89,9 @@ def make_domains(
     emulator: for the domains without a file, on the pixels of the other's; population: which stars it makes; hidden: by
     domain, the pixels (P,) whose lines it lacks; pool: how many synthetic stars to make for each that is wanted;
     otherwise: what may be done about other stars; observed: the emulator of the observed domain, if it has one of its
-    own. Two files hold the same stars in 'val' and 'test' if config.matched
-    says so, and InputError is raised where they do not; where one domain is emulated, its spectra are normalised as the
-    other's file says, and it makes the stars of that file from the labels there.
+    own. Two files hold the same stars in 'val' and 'test' if config.matched says so, and InputError is raised where
+    they do not; where one domain is emulated, its spectra are normalised as the other's file says, and it makes the
+    stars of that file from the labels there.
     """
     files: dict[str, HDF5Domain] = {}
     emulated: dict[str, EmulatedDomain] = {}

@@ -38,8 +38,8 @@ class PairingSettings:
     seed: of what is drawn; by_likeness: by optimal transport (`transport_pairs`), or at random; share: observed stars
     per synthetic one, None where that is to be found (`find_overlap`); fixed: whether the stars are the same in every
     epoch. choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; unjudged: for how many
-    epochs discriminators learn nothing; resampled: whether pairs are drawn with weights of their own, a
-    Bayesian bootstrap of the stars.
+    epochs discriminators learn nothing; resampled: whether pairs are drawn with weights of their own, a Bayesian
+    bootstrap of the stars.
     """
 
     seed: int
@@ -169,13 +169,10 @@ class Pairing:
             pairs = random_pairs(len(synth), len(obs), generator)
         pairs = Pairs(chosen[pairs.synth], rows[pairs.obs])
         if self.settings.resampled:
-            own = [
-                self._weights(len(side.flux), number)[rows]
-                for number, (side, rows) in enumerate(zip(alike, pairs, strict=True))
-            ]
-            weights = own[0] + own[1]
+            of_synth, of_obs = (self._weights(len(side.flux), number) for number, side in enumerate(alike))
+            weights = of_synth[pairs.synth] + of_obs[pairs.obs]
             drawn = torch.multinomial(weights, len(weights), replacement=True, generator=generator)
-            pairs = Pairs(*(rows[drawn] for rows in pairs))
+            pairs = Pairs(pairs.synth[drawn], pairs.obs[drawn])
         self.pairs, self.epoch = pairs, epoch
         if self.settings.choice == DENSITY:
             self.places = alike.synth.flux[:, :DENSITY_COMPONENTS]

@@ -51,9 +51,9 @@ class TrainedModel:
         self.device = self.wavelength.device
         self.hidden = {name: mask.to(device) for name, mask in record.hidden.items()}
         self.split_sample = record.split_sample().to(device)
-        known = {name: plain for name, plain in record.errors.items() if name in DIRECTIONS}
-        self.errors = {name: Uncertainty.from_plain(plain, self.device) for name, plain in known.items()}
-        self.map_error = MapError.from_plain(record.errors[MAP], self.device) if known else None
+        told = record.errors
+        self.errors = {name: Uncertainty.from_plain(told[name], self.device) for name in DIRECTIONS if name in told}
+        self.map_error = MapError.from_plain(told[MAP], self.device) if MAP in told else None
         self._continuum = record.continuum_of_theory()
         emulator = record.emulator_of(where)
         self.emulator = None if emulator is None else emulator.to(device).requires_grad_(False)

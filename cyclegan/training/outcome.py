@@ -57,7 +57,7 @@ def finish(run: Finished) -> dict[str, object]:
     blind = signals(
         run.module.as_one, *val
     )  # first: one of them is how much variables vary, which standard axes make equal
-    translator = translator.turned(run.module.record.axes)
+    translator = run.module.as_model
     versions = {package: version(package) for package in ("torch", "pytorch-lightning", "numpy", "hydra-core")}
     scores: dict[str, Any] = matched_scores(translator, *val, matched) | controls | blind
     scores = {name: without_nan(value) for name, value in scores.items()} | run.facts | {"versions": versions}

@@ -87,7 +87,7 @@ def test_a_line_is_confirmed_where_the_star_shows_it(star, payne, labels, model)
     assert [mark["confirmed"] for mark in marks] == [True, False, ""]
     assert marks[0]["star_depth"] == pytest.approx(marks[0]["expected_depth"], rel=0.1)
     assert marks[2]["star_depth"] == ""
-    judged = star.judge([line(there), line(nowhere), line(190)], ("Fe",), missing)
+    judged = star.judge([line(there), line(nowhere), line(190)], marks, ("Fe",))
     assert judged["confirmed"]["all"] == {"reported": 2, "confirmed": 1, "share": 0.5, "at_half": 1}
     assert judged["confirmed"]["deep"] == {"reported": 1, "confirmed": 1, "share": 1.0, "at_half": 1}
     assert 0 < judged["by_chance"] < 0.3
