@@ -155,8 +155,7 @@ class Fitter:
         if target.factor is not None:
             errors = errors @ target.factor
         else:
-            space = self.model.forward.translator.space_o
-            errors = (space.restore(errors) - space.mean) * target.weight[:, None]
+            errors = self.model.forward.translator.space_o.moved(errors) * target.weight[:, None]
         # What is expected of split latents is not changed by it.
         rest = slopes.shape[2] - errors.shape[2]
         return moved_by(torch.nn.functional.pad(errors, (0, rest)), slopes.transpose(0, 1), curvature)

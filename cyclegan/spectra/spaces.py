@@ -79,7 +79,11 @@ class Components(nn.Module):
 
     def restore(self, coefficients: Tensor) -> Tensor:
         """Coefficients (B, K) -> flux (B, P)."""
-        return self.mean + coefficients @ self.basis.T / self.weight
+        return self.mean + self.moved(coefficients)
+
+    def moved(self, difference: Tensor) -> Tensor:
+        """Differences of coefficients (..., K) -> of flux (..., P)."""
+        return difference @ self.basis.T / self.weight
 
 
 class Pixels(nn.Module):
@@ -108,7 +112,11 @@ class Pixels(nn.Module):
 
     def restore(self, pixels: Tensor) -> Tensor:
         """Standardised pixels (B, P) -> flux (B, P)."""
-        return self.mean + pixels / self.weight
+        return self.mean + self.moved(pixels)
+
+    def moved(self, difference: Tensor) -> Tensor:
+        """Differences of standardised pixels (..., P) -> of flux (..., P)."""
+        return difference / self.weight
 
 
 Space = Components | Pixels

@@ -14,7 +14,6 @@ from torch.func import jacfwd, jacrev, vmap
 
 from cyclegan.domains.domains import Stars
 from cyclegan.scores.scores import SCORE_BATCH
-from cyclegan.spectra.spaces import Components
 from cyclegan.spectra.spectra import Spectra, exact
 from cyclegan.trained.map_error import MapError
 from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH, SYNTH_TO_OBS
@@ -147,17 +146,12 @@ def members_scatter(translator: Translator, direction: str, shared: Tensor, spli
     generator, space = (t.generator_o, t.space_o) if forward else (t.generator_s, t.space_s)
     assert isinstance(generator, MeanGenerator)
     each = generator.each(shared, split if forward else split[:, :0])
-    centred = each - each.mean(dim=0)
-    # A pixel is a linear function of coordinates: what is centred stays so.
-    flux = space.restore(centred) - space.restore(torch.zeros_like(centred[0, :1]))
-    return (flux.square().sum(dim=0) / (len(each) - 1)).sqrt()
+    return space.moved(each - each.mean(dim=0)).square().sum(dim=0).div(len(each) - 1).sqrt()
 
 
 def noise_of_input(translator: Translator, seen: Spectra) -> Tensor:
     """What the noise of observed coordinates (B, K) does to their translation, 1 sigma (B, P), by linearisation."""
     t = translator
-    assert isinstance(t.space_o, Components)
-    assert isinstance(t.space_s, Components)
 
     def shared(x: Tensor) -> Tensor:
         return t.encoder_o(x[None])[0][0]
@@ -167,8 +161,10 @@ def noise_of_input(translator: Translator, seen: Spectra) -> Tensor:
 
     read = vmap(jacrev(shared))(seen.flux)  # (B, N Zs, K)
     written = vmap(jacfwd(made))(vmap(shared)(seen.flux))  # (B, K, N Zs)
-    moved = t.space_s.basis @ (written @ read * t.space_o.noise(seen)[:, None])
-    return moved.square().sum(dim=2).sqrt() / t.space_s.weight
+    # As many independent errors as there are latents, or coordinates if these are fewer, have the same covariance.
+    root = torch.linalg.qr(read.transpose(1, 2), mode="r").R  # (B, Z, N Zs), Z the lesser of K and N Zs
+    moved = root @ written.transpose(1, 2) * t.space_o.noise(seen)[:, None]
+    return t.space_s.moved(moved).square().sum(dim=1).sqrt()
 
 
 def unknown_split(translator: Translator, shared: Tensor, sample: Tensor) -> Tensor:
@@ -181,8 +177,6 @@ def unknown_split(translator: Translator, shared: Tensor, sample: Tensor) -> Ten
     usual = t.generator_o(shared, sample.mean(dim=0).expand(len(shared), -1))
     square = torch.zeros(len(shared), len(t.space_o.mean), device=shared.device)
     some = sample[:: -(-len(sample) // SPLITS)]
-    unmoved = t.space_o.restore(torch.zeros_like(usual[:1]))
     for split in some:
-        moved = t.generator_o(shared, split.expand(len(shared), -1)) - usual
-        square += (t.space_o.restore(moved) - unmoved).square()
+        square += t.space_o.moved(t.generator_o(shared, split.expand(len(shared), -1)) - usual).square()
     return (square / len(some)).sqrt()
