@@ -1,0 +1,21 @@
+"""The boundary around parsers of strangers' files."""
+
+import pytest
+
+from emulator.commands.errors import InputError, refusing
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no\nmore"), RuntimeError(""), KeyError("a"), RecursionError("deep"), Exception("odd. Very")]
+)
+def test_whatever_a_parser_raises_refuses_the_file(error: Exception) -> None:
+    with pytest.raises(InputError, match=r"^a\.h5: expected spectra, got a damaged or other one \([^\n]+\)$"):
+        with refusing("a.h5: expected spectra"):
+            raise error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), SystemExit(3), InputError("said already")])
+def test_what_is_not_of_the_file_passes(error: BaseException) -> None:
+    with pytest.raises(type(error)) as raised, refusing("a.h5: expected spectra"):
+        raise error
+    assert raised.value is error
