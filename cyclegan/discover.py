@@ -39,6 +39,7 @@ from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.errors import InputError
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_together, written_whole
 from emulator.lines import Lines
 from emulator.list_formats import FORMATS
@@ -189,6 +190,7 @@ def stars_to_ask(config: DiscoverConfig, model: ForwardModel) -> tuple[Tensor, T
     return labels, labels
 
 
+@as_picture("summary.png")
 def draw_summary(
     model: ForwardModel,
     maps: tuple[Map, Map],
@@ -235,8 +237,9 @@ def draw_elements(
     for element in dict.fromkeys(line.element for line in lines if line.element):
         own, e = [line for line in lines if line.element == element], elements.index(element)
         true = None if truth is None else truth.gain[:, e]
-        figure = plot_element(wavelength, lack, evidence.gain[:, e], element, own, true)
-        figure.savefig(folder / f"{element}.png", dpi=DPI)
+        with as_picture(f"{element}.png"):
+            figure = plot_element(wavelength, lack, evidence.gain[:, e], element, own, true)
+            figure.savefig(folder / f"{element}.png", dpi=DPI)
 
 
 def compare_list(pairs: Sequence[Pair], truth: Lines, path: Path) -> None:
@@ -250,7 +253,8 @@ def compare_list(pairs: Sequence[Pair], truth: Lines, path: Path) -> None:
         excitation, log_gf, *errors = (np.array([getattr(one.line, name) for one in good]) for name in names)
         true = truth.chosen(np.array([one.true for one in good]))
         values = (np.stack([true.excitation, excitation]), np.stack([true.log_gf, log_gf]))
-        with written_whole(path.with_suffix(".png")) as unfinished:
+        picture = path.with_suffix(".png")
+        with as_picture(picture.name), written_whole(picture) as unfinished:
             plot_line_list(true.species, *values, *errors).savefig(unfinished, dpi=DPI)
 
 

@@ -26,6 +26,7 @@ from emulator.commands.config import config_folder, validate
 from emulator.commands.device import processor_threads
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,9 @@ def write(examined: Examined, folder: Path) -> None:
     pictures = {}
     for name, figure in examined.figures.items():
         path = folder / "figures" / f"{name}.png"
-        figure.savefig(path, dpi=REPORT_DPI)
-        pictures[name] = path.read_bytes()
+        with as_picture(path.name):
+            figure.savefig(path, dpi=REPORT_DPI)
+            pictures[name] = path.read_bytes()
     write_json(folder / SCORED, examined.numbers)
     with (folder / "stars.csv").open("w", newline="") as file:
         rows = csv.DictWriter(file, examined.stars[0])

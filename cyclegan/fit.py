@@ -36,6 +36,7 @@ from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
@@ -167,8 +168,9 @@ def fit(config: FitConfig) -> dict[str, Any]:
         for subset, truth in truths.items():
             ways = {through: found[subset] for through, found in results.items()}
             if file.subsets[subset] <= SHOWN:
-                figure = draw_spectra(fitters, ways, file, subset)
-                figure.savefig(unfinished / f"spectra_{subset}.png", dpi=DPI)
+                with as_picture(f"spectra_{subset}.png"):
+                    figure = draw_spectra(fitters, ways, file, subset)
+                    figure.savefig(unfinished / f"spectra_{subset}.png", dpi=DPI)
             if truth is not None:
                 draw(ways, truth, names, subset, unfinished)
     show(summary)
@@ -184,7 +186,8 @@ def fit(config: FitConfig) -> dict[str, Any]:
 def draw(ways: Mapping[str, Fitted], truth: Tensor, names: Sequence[str], subset: str, folder: Path) -> None:
     """Pictures of a subset's fits beside true labels (N, L)."""
     for name, plot in (("fitted", plot_fitted), ("residuals", plot_label_residuals), ("pulls", plot_pulls)):
-        plot(ways, truth, names).savefig(folder / f"{name}_{subset}.png", dpi=DPI)
+        with as_picture(f"{name}_{subset}.png"):
+            plot(ways, truth, names).savefig(folder / f"{name}_{subset}.png", dpi=DPI)
 
 
 def draw_spectra(fitters: Mapping[str, Fitter], ways: Mapping[str, Fitted], file: FileSource, subset: str) -> Figure:

@@ -38,6 +38,7 @@ from emulator.commands.device import DEVICES, find_device
 from emulator.commands.errors import InputError
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
@@ -86,10 +87,13 @@ def starnet(config: StarNetConfig) -> list[dict[str, str | float]]:
         found = {"run": str(config.checkpoint), "subset": config.subset, "stars": len(truth), "rows": rows}
         write_json(unfinished / "starnet.json", found)
         ways = {name: Read(values, torch.ones(len(values), dtype=torch.bool)) for name, values in read.items()}
-        plot_fitted(ways, truth, names).savefig(unfinished / "labels.png", dpi=DPI)
-        plot_label_residuals(ways, truth, names).savefig(unfinished / "residuals.png", dpi=DPI)
-        real = obs.draw(config.seed + 10)
-        plot_gap(real, theory, translated, config.seed).savefig(unfinished / "gap.png", dpi=DPI)
+        with as_picture("labels.png"):
+            plot_fitted(ways, truth, names).savefig(unfinished / "labels.png", dpi=DPI)
+        with as_picture("residuals.png"):
+            plot_label_residuals(ways, truth, names).savefig(unfinished / "residuals.png", dpi=DPI)
+        with as_picture("gap.png"):
+            real = obs.draw(config.seed + 10)
+            plot_gap(real, theory, translated, config.seed).savefig(unfinished / "gap.png", dpi=DPI)
     print(format_table(rows))
     log.info("StarNet's table and pictures in %s", output)
     return rows

@@ -16,6 +16,7 @@ from cyclegan.figures.history import plot_sweep
 from cyclegan.scores.scores import SCORES
 from cyclegan.scores.signals import SIGNALS
 from emulator.commands.results import format_table
+from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_whole
 
 
@@ -71,7 +72,7 @@ class SweepTable(Callback):
                 table.writerows(rows)
             keys = [name for name in rows[0] if name not in ("job", *SCORES, *SIGNALS, "ended")]
             if keys and not all(math.isnan(row["x_synth_obs"]) for row in rows):
-                with written_whole(folder / "sweep.png") as unfinished:
+                with as_picture("sweep.png"), written_whole(folder / "sweep.png") as unfinished:
                     plot_sweep(rows, keys).savefig(unfinished, dpi=DPI)
             print(format_table([{name: value for name, value in row.items() if name not in SIGNALS} for row in rows]))
             print("\nrank correlation, over jobs, of what needs no matched stars with what does:")

@@ -28,6 +28,7 @@ from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_whole
 from emulator.grid import GridData, find_or_make_grid
 from emulator.labels import LABELS, sample_grid_labels
@@ -121,7 +122,8 @@ def train_payne(config: EmulatorConfig, folder: str | Path) -> Path:
     report = {"median_error": median, "p95_error": high, "seconds": seconds, **_about(grid, path)}
     with written_whole(output.with_suffix(".json")) as unfinished:
         write_json(unfinished, report | {"config": asdict(config), "versions": _versions()})
-    with written_whole(output.with_suffix(".png")) as unfinished:
+    picture = output.with_suffix(".png")
+    with as_picture(picture.name), written_whole(picture) as unfinished:
         plot_worst(payne, labels, flux, truth).savefig(unfinished, dpi=150)
     return output
 

@@ -30,6 +30,7 @@ from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.run_folder import METRICS, read_history
 from emulator.commands.errors import InputError
 from emulator.commands.results import without_nan
+from emulator.commands.side_outputs import as_picture
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,8 @@ def examine(model: TrainedModel, domains: Domains, subset: str, folder: Path) ->
     log.info("drawing")
     figures = _draw(subject, findings, examples)
     if (folder / METRICS).exists():
-        figures["history"] = plot_history(read_history(folder / METRICS), subject.controls, model.record.kept_step)
+        with as_picture("history.png"):
+            figures["history"] = plot_history(read_history(folder / METRICS), subject.controls, model.record.kept_step)
     about = {
         "run": folder.resolve().name,
         "subset": subset,
@@ -138,13 +140,17 @@ def _draw(subject: Subject, findings: Findings, examples: Mapping[str, Mapping[s
         f"{title}: AUC {found[name]['auc']:.2f} ± {found[name]['spread']:.2f}"
         for title, name in zip(findings.apart.maps, ("synthetic", "translated", "shared latents"), strict=True)
     ]
-    figures["embedding"] = plot_embedding(findings.apart.maps, titles)
+    with as_picture("embedding.png"):
+        figures["embedding"] = plot_embedding(findings.apart.maps, titles)
     if findings.bins:
-        figures["bins"] = plot_bins(findings.bins)
+        with as_picture("bins.png"):
+            figures["bins"] = plot_bins(findings.bins)
     if findings.physics.labels:
-        figures["physics"] = plot_physics(findings.physics.labels)
+        with as_picture("physics.png"):
+            figures["physics"] = plot_physics(findings.physics.labels)
     if findings.latents is not None:
-        figures["latents"] = plot_latents(findings.latents)
+        with as_picture("latents.png"):
+            figures["latents"] = plot_latents(findings.latents)
     return figures
 
 
@@ -159,9 +165,11 @@ def _draw_spectra(subject: Subject, examples: Mapping[str, Mapping[str, float]])
     for which, row in examples.items():
         star, title = int(row["star"]), star_title(which, row)
         curves = {name: flux[star].numpy() for name, flux in models.items()}
-        figures[f"star_{which}"] = plot_star(wavelength, obs.rows(star), curves, windows, lines, hidden, title)
+        with as_picture(f"star_{which}.png"):
+            figures[f"star_{which}"] = plot_star(wavelength, obs.rows(star), curves, windows, lines, hidden, title)
     residuals = {name: (flux - obs.flux).where(obs.mask, torch.nan).numpy() for name, flux in models.items()}
-    figures["residuals"] = plot_residuals(wavelength, residuals)
+    with as_picture("residuals.png"):
+        figures["residuals"] = plot_residuals(wavelength, residuals)
     return figures
 
 

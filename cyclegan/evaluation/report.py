@@ -299,6 +299,8 @@ def _rescored(numbers: dict[str, Any]) -> list[str]:
 
 
 def _figure(name: str, pictures: dict[str, bytes]) -> str:
+    if name not in pictures:
+        return f'<p class="note">The picture {name} could not be drawn.</p>'
     source = f"data:image/png;base64,{b64encode(pictures[name]).decode()}"
     caption = f"<figcaption>{escape(CAPTIONS[name])}</figcaption>"
     return f'<figure id="{name}"><img alt="{name.replace("_", " ")}" src="{source}">{caption}</figure>'

@@ -26,6 +26,7 @@ from cyclegan.training.populations import write_populations
 from cyclegan.training.schema import TrainConfig
 from cyclegan.translator.translator import Translator
 from emulator.commands.results import without_nan, write_json
+from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_whole
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def tell(scores: Mapping[str, Any], matched: bool, folder: Path) -> None:
 
 def write_history(folder: Path, controls: dict[str, float], kept: int | None) -> None:
     """Write history.png; kept: after how many steps networks were kept, where these are not the last."""
-    with written_whole(folder / "history.png") as unfinished:
+    with as_picture("history.png"), written_whole(folder / "history.png") as unfinished:
         plot_history(read_history(folder / METRICS), controls, kept).savefig(unfinished, dpi=DPI)
 
 
@@ -128,5 +129,5 @@ def write_stars(
         ", ".join([f"star {i} of 'val'", *label_facts({name: values[i].item() for name, values in labels.items()})])
         for i in range(min(EXAMPLES, len(so)))
     ]
-    with written_whole(folder / "stars.png") as unfinished:
+    with as_picture("stars.png"), written_whole(folder / "stars.png") as unfinished:
         plot_stars(wavelength, synth, obs, so, titles, hidden).savefig(unfinished, dpi=DPI)

@@ -21,6 +21,7 @@ from cyclegan.pairing.offset import describe_offset, offset_covariance
 from cyclegan.pairing.search import search
 from cyclegan.training.schema import TrainConfig
 from cyclegan.training.theory import Theory
+from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_whole
 from emulator.labels import UNITS
 
@@ -76,7 +77,7 @@ def write_populations(
     shown = {name: labels.numpy() for name, labels in sets.items()}
     if set(names) <= set(observed):
         shown["observed"] = torch.stack([observed[name] for name in names], dim=1).cpu().numpy()
-    with written_whole(folder / POPULATIONS) as unfinished:
+    with as_picture(POPULATIONS), written_whole(folder / POPULATIONS) as unfinished:
         plot_label_distributions(names, shown).savefig(unfinished, dpi=DPI)
 
 

@@ -1,0 +1,50 @@
+"""Pictures that cannot be drawn, services that are not there, a reader that goes away: commands end their work."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def break_pictures():
+    from matplotlib.figure import Figure
+
+    def savefig(self, *args, **options):
+        raise RuntimeError("Failed to process string with tex because latex could not be found\nmore")
+
+    Figure.savefig = savefig
+
+
+def prefer_latex():
+    import matplotlib
+
+    matplotlib.rcParams.update({"text.usetex": True, "font.family": ["no such font"]})
+
+
+@pytest.mark.parametrize("before", [break_pictures, prefer_latex])
+def test_a_training_ends_without_its_pictures(start, payne_file, tmp_path, before):
+    own = (f"domains.emulator={payne_file}", "logger.wandb=false", "trainer.epochs=1", "hydra.run.dir=run")
+    done = start(tmp_path, *own, before=before).wait()
+    assert done.code == 0, done.err
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert scores["x_synth_obs"] > 0
+    told = [line for line in (tmp_path / "run" / "train.log").read_text().splitlines() if "left out" in line]
+    pictures = {path.name for path in Path(tmp_path, "run").iterdir() if path.suffix == ".png"}
+    if before is prefer_latex:
+        assert (told, pictures) == ([], {"history.png", "stars.png"})
+        return
+    assert pictures == set()
+    assert [line.rpartition("] - ")[2] for line in told] == [
+        f"{name}.png is left out: Failed to process string with tex because latex could not be found"
+        for name in ("history", "stars")
+    ]
+
+
+def test_a_report_is_written_without_its_pictures(start, files_run, tmp_path):
+    options = (f"checkpoint={files_run}", f"output={tmp_path}/report", "logger.wandb=false")
+    done = start(tmp_path, *options, module="cyclegan.evaluate", before=break_pictures).wait()
+    assert done.code == 0, done.err
+    assert "star_best.png is left out: Failed to process string with tex" in done.out
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "The picture star_best could not be drawn." in page
+    assert "<img" not in page
