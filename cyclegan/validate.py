@@ -10,6 +10,7 @@ from pathlib import Path
 from cyclegan.spectra.description import describe, differences
 from cyclegan.spectra.files import SpectraFile
 from emulator.commands.errors import InputError
+from emulator.commands.results import printable
 from emulator.commands.running import errors_in_one_line
 
 USAGE = "python -m cyclegan.validate FILE... [matched=false] [wavelength=FILE]"
@@ -22,7 +23,7 @@ def validate_files(paths: Sequence[str | Path], wavelength_file: str | None = No
         try:
             file = SpectraFile(path, wavelength_file=wavelength_file)
         except InputError as error:
-            print(f"{path}\n  cannot be read")
+            print(f"{printable(str(path))}\n  cannot be read")
             problems.append(str(error))
             continue
         files.append(file)
@@ -60,7 +61,7 @@ def main(arguments: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(printable(f"error: {problem}"), file=sys.stderr)
     return 2 if problems else 0
 
 

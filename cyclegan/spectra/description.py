@@ -9,7 +9,7 @@ from cyclegan.spectra.files import FEWEST, SUBSETS, SpectraFile
 from cyclegan.spectra.same_stars import Rows, match_rows
 from cyclegan.spectra.spectra import WORST_ERROR
 from emulator.commands.errors import InputError
-from emulator.commands.results import format_table
+from emulator.commands.results import format_table, printable
 from emulator.wavelength import chip_starts, same_wavelengths, unlike_pixel
 
 CHUNK = 500  # spectra in memory at a time
@@ -73,7 +73,7 @@ def describe(file: SpectraFile) -> list[str]:
     wavelength = file.wavelength.numpy()
     medium = {"air": "air, converted to vacuum", "vacuum": "vacuum"}[file.medium]
     medium += "" if "medium" in file.file.attrs else ", as it does not say"
-    print(f"{file.path}")
+    print(printable(str(file.path)))
     print(
         f"  {len(wavelength)} pixels in {len(chip_starts(wavelength)) + 1} chips, {wavelength[0]:.2f} to"
         f" {wavelength[-1]:.2f} A in vacuum; medium of the file: {medium}"
@@ -110,9 +110,9 @@ def differences(a: SpectraFile, b: SpectraFile, matched: bool) -> list[str]:
             problems.append(str(error))
             continue
         if match.told is not None:
-            print(match.told)
+            print(printable(match.told))
         if match.doubt is not None:
-            print(f"warning: {match.doubt}", file=sys.stderr)
+            print(printable(f"warning: {match.doubt}"), file=sys.stderr)
     return problems
 
 

@@ -1,6 +1,7 @@
-"""Results as text: aligned tables for people, JSON for programs."""
+"""Results as text: aligned tables for people, JSON for programs, and nothing that a terminal would obey."""
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,20 @@ def format_table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def _text(cell: object) -> str:
-    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.4f}" if isinstance(cell, float) else printable(str(cell))
+
+
+def printable(text: str, kept: str = "") -> str:
+    """A stranger's text as a terminal may see it: what is not printable, but for `kept`, as an escape such as \\x1b."""
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
+class PrintableRecord(logging.LogRecord):
+    """What is logged, as a terminal may see it; lines stay lines."""
+
+    def getMessage(self) -> str:
+        """The message with its arguments."""
+        return printable(super().getMessage(), kept="\n\t")
 
 
 def write_json(path: Path, contents: Mapping[str, object]) -> None:

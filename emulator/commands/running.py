@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from emulator.commands.config import config_folder, groups_of, nearest_key
 from emulator.commands.errors import INTERRUPTED, InputError
+from emulator.commands.results import PrintableRecord, printable
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC)
 
@@ -37,7 +38,7 @@ def errors_in_one_line(config_name: str | None = None) -> Iterator[None]:
             meant = f"; is '{near}' meant?" if near else ""
             message = f"{message[: mistyped.start()]}{key}': the keys are those that --cfg job prints{meant}"
         message = re.sub(r"\s+Config search path:.*", "", message, flags=re.DOTALL)
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        print(printable(f"error: {' '.join(message.split())}"), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -74,6 +75,7 @@ def run(main: Callable[[], None], config_name: str, more_groups: Sequence[str] =
     if {"--help", "-h"} & set(sys.argv[1:]):
         return show_help(config_name, more_groups)
     exit_when_terminated()
+    logging.setLogRecordFactory(PrintableRecord)
     # Lightning tells what devices there are not, and recommends its services.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)|.*Experiment logs directory")

@@ -1,5 +1,6 @@
 """emulator/commands/running.py: errors in one line with exit code 2, help, and the end by a signal."""
 
+import logging
 import os
 import re
 import subprocess
@@ -61,6 +62,17 @@ def test_input_errors_become_one_line_and_exit_code_2(capsys):
         run(main, "")
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: grid.h5: expected spectra, got none\n"
+
+
+def test_nothing_that_a_terminal_would_obey_is_printed_or_logged(capsys, caplog):
+    def main():
+        logging.getLogger("a").warning("%s is faint", "\x1b[31mstar")
+        raise InputError("\x1b]0;title\x07.h5: expected spectra")
+
+    with pytest.raises(SystemExit):
+        run(main, "")
+    assert capsys.readouterr().err == "error: \\x1b]0;title\\x07.h5: expected spectra\n"
+    assert caplog.messages == ["\\x1b[31mstar is faint"]
 
 
 def test_other_errors_keep_their_traceback():
