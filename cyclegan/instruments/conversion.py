@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from cyclegan.instruments.input_files import find_files
 from cyclegan.instruments.instrument import LabelTable, Reader, Star
 from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
 from cyclegan.spectra.files import SUBSETS, SpectraFile, read_medium
@@ -20,10 +21,12 @@ from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
 from cyclegan.spectra.writer import SpectraWriter, written_spectra
 from emulator.commands.errors import InputError
+from emulator.commands.results import printable
 from emulator.wavelength import chip_starts, read_wavelength
 
 BATCH = 256  # spectra
 DEGREE = 3  # of the continuum's polynomials
+NAMED = 3  # of what is passed over
 
 
 @dataclass
@@ -54,9 +57,10 @@ def subset_of(star: str, val: float, test: float, seed: int) -> str:
 
 @dataclass
 class Report:
-    """What was read, masked and refused; strict: the first refusal ends it all."""
+    """What was read, masked, refused and passed over, by why; strict: the first refusal ends it all."""
 
     strict: bool
+    passed_over: Mapping[str, Sequence[str]]
     spectra: Counter[str] = field(default_factory=Counter)  # written, by subset
     stars: dict[str, set[str]] = field(default_factory=lambda: {subset: set() for subset in SUBSETS})
     read: int = 0
@@ -71,7 +75,7 @@ class Report:
         if self.strict:
             raise InputError(str(problem))
         self.refused += 1
-        tqdm.write(f"refused: {problem}", file=sys.stderr)
+        tqdm.write(printable(f"refused: {problem}"), file=sys.stderr)
 
     def mask(self, cause: str, pixels: torch.Tensor) -> None:
         """Count what a cause masks: pixels (B, P) bool. A pixel may have several causes."""
@@ -96,6 +100,9 @@ class Report:
             if self.spectra[subset]
         ]
         lines.append(f"{'refused':22}{self.refused:>10}")
+        for why, names in self.passed_over.items():
+            told = [printable(name) for name in names[:NAMED]] + ["..."] * (len(names) > NAMED)
+            lines.append(f"{why:22}{len(names):>10}  {', '.join(told)}")
         lines.append(f"{'masked pixels':22}{'share':>10}")
         shares = {**self.masked, "usable in the end": self.usable}
         lines += [f"  {cause:20}{share / self.read:>10.2%}" for cause, share in shares.items() if share]
@@ -239,7 +246,8 @@ def convert_spectra(reader: Reader, options: Options) -> Report:
         raise InputError(f"--val, --test: expected shares that leave some to train, got {options.val}, {options.test}")
     if options.degree is not None and options.degree < 0:
         raise InputError(f"--degree: expected 0 or more, got {options.degree}")
-    paths, report = _expand(options.inputs, reader), Report(options.strict)
+    found = find_files(options.inputs, reader)
+    paths, report = found.paths, Report(options.strict, found.passed_over)
     if any(path.is_file() and h5py.is_hdf5(path) for path in paths):
         if len(paths) > 1 or options.labels or output.resolve() == paths[0].resolve():
             raise InputError(f"IN: expected {reader.files}, or one HDF5 file, another than OUT and without --labels")
@@ -278,16 +286,6 @@ def convert_files(reader: Reader, paths: Sequence[Path], options: Options, repor
                     f"--val, --test: expected a star for each subset, got none of {len(report.names)} for '{subset}':"
                     " give more files, other shares (0 leaves a subset out) or another --seed"
                 )
-
-
-def _expand(inputs: Sequence[str], reader: Reader) -> list[Path]:
-    paths = []
-    for given in map(Path, inputs):
-        found = [path for pattern in reader.patterns for path in given.rglob(pattern)] if given.is_dir() else [given]
-        if not found:
-            raise InputError(f"{given}: expected {reader.files} in this folder, found none")
-        paths += sorted(found)
-    return paths
 
 
 def _medium(path: str) -> str:
