@@ -30,3 +30,14 @@ def write_apstar(path: Path, flux, error, bits=None, name="2M00000000+0000000", 
         hdus.append(fits.table_to_hdu(Table({"APOGEE_ID": [name], **{key: [value] for key, value in about.items()}})))
     hdus.writeto(path)
     return path
+
+
+def overwrite_card(path: Path, key: str, text: str, number: int = 0) -> Path:
+    """Write a card of HDU `number` of a file as somebody else's program may: KEY = text, whatever FITS asks for."""
+    content = bytearray(path.read_bytes())
+    with fits.open(path) as hdus:
+        start = hdus[number].fileinfo()["hdrLoc"]
+    at = next(at for at in range(start, len(content), 80) if content[at : at + 8].decode().strip() == key)
+    content[at : at + 80] = f"{key:8}= {text:>20}".encode("latin-1").ljust(80)
+    path.write_bytes(content)
+    return path

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from cyclegan.instruments.fits_files import DAMAGE, first_line
+from cyclegan.instruments.fits_files import opened_fits
 from cyclegan.instruments.instrument import Star
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.labels import ABUNDANCES, LABELS
 
 
@@ -16,20 +16,18 @@ class AllStar:
     """The labels of stars from the survey's allStar table, as the columns LABELS.
 
     TEFF, LOGG, VMICRO, VMACRO, FE_H and X_FE, with [X/H] = X_FE + FE_H. In DR12 [X/H] is a column of its own and the
-    microturbulence is 10^PARAM[2]. missing: the labels that the table has no column for. Values below -999 mean
-    unknown. The table is mapped, not read: it has 3 GB.
+    microturbulence is 10^PARAM[2]. Names of columns may be in whatever case. missing: the labels that the table has no
+    column for. Values below -999 mean unknown. The table is mapped, not read: it has 3 GB.
     Raises InputError where the file is no such table.
     """
 
     def __init__(self, path: str | Path) -> None:
-        try:
-            with fits.open(path, memmap=True) as hdus:  # what is mapped stays so
-                self.table = hdus[1].data
-                self.columns = set(hdus[1].columns.names)
-                named = self.table["APOGEE_ID"] if "APOGEE_ID" in self.columns else []
-                names = np.char.strip(np.asarray(named).astype(str))
-        except DAMAGE as error:
-            raise InputError(f"{path}: expected an allStar table in FITS, got '{first_line(error)}'") from error
+        self.expected = f"{path}: expected an allStar table in FITS"
+        with opened_fits(Path(path), self.expected, mapped=True) as hdus:
+            self.table = hdus[1].data
+            self.columns = {name.upper() for name in hdus[1].columns.names}
+            named = self.table["APOGEE_ID"] if "APOGEE_ID" in self.columns else []
+            names = np.char.strip(np.asarray(named).astype(str))
         self.missing: Sequence[str] = [name for name in LABELS if not self._sources(name)]
         if "APOGEE_ID" not in self.columns or len(self.missing) == len(LABELS):
             columns = ", ".join(sorted(self.columns)[:8])
@@ -51,13 +49,14 @@ class AllStar:
 
         Of several rows with a star's name, the one of its telescope, field and file, then that of the highest SNR.
         """
-        found = [self._row(star) for star in stars]
-        known = [number for number, row in enumerate(found) if row is not None]
-        labels = np.full((len(stars), len(LABELS)), np.nan, "float32")
-        if known:
-            rows = self.table[[found[number] for number in known]]
-            labels[known] = np.stack([self._values(rows, name) for name in LABELS], axis=1)
-        return labels
+        with refusing(self.expected):
+            found = [self._row(star) for star in stars]
+            known = [number for number, row in enumerate(found) if row is not None]
+            labels = np.full((len(stars), len(LABELS)), np.nan, "float32")
+            if known:
+                rows = self.table[[found[number] for number in known]]
+                labels[known] = np.stack([self._values(rows, name) for name in LABELS], axis=1)
+            return labels
 
     def _row(self, star: Star) -> int | None:
         first, last = (np.searchsorted(self.names, star.name, side) for side in ("left", "right"))

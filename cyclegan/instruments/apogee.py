@@ -1,21 +1,24 @@
 """APOGEE: the spectrograph, and its survey's FITS files of stars."""
 
 import re
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy.io.fits.verify import VerifyError
 
 from cyclegan.instruments.all_star import AllStar
-from cyclegan.instruments.fits_files import DAMAGE, first_line
+from cyclegan.instruments.fits_files import opened_fits
 from cyclegan.instruments.instrument import Star
 from emulator.apogee import APOGEE, LOG_START, LOG_STEP, PIXELS
 from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 
 COMBINED, VISITS = "combined", "visits"
+MOST_SNR = 1e6  # of a spectrum; what is said to be more is none
+LONGEST_NAME = 200  # characters
 
 
 class ApogeeReader:
@@ -23,7 +26,7 @@ class ApogeeReader:
 
     instrument = APOGEE
     files = "apStar and aspcapStar files"
-    patterns: tuple[str, ...] = ("*.fits", "*.fits.gz")
+    patterns: tuple[str, ...] = ("*.fits", "*.fits.gz", "*.fit", "*.fit.gz")
     rows: tuple[str, ...] = (COMBINED, VISITS)
     label_names: tuple[str, ...] = LABELS
     labels = "allStar table"
@@ -45,19 +48,8 @@ def read_star(path: str | Path, rows: str = COMBINED) -> Star:
     3 the model, and no bit mask. Raises InputError for a file that is not such a one, or is truncated.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: expected a FITS file, found none")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyUserWarning)
-            warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
-            with fits.open(path, memmap=False) as hdus:
-                len(hdus)  # reads all headers, so that a truncated file is found out
-                return _star(hdus, path, rows)
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise InputError(f"{path}: expected a FITS file, got a damaged or other one ({first_line(error)})") from error
+    with opened_fits(path, f"{path}: expected a FITS file") as hdus:
+        return _star(hdus, path, rows)
 
 
 def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
@@ -80,14 +72,14 @@ def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
     if not has_bits and len(hdus) > 4:  # aspcapStar tells about its star in a table of one row
         told = set(hdus[4].columns.names).intersection(("APOGEE_ID", "SNR", "TELESCOPE", "FIELD"))
         about = {key: hdus[4].data[key][0] for key in told}
-    snr = [about.get(f"SNRVIS{number}" if number else "SNR", np.nan) for number in visit]
+    snr = [_signal_to_noise(about, f"SNRVIS{number}" if number else "SNR") for number in visit]
     return Star(
         flux[picked].astype("float32"),
         error[picked].astype("float32"),
         third[picked].astype("int32") if has_bits else np.zeros((count, PIXELS), "int32"),
         visit,
         np.array(snr, "float32"),
-        str(about.get("OBJID") or about.get("APOGEE_ID") or _name_of(path)).strip(),
+        _star_name([about.get("OBJID"), about.get("APOGEE_ID"), _name_of(path)], path),
         path,
         {
             "TELESCOPE": str(about.get("TELESCOP") or about.get("TELESCOPE") or "").strip(),
@@ -109,7 +101,27 @@ def _check_layout(hdus: fits.HDUList, expected: str) -> None:
         raise InputError(f"{expected}, got HDU 1 to 3 of shapes {', '.join(str(hdu.shape) for hdu in hdus[1:4])}")
 
 
+def _signal_to_noise(about: Mapping[str, Any], key: str) -> float:
+    """What a header says, NaN where that is no number that can be one: it is not needed to read a spectrum."""
+    try:
+        value = about.get(key)
+    except VerifyError:  # IDL writes NaN without the quotes that FITS asks for
+        return np.nan
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return np.nan
+    return float(value) if 0 <= value <= MOST_SNR else np.nan
+
+
+def _star_name(told: list[object], path: Path) -> str:
+    """The first of the names that are told which is not blank."""
+    name = next((text for text in (str(name or "").strip() for name in told) if text), "")
+    if not name or not name.isprintable() or len(name) > LONGEST_NAME:
+        expected = f"a star's name of at most {LONGEST_NAME} printable characters"
+        raise InputError(f"{path}: expected {expected}, got {name[:40]!r}, {len(name)} characters")
+    return name
+
+
 def _name_of(path: Path) -> str:
     """apStar-dr17-2M00000002+7417074.fits, aspcapStar-r5-v603-2M..., asStar-...: what follows the versions."""
-    stem = path.name.removesuffix(".gz").removesuffix(".fits")
+    stem = re.sub(r"\.fits?(\.gz)?$", "", path.name, flags=re.IGNORECASE)
     return re.sub(r"^\w*Star\w*-((dr|[rstvl])\d[\w.]*-)*", "", stem)

@@ -1,16 +1,16 @@
 """Atlases: one star's spectrum at a resolution far above a survey's, as a file, and as the survey would see it."""
 
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
-from astropy.units import Unit, UnitsError
+from astropy.units import Unit
 from scipy.ndimage import gaussian_filter1d
 
-from cyclegan.instruments.fits_files import DAMAGE, first_line
-from emulator.commands.errors import InputError
+from cyclegan.instruments.fits_files import opened_fits
+from emulator.array_files import check_arrays
+from emulator.commands.errors import InputError, refusing
 from emulator.wavelength import LIGHT_SPEED, MEDIA, air_to_vacuum
 
 STEP = 0.5  # km/s between the pixels of a smoothed atlas
@@ -18,6 +18,8 @@ GAP = 3.0  # steps of an atlas, beyond which nothing is known of what lies betwe
 COVERED = 0.999  # of what a smoothed pixel is made of, for it to count
 FASTEST = 150.0  # km/s: the largest velocity that is looked for; a star's about the Sun, or that of air for vacuum
 MOST = 0.8  # of the pixels
+SHORTEST = {"vacuum": 100.0, "air": 2000.0}  # Angstrom; below, other units are meant, or air is not transparent
+LONGEST = 1e7
 WAVELENGTHS, FLUXES = ("wavelength", "wave", "lambda", "loglam"), ("flux", "intensity")  # columns of FITS tables
 AIR = {"CTYPE1": "AWAV", "AIRORVAC": "air"}  # what FITS headers say of wavelengths in air
 
@@ -110,19 +112,15 @@ def read_atlas(path: str | Path, star: str | None = None) -> Atlas:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: expected an atlas, found no such file")
-    try:
-        if path.suffix == ".npz":
+    expected = f"{path}: expected an atlas, .npz or FITS with wavelengths and fluxes"
+    with refusing(expected):
+        if path.suffix.lower() == ".npz":
             wavelength, flux, medium = _from_npz(path, star)
         elif star is not None:
             raise InputError(f"{path}: expected an .npz file of several stars to take {star} from, got another")
         else:
-            wavelength, flux, medium = _from_fits(path)
+            wavelength, flux, medium = _from_fits(path, expected)
         wavelength, flux = np.array(wavelength, float), np.array(flux, float)
-    except InputError:
-        raise
-    except (*DAMAGE, UnitsError) as error:
-        expected = f"{path}: expected an atlas, .npz or FITS with wavelengths and fluxes"
-        raise InputError(f"{expected}, got a damaged or other one ({first_line(error)})") from error
     if wavelength.ndim != 1 or wavelength.shape != flux.shape:
         raise InputError(f"{path}: expected as many fluxes as wavelengths, got {flux.shape} and {wavelength.shape}")
     good = np.isfinite(wavelength) & (wavelength > 0) & np.isfinite(flux)
@@ -131,12 +129,16 @@ def read_atlas(path: str | Path, star: str | None = None) -> Atlas:
         raise InputError(f"{path}: expected a spectrum, got {len(wavelength)} pixels with a wavelength and a flux")
     if medium not in MEDIA:
         raise InputError(f"{path}: expected a medium of {' or '.join(MEDIA)}, got {medium}")
+    if not (SHORTEST[medium] <= wavelength[0] and wavelength[-1] <= LONGEST):
+        got = f"{wavelength[0]:g} to {wavelength[-1]:g}"
+        raise InputError(f"{path}: expected wavelengths of {SHORTEST[medium]:g} to {LONGEST:g} Angstrom, got {got}")
     wavelength = air_to_vacuum(wavelength) if medium == "air" else wavelength
     origin = f"{path}" if star is None else f"{path}, {star}"
     return Atlas(wavelength, flux[good][first], np.ones(len(wavelength)), origin)
 
 
 def _from_npz(path: Path, star: str | None) -> tuple[np.ndarray, np.ndarray, str]:
+    check_arrays(path)
     with np.load(path, allow_pickle=False) as arrays:
         names = {
             name.removesuffix("wavelength").removesuffix("_"): name.removesuffix("wavelength")
@@ -153,9 +155,8 @@ def _from_npz(path: Path, star: str | None) -> tuple[np.ndarray, np.ndarray, str
         return arrays[f"{prefix}wavelength"], arrays[f"{prefix}flux"], medium
 
 
-def _from_fits(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
-    with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
-        warnings.simplefilter("ignore")
+def _from_fits(path: Path, expected: str) -> tuple[np.ndarray, np.ndarray, str]:
+    with opened_fits(path, expected) as hdus:
         for hdu in hdus:
             found = _from_table(hdu) if isinstance(hdu, fits.BinTableHDU) else _from_image(hdu)
             if found is not None:
@@ -180,7 +181,7 @@ def _from_image(hdu: Any) -> tuple[Any, Any] | None:
     step = header.get("CDELT1", header.get("CD1_1"))
     if hdu.data is None or "CRVAL1" not in header or not step:
         return None
-    flux = np.array(hdu.data, float).reshape(-1, hdu.data.shape[-1])[0]  # of several rows the first
+    flux = np.array(hdu.data.reshape(-1, hdu.data.shape[-1])[0], float)  # of several rows the first
     values = header["CRVAL1"] + step * (np.arange(1, len(flux) + 1) - header.get("CRPIX1", 1.0))
     unit = header.get("CUNIT1")
     logarithmic = header.get("DC-FLAG", 0) == 1 or (not unit and header["CRVAL1"] < 10)  # not all surveys say so

@@ -1,24 +1,108 @@
-"""What can go wrong in a FITS file, told in one line."""
+"""FITS files of strangers: what their headers claim is compared with what is there, before room is made for it."""
 
+import gzip
+import math
 import re
-import zlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
 
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy.io import fits
 
-# What astropy raises for a file whose bytes are not what they were.
-DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    zlib.error,
-    AstropyUserWarning,
-)
+from emulator.commands.errors import InputError, refusing
+
+BLOCK, CARD = 2880, 80  # bytes
+LONGEST_HEADERS = 1000 * BLOCK  # of a file in all; a star of a hundred visits has a third of it
+MOST_UNPACKED = 2**28  # bytes: a star of 700 visits
+MOST = 999  # axes, or columns: the standard's own limit
+SIZE = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS) *= *([^ /]*)")
+GROUPS = re.compile(rb"GROUPS  = *T")
+END = re.compile(rb"END(?![A-Z0-9_-])")
 
 
-def first_line(error: Exception) -> str:
-    """The first sentence of what an error says, or its name where it says nothing."""
-    return re.split(r"\n|\. ", str(error).strip())[0].rstrip(".") or type(error).__name__
+@contextmanager
+def opened_fits(path: Path, expected: str, mapped: bool = False) -> Iterator[fits.HDUList]:
+    """The HDUs of a FITS file, plain or packed by gzip, for as long as the block lasts; what is mapped stays so.
+
+    Raises InputError, `expected` and why, where there is no such file, where its headers claim more than it holds, and
+    for whatever astropy says of it in the block.
+    """
+    if not path.is_file():
+        raise InputError(f"{expected}, found none")
+    with refusing(expected), warnings.catch_warnings(), _unpacked(path) as file:
+        warnings.simplefilter("ignore")
+        _check_claims(file)
+        with fits.open(file, memmap=mapped, disable_image_compression=True) as hdus:
+            for hdu in hdus:
+                # A column may claim to be wider than the rows that hold it.
+                table = isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
+                if table and hdu.columns.dtype.itemsize > hdu.header["NAXIS1"]:
+                    raise ValueError("columns wider than the rows of their table")
+            yield hdus
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[BinaryIO]:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            yield file
+            return
+        content = gzip.GzipFile(fileobj=file).read(MOST_UNPACKED + 1)
+    if len(content) > MOST_UNPACKED:
+        raise ValueError(f"more than {MOST_UNPACKED // 2**20} MiB when it is unpacked: unpack it by gunzip first")
+    yield BytesIO(content)
+
+
+def _check_claims(file: BinaryIO) -> None:
+    """Raise ValueError where a header claims what cannot be, or more than follows it. Leaves the file at its start."""
+    size, start, left, number = file.seek(0, 2), 0, LONGEST_HEADERS, 0
+    while start < size or not number:
+        file.seek(start)
+        if number and not file.read(BLOCK).strip(b"\0 "):  # as tapes were filled up
+            break
+        claims, length = _read_sizes(file, start, left)
+        start, left = start + length, left - length
+        claimed = _claimed_bytes(claims, size)
+        if claimed > size - start:
+            raise ValueError(f"truncated: HDU {number} claims {claimed} bytes, of which there are {size - start}")
+        start, number = start + math.ceil(claimed / BLOCK) * BLOCK, number + 1
+    file.seek(0)
+
+
+def _read_sizes(file: BinaryIO, start: int, longest: int) -> tuple[dict[str, int], int]:
+    """What the header at `start` says of the size of what follows it, and how long it is itself."""
+    file.seek(start)
+    found: dict[str, int] = {}
+    for length in range(BLOCK, longest + 1, BLOCK):
+        block = file.read(BLOCK)
+        if not start and length == BLOCK and not block.startswith(b"SIMPLE  ="):
+            raise ValueError("one that does not begin with SIMPLE")
+        for card in (block[at : at + CARD] for at in range(0, len(block), CARD)):
+            if END.match(card):
+                return found, length
+            if GROUPS.match(card):
+                raise ValueError("random groups")
+            if size := SIZE.match(card):
+                key, text = size[1].decode(), size[2].decode("latin-1")
+                if not re.fullmatch(r"[+-]?\d+", text) or found.setdefault(key, int(text)) != int(text):
+                    raise ValueError(f"a header with {key} = {text}")
+        if len(block) < BLOCK:
+            break
+    raise ValueError("truncated: a header has no end")
+
+
+def _claimed_bytes(claims: dict[str, int], size: int) -> int:
+    count = claims.get("NAXIS", -1)
+    if not 0 <= count <= MOST or not 0 <= claims.get("TFIELDS", 0) <= MOST:
+        raise ValueError(f"a header with NAXIS = {count}, TFIELDS = {claims.get('TFIELDS', 0)}")
+    axes = [claims.get(f"NAXIS{axis}", -1) for axis in range(1, count + 1)]
+    heap, groups = claims.get("PCOUNT", 0), claims.get("GCOUNT", 1)
+    # An axis of no length beside others makes a claim of nothing that still has to be counted through.
+    if min([*axes, heap, groups]) < 0 or max([*axes, heap, groups]) > size:
+        raise ValueError(f"a header with axes of {', '.join(map(str, axes))}")
+    return abs(claims.get("BITPIX", 8)) // 8 * groups * (heap + (math.prod(axes) if axes else 0))

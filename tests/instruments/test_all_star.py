@@ -4,12 +4,13 @@ import h5py
 import numpy as np
 import pytest
 from apogee_stars import of_all_subsets, star
-from apstar import write_apstar
+from apstar import overwrite_card, write_apstar
 from astropy.table import Table
 
 from cyclegan.apogee import main
 from cyclegan.instruments.all_star import AllStar
 from cyclegan.instruments.apogee import read_star
+from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 
 
@@ -79,3 +80,42 @@ def test_of_several_rows_that_of_the_same_field_counts(tmp_path):
         path = write_apstar(tmp_path / f"{field}.fits", *star(0), name="2M00000003+0000000", FIELD=field)
         found.append(read_star(path))
     assert labels.find(found)[:, 0].tolist() == [4003.0, 1.0, 2.0, 2.0]
+
+
+def test_columns_count_in_whatever_case(tmp_path):
+    table = Table.read(all_star(tmp_path / "allStar.fits"))
+    for name in table.colnames:
+        table.rename_column(name, name.lower() if name != "FIELD" else "Field")
+    table.write(tmp_path / "lower.fits")
+    found = read_star(write_apstar(tmp_path / "star.fits", *star(0), name="2M00000003+0000000", FIELD="M13"))
+    expected = AllStar(tmp_path / "allStar.fits")
+    labels = AllStar(tmp_path / "lower.fits")
+    assert labels.missing == expected.missing
+    np.testing.assert_array_equal(labels.find([found]), expected.find([found]))
+    assert labels.find([found])[0, 0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"TEFF": ["hot"]}, "expected an allStar table in FITS, got a damaged or other one"),
+        ({"VMICRO": None, "PARAM": [1.0]}, "expected an allStar table in FITS, got a damaged or other one"),
+        ({"TEFF": [[1.0, 2.0]]}, "expected an allStar table in FITS, got a damaged or other one"),
+        ({"APOGEE_ID": None}, "expected columns APOGEE_ID, TEFF, LOGG, FE_H, ..., got FE_H"),
+    ],
+)
+def test_columns_of_other_kinds_are_told(tmp_path, changes, words):
+    columns = {"APOGEE_ID": ["2M00000003+0000000"], "TEFF": [4000.0], "VMICRO": [1.0], "FE_H": [0.0]} | changes
+    path, found = (
+        tmp_path / "allStar.fits",
+        read_star(write_apstar(tmp_path / "a.fits", *star(0), name="2M00000003+0000000")),
+    )
+    Table({name: values for name, values in columns.items() if values}).write(path)
+    with pytest.raises(InputError, match=words):
+        AllStar(path).find([found])
+
+
+def test_a_table_that_claims_more_than_there_is_is_refused(tmp_path):
+    path = overwrite_card(all_star(tmp_path / "allStar.fits"), "NAXIS2", "1000000", 1)
+    with pytest.raises(InputError, match="expected an allStar table in FITS, got a damaged or other one"):
+        AllStar(path)

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from apogee_stars import PIXELS, converted, star
-from apstar import write_apstar
+from apstar import overwrite_card, write_apstar
 from astropy.io import fits
 from astropy.table import Table
 from reference import REFERENCE
@@ -43,6 +44,63 @@ def test_aspcapstar_has_no_bits_and_names_its_star_in_a_table_or_its_file(tmp_pa
             assert read_star(path).name == "2M17193684-2748495"
     with pytest.raises(InputError, match="expected an apStar file, which holds visits"):
         read_star(named, "visits")
+
+
+@pytest.mark.parametrize("text", ["NaN", "-9999.0", "1E30", "T", "'bright'", "Infinity", "(1.0, 2.0)", None])
+def test_a_signal_to_noise_that_is_none_is_unknown_and_costs_nothing_else(folder, tmp_path, text):
+    path = write_apstar(tmp_path / "star.fits", *star(99), name="dim")
+    overwrite_card(path, "SNR", text) if text else fits.delval(path, "SNR")
+    report = converted(folder, path, tmp_path / "obs.h5", "--val", 0, "--test", 0)
+    assert (report.refused, report.spectra["train"]) == (0, 31)
+    with h5py.File(tmp_path / "obs.h5") as file:
+        known = dict(zip(file["id train"].asstr()[()], file["snr train"][()].tolist(), strict=True))
+    assert np.isnan(known.pop("dim"))
+    assert set(known.values()) == {100.0}
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "number"),
+    [("OBJID", "NaN", 0), ("CRVAL1", "NaN", 1), ("CRVAL1", "'4.179'", 1), ("CDELT1", "T", 1), ("BITPIX", "12", 1)],
+)
+def test_another_card_that_cannot_be_costs_that_file(folder, tmp_path, key, text, number):
+    path = overwrite_card(write_apstar(tmp_path / "star.fits", *star(99)), key, text, number)
+    report = converted(folder, path, tmp_path / "obs.h5")
+    assert (report.refused, sum(report.spectra.values())) == (1, 30)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a"), RecursionError("b"), AssertionError("c"), ZeroDivisionError("d")])
+def test_whatever_a_parser_raises_costs_that_file(folder, tmp_path, monkeypatch, error, capsys):
+    path = write_apstar(tmp_path / "star.fits", *star(99))
+    opened = fits.open
+
+    def parse(file, **options):
+        if file.name == str(path):
+            raise error
+        return opened(file, **options)
+
+    monkeypatch.setattr(fits, "open", parse)
+    assert converted(folder, path, tmp_path / "obs.h5").refused == 1
+    assert f"{path}: expected a FITS file, got a damaged or other one ({error})" in capsys.readouterr().err
+
+
+def test_names_are_data(folder, tmp_path, capsys):
+    names = {"blank": "  ", "long": "x" * 201, "padded": " 2M1 ", "twice": "2M00000003+0000000", "bell": "2M\a[31m"}
+    for number, (file, name) in enumerate(names.items()):
+        write_named(tmp_path / f"{file}.fits", star(90 + number), name)
+    report = converted(folder, *(tmp_path / f"{file}.fits" for file in names), tmp_path / "obs.h5")
+    stars = set().union(*report.stars.values())
+    assert {"blank", "2M1"} < stars
+    # A star of two files has two spectra in one subset.
+    assert (sum(report.spectra.values()), len(stars), report.refused) == (33, 32, 2)
+    told = capsys.readouterr().err
+    assert "long.fits: expected a star's name of at most 200 printable characters, got 'xxxx" in told
+    assert "bell.fits: expected a star's name of at most 200 printable characters, got '2M\\x07[31m'" in told
+
+
+def write_named(path, arrays, name):
+    """An aspcapStar, whose name is in a table, which FITS lets hold any bytes."""
+    write_apstar(path, *arrays[:2], name=name.replace("\a", "_") or " ")
+    path.write_bytes(path.read_bytes().replace(b"2M_[31m", b"2M\x07[31m"))
 
 
 BAD = {

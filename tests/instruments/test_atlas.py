@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from apstar import overwrite_card
 from astropy.io import fits
 
 from cyclegan.instruments.atlas import Atlas, read_atlas
@@ -106,6 +107,8 @@ def test_fits_files_say_their_wavelengths_in_many_ways(tmp_path, kind):
         ({"wavelength": X, "flux": np.array(["a"] * len(X))}, "got a damaged or other one"),
         ({"wavelength": X, "flux": X, "medium": "water"}, "medium of vacuum or air, got water"),
         ({"wavelength": np.array([{}], dtype=object), "flux": X}, "got a damaged or other one"),
+        ({"wavelength": X * 1e9, "flux": X}, r"of 100 to 1e\+07 Angstrom, got 1.51e\+13"),
+        ({"wavelength": X / 10, "flux": X, "medium": "air"}, r"of 2000 to 1e\+07 Angstrom, got 1510"),
         (None, "expected an atlas, found no such file"),
         ("text", "got a damaged or other one"),
     ],
@@ -129,4 +132,21 @@ def test_fits_files_without_a_spectrum_or_with_no_stars_to_choose_from_are_told(
         read_atlas(path, "sun")
     path.write_text("no FITS")
     with pytest.raises(InputError, match="got a damaged or other one"):
+        read_atlas(path)
+
+
+def test_files_that_claim_more_than_they_hold_are_told(tmp_path):
+    path = tmp_path / "atlas.fits"
+    image = fits.PrimaryHDU(np.ones(9))
+    image.header.update(CRVAL1=15100.0, CDELT1=0.1)
+    image.writeto(path)
+    assert len(read_atlas(path).flux) == 9
+    with pytest.raises(InputError, match="got a damaged or other one"):
+        read_atlas(overwrite_card(path, "NAXIS1", str(10**12)))
+    path = tmp_path / "atlas.NPZ"
+    with path.open("wb") as file:
+        np.savez(file, wavelength=X, flux=line(X))
+    assert len(read_atlas(path).flux) == len(X)
+    path.write_bytes(path.read_bytes().replace(b"(4000,)", b"(9999,)"))
+    with pytest.raises(InputError, match=r"got a damaged or other one \(an array of shape \(9999,\)"):
         read_atlas(path)
