@@ -23,6 +23,7 @@ from cyclegan.spectra.spaces import projected_on
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.training.build import build
 from cyclegan.training.checkpoints import LastCheckpoint
+from cyclegan.training.ending import Ending
 from cyclegan.training.logs import RunProgress
 from cyclegan.training.schema import TrainConfig
 from cyclegan.training.theory import Theory
@@ -88,7 +89,11 @@ def by_lightning(config, domains, folder):
         max_epochs=1,
         limit_val_batches=0,
         logger=CSVLogger(folder),
-        callbacks=[LastCheckpoint(folder / "last.ckpt", config.trainer.checkpoint_every), RunProgress(), clock],
+        callbacks=[
+            LastCheckpoint(folder / "last.ckpt", config.trainer.checkpoint_every, Ending(requeue=False)),
+            RunProgress(),
+            clock,
+        ],
         log_every_n_steps=config.trainer.log_every,
         enable_progress_bar=False,
         enable_model_summary=False,

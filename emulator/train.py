@@ -17,7 +17,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
@@ -26,6 +25,7 @@ from emulator.apogee import apogee_wavelength
 from emulator.commands.config import MOST_SEED, config_folder, read_config, validate
 from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
+from emulator.commands.processes import LoneTrainer, seed
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.side_outputs import as_picture
@@ -99,7 +99,7 @@ def train_payne(config: EmulatorConfig, folder: str | Path) -> Path:
     """
     output, training = Path(config.output), config.training
     _check(config)
-    seed_everything(config.seed, verbose=False)
+    seed(config.seed)
     with written_whole(output) as unfinished:  # around all the work: a place that cannot be written fails first
         start = time.perf_counter()
         path, lines = _find_grid(config)
@@ -183,10 +183,9 @@ def _fit(grid: GridData, training: TrainingConfig, folder: str | Path, device: s
     """A Payne trained on a grid, in evaluation mode on the CPU."""
     payne = Payne(grid.label_names, grid.label_low, grid.label_high, grid.wavelength, training.width)
     module = PayneModule(payne, grid.mean, grid.components, training.steps, training.learning_rate)
-    trainer = Trainer(
+    trainer = LoneTrainer(
         max_epochs=1,
         accelerator=device,
-        devices=1,
         logger=CSVLogger(folder, name="emulator", version=""),
         callbacks=[TQDMProgressBar(refresh_rate=100)],
         log_every_n_steps=min(50, training.steps),

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
-from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
@@ -20,6 +19,7 @@ from cyclegan.spectra.spectra import Spectra, noise_of
 from cyclegan.synthetic_gap.network import StarNetModule
 from cyclegan.trained.model import TrainedModel
 from emulator.commands.errors import InputError
+from emulator.commands.processes import LoneTrainer, seed
 
 log = logging.getLogger(__name__)
 
@@ -56,17 +56,16 @@ class Teaching:
 
 def teach(lesson: Lesson, how: Teaching, what: str) -> StarNetModule:
     """A StarNet trained on a lesson; what: its name, to be logged."""
-    seed_everything(how.seed, verbose=False)
+    seed(how.seed)
     spectra, labels, noise = lesson
     batches = -(-len(labels) // how.batch_size)
     module = StarNetModule(spectra, labels, noise, how.epochs * batches, how.learning_rate)
     stars = TensorDataset(spectra.flux, spectra.mask, labels)
     order = BatchSampler(RandomSampler(stars), how.batch_size, drop_last=False)
     log.info("%s: %d spectra", what, len(labels))
-    trainer = Trainer(
+    trainer = LoneTrainer(
         max_epochs=how.epochs,
         accelerator=how.accelerator,
-        devices=1,
         logger=False,
         callbacks=[TQDMProgressBar(refresh_rate=20)],
         enable_checkpointing=False,

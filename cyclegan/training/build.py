@@ -26,6 +26,7 @@ from cyclegan.trained.record import Record
 from cyclegan.trained.run_folder import BEST, LAST
 from cyclegan.training.checkpoints import LastCheckpoint
 from cyclegan.training.data import SpectraData
+from cyclegan.training.ending import Ending
 from cyclegan.training.logs import RunProgress
 from cyclegan.training.module import CycleGAN, Schedule
 from cyclegan.training.schema import TrainConfig, TrainerConfig
@@ -34,6 +35,7 @@ from cyclegan.translator.ensemble import Stacked
 from cyclegan.translator.networks import Starting, make_networks
 from cyclegan.translator.translator import Translator, build_discriminators, build_translator, ensemble_of
 from emulator.commands.errors import InputError
+from emulator.commands.processes import LoneTrainer
 
 log = logging.getLogger(__name__)
 
@@ -161,23 +163,23 @@ def make_trainer(
     watchers: list[Callback],
     device: torch.device,
     matched: bool,
+    ending: Ending,
 ) -> Trainer:
     """A Trainer as `trainer` of a configuration says, that keeps the best and the last checkpoint in a run's folder.
 
-    watchers: callbacks, which checkpoints hold the state of.
+    watchers: callbacks, which checkpoints hold the state of; ending: what a checkpoint is written before.
     """
     monitor = "x_synth_obs" if matched else None  # without matched stars nothing says which epoch is best: the last is
     # Before the last checkpoint is written, which has to know of it, and not, as Lightning would, after the epoch.
     best = ModelCheckpoint(
         folder, Path(BEST).stem, monitor=monitor, save_on_train_epoch_end=False, enable_version_counter=False
     )
-    return Trainer(
+    return LoneTrainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
         max_epochs=settings.epochs,
         reload_dataloaders_every_n_epochs=1,
         logger=loggers,
-        callbacks=[*watchers, RunProgress(), best, LastCheckpoint(folder / LAST, settings.checkpoint_every)],
+        callbacks=[*watchers, RunProgress(), best, LastCheckpoint(folder / LAST, settings.checkpoint_every, ending)],
         enable_progress_bar=False,
         log_every_n_steps=settings.log_every,
         num_sanity_val_steps=0,

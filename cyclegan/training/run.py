@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from cyclegan.trained.run_folder import CONFIG, LAST
 from cyclegan.trained.uncertainty import errors_of
 from cyclegan.training.build import build, build_domains, make_trainer
 from cyclegan.training.data import SpectraData
+from cyclegan.training.ending import Ending
 from cyclegan.training.health import Health
 from cyclegan.training.keeping import Keeping
 from cyclegan.training.logs import csv_logger, wandb_logger
@@ -32,6 +33,7 @@ from cyclegan.training.theory import Theory, prepare_theory
 from cyclegan.translator.networks import make_networks
 from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
+from emulator.commands.processes import seed
 from emulator.commands.writing import written_whole
 
 log = logging.getLogger(__name__)
@@ -60,12 +62,13 @@ def train(config: TrainConfig, folder: Path, group: str | None = None) -> dict[s
     """
     check_together(config)
     threads = config.trainer.threads or make_networks(without_auto(config.networks)).threads
-    with processor_threads(threads):
-        return _train(config, folder, group)
+    ending = Ending(config.trainer.requeue)
+    with processor_threads(threads), ending.listening():
+        return _train(config, folder, group, ending)
 
 
-def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, object]:
-    seed_everything(config.seed, workers=True, verbose=False)
+def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending) -> dict[str, object]:
+    seed(config.seed)
     device = torch.device(find_device(config.trainer.accelerator, "config key 'trainer.accelerator'"))
     checkpoint = _checkpoint_of(folder, config)
     theory = prepare_theory(config, folder) if checkpoint is None else _theory_of(checkpoint, folder)
@@ -93,7 +96,7 @@ def _train(config: TrainConfig, folder: Path, group: str | None) -> dict[str, ob
     health = Health(data.scored())
     keeping = Keeping(data.scored()) if config.trainer.keep == AGREEMENT else None
     watchers: list[Callback] = [health] if keeping is None else [health, keeping]
-    trainer = make_trainer(config.trainer, folder, loggers, watchers, device, domains.matched)
+    trainer = make_trainer(config.trainer, folder, loggers, watchers, device, domains.matched, ending)
     log.info("%s: %d steps, into %s", config.name, module.schedule.steps, folder)
     _fit(trainer, module, data, folder, checkpoint is not None)
     changed = keeping is not None and keeping.restore(module, trainer.global_step, data.stars)

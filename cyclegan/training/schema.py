@@ -45,6 +45,7 @@ class TrainerConfig:
     threads: int | None = field(metadata={"minimum": 1})
     log_every: int = field(metadata={"minimum": 1})
     checkpoint_every: int = field(metadata={"minimum": 1})
+    requeue: bool = False  # runs of earlier versions have no such key
 
 
 @dataclass

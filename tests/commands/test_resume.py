@@ -32,6 +32,8 @@ INTERRUPTIONS = {
     "killed before an epoch is scored": ("on_validation_epoch_end", 16, signal.SIGKILL, 12),
     "killed between epochs": ("on_train_epoch_start", 16, signal.SIGKILL, 16),
     "stopped by hand": ("training_step", 13, signal.SIGINT, 12),
+    "terminated in a step": ("training_step", 13, signal.SIGTERM, 14),
+    "warned after an epoch's last step": ("on_validation_epoch_end", 16, signal.SIGUSR1, 16),
 }
 DOMAINS = {
     "killed in mid-epoch": "emulated",
@@ -39,7 +41,10 @@ DOMAINS = {
     "killed before an epoch is scored": "files",
     "killed between epochs": "files",
     "stopped by hand": "files",
+    "terminated in a step": "files",
+    "warned after an epoch's last step": "files",
 }
+CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
 
 
 def signal_at(hook, step, number):
@@ -78,7 +83,7 @@ def finished(start, payne_file, domain_files, tmp_path_factory):
         interrupted[name] = start(folders[name], *RUN, *own, every, before=before)
     for name, started in interrupted.items():
         code = started.wait().code
-        assert code == (-signal.SIGKILL if INTERRUPTIONS[name][2] == signal.SIGKILL else 130), name
+        assert code == CODES[INTERRUPTIONS[name][2]], name
         assert not (folders[name] / "run" / "scores.json").exists(), name
         (folders[name] / "own.pt").unlink(missing_ok=True)  # the run holds its emulator
     said = (folders["stopped by hand"] / "err").read_text()

@@ -93,6 +93,13 @@ def test_module_and_data_do_not_reach_each_other_through_the_trainer(file):
     assert asked <= CLOCK
 
 
+def test_only_one_place_knows_of_processes():
+    own = ROOT / "emulator" / "commands" / "processes.py"
+    others = [path for path in modules(*PACKAGES) if path != own]
+    made = [str(path) for path in others if re.search(r"\b(Trainer|seed_everything)\(", path.read_text())]
+    assert made == []
+
+
 def test_tests_mirror_the_packages():
     expected = {*rooms(), "commands", "emulator", "emulator/commands", "project"}
     found = {str(path.parent.relative_to(ROOT / "tests")) for path in modules("tests") if path.stem.startswith("test_")}

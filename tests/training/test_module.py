@@ -10,6 +10,7 @@ from training_parts import ALL_WEIGHTS, fit, make
 from cyclegan.domains.domains import Stars
 from cyclegan.scores.scores import control_scores
 from cyclegan.training.checkpoints import LastCheckpoint
+from cyclegan.training.ending import Ending
 from cyclegan.training.module import TrainingDivergedError, learning_rate_at
 
 
@@ -104,7 +105,7 @@ def test_training_closes_most_of_the_gap_that_the_mean_shift_leaves(domains, sky
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_term(domains, tmp_path):
     module, data = make(domains, ALL_WEIGHTS, steps=8, log_every=1)
-    kept = LastCheckpoint(tmp_path / "last.ckpt", 1)
+    kept = LastCheckpoint(tmp_path / "last.ckpt", 1, Ending(requeue=False))
 
     class Poison(Callback):
         def on_train_batch_start(self, trainer, module, batch, batch_index):
@@ -122,7 +123,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_term(domains,
 
 def test_the_first_bad_term_is_named_even_if_nothing_was_logged_since(domains, tmp_path):
     module, data = make(domains, ALL_WEIGHTS | {"adversarial": 0.0}, steps=8, log_every=100)
-    kept = LastCheckpoint(tmp_path / "last.ckpt", 4)
+    kept = LastCheckpoint(tmp_path / "last.ckpt", 4, Ending(requeue=False))
 
     class Poison(Callback):
         def on_train_batch_start(self, trainer, module, batch, batch_index):
@@ -138,7 +139,7 @@ def test_a_checkpoint_holds_the_record_and_loads_safely(domains, tmp_path):
     module, data = make(
         domains,
     )
-    kept = LastCheckpoint(tmp_path / "last.ckpt", 1)
+    kept = LastCheckpoint(tmp_path / "last.ckpt", 1, Ending(requeue=False))
     fit(module, data, kept)
     record = torch.load(tmp_path / "last.ckpt", weights_only=True)["record"]
     assert record["medium"] == "vacuum"
@@ -185,7 +186,7 @@ def test_stars_are_seen_as_their_space_projects_them(domains):
 def test_a_resumed_run_sees_its_stars_in_the_spaces_of_its_checkpoint(domains, tmp_path):
     """Which are another machine's, and it has projected its stars on its own by then."""
     module, data = make(domains)
-    kept = LastCheckpoint(tmp_path / "last.ckpt", 1)
+    kept = LastCheckpoint(tmp_path / "last.ckpt", 1, Ending(requeue=False))
     with torch.no_grad():
         module.translator.space_s.mean.add_(0.1)
     fit(module, data, kept)

@@ -1,0 +1,46 @@
+"""Training in one process, whatever a cluster or a launcher of several left in the environment."""
+
+import os
+import warnings
+from typing import Any
+
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning import Trainer, seed_everything
+
+
+class OneProcess(LightningEnvironment):
+    """The surroundings of a process that has no others beside it."""
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Lightning's question for who starts the others."""
+        return False
+
+    def local_rank(self) -> int:
+        """The first on this machine."""
+        return 0
+
+    def node_rank(self) -> int:
+        """The first machine."""
+        return 0
+
+
+class LoneTrainer(Trainer):
+    """A Trainer on one device, in one process. It takes nothing from SLURM_*, RANK and PL_TRAINER_*."""
+
+    def __init__(self, **options: Any) -> None:
+        be_first()
+        warnings.filterwarnings("ignore", ".*The `srun` command is available")  # it starts several
+        # Under SLURM Lightning goes on from any hpc_ckpt_*.ckpt in its default folder, which is the current one.
+        super().__init__(devices=1, num_nodes=1, plugins=[OneProcess()], default_root_dir=os.devnull, **options)
+
+
+def be_first() -> None:
+    """Write what only the first process writes: Lightning took its rank from the environment when it was imported."""
+    OneProcess().set_global_rank(0)
+
+
+def seed(number: int) -> None:
+    """Seed all that draws without a generator of its own, in the one process that there is."""
+    be_first()
+    seed_everything(number, workers=True, verbose=False)
