@@ -6,6 +6,7 @@ from cyclegan.instruments.apogee import ApogeeReader
 from cyclegan.instruments.conversion import convert_spectra
 from cyclegan.instruments.options import parse, parser
 from emulator.commands.running import errors_in_one_line, exit_when_terminated
+from emulator.commands.streams import outlast_readers
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -17,5 +18,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    outlast_readers()
     exit_when_terminated()
     main()

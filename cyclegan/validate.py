@@ -2,7 +2,6 @@
 can be trained on together. matched=false: their stars in val and test are not the same, row by row; wavelength: for
 files that do not hold theirs."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from cyclegan.spectra.files import SpectraFile
 from emulator.commands.errors import InputError
 from emulator.commands.results import printable
 from emulator.commands.running import errors_in_one_line
+from emulator.commands.streams import outlast_readers
 
 USAGE = "python -m cyclegan.validate FILE... [matched=false] [wavelength=FILE]"
 
@@ -29,8 +29,6 @@ def validate_files(paths: Sequence[str | Path], wavelength_file: str | None = No
         files.append(file)
         try:
             problems += [f"{path}: {problem}" for problem in describe(file)]
-        except BrokenPipeError:
-            raise
         except OSError:
             problems.append(f"{path}: expected an HDF5 file of spectra, got a damaged one")
     if len(files) == len(paths) == 2:
@@ -54,16 +52,12 @@ def main(arguments: list[str]) -> int:
         understood = max(len(wavelengths), len(matched)) <= 1 and {*matched} <= {"matched=false", "matched=true"}
         if not paths or not understood or any(path.startswith("-") for path in paths):
             raise InputError(f"expected {USAGE}, got {' '.join(arguments) or 'nothing'}")
-        try:
-            problems = validate_files(paths, wavelengths[0] if wavelengths else None, "matched=false" not in matched)
-            sys.stdout.flush()
-        except BrokenPipeError:  # nobody reads on, as `head` does not; what is left in the buffer has to go somewhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+        problems = validate_files(paths, wavelengths[0] if wavelengths else None, "matched=false" not in matched)
     for problem in problems:
         print(printable(f"error: {problem}"), file=sys.stderr)
     return 2 if problems else 0
 
 
 if __name__ == "__main__":
+    outlast_readers()
     sys.exit(main(sys.argv[1:]))

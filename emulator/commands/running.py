@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from emulator.commands.config import config_folder, groups_of, nearest_key
 from emulator.commands.errors import INTERRUPTED, InputError
 from emulator.commands.results import PrintableRecord, printable
+from emulator.commands.streams import outlast_readers
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC)
 
@@ -72,6 +73,7 @@ def run(main: Callable[[], None], config_name: str, more_groups: Sequence[str] =
 
     The command's own need `errors_in_one_line` inside it: Hydra adds lines to whatever leaves the function it calls.
     """
+    outlast_readers()
     if {"--help", "-h"} & set(sys.argv[1:]):
         return show_help(config_name, more_groups)
     exit_when_terminated()

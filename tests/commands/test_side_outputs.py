@@ -1,6 +1,7 @@
 """Pictures that cannot be drawn, services that are not there, a reader that goes away: commands end their work."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,30 @@ def test_a_report_is_written_without_its_pictures(start, files_run, tmp_path):
     page = (tmp_path / "report" / "report.html").read_text()
     assert "The picture star_best could not be drawn." in page
     assert "<img" not in page
+
+
+def leave():
+    """What `| head -0` does, to both streams."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    for stream in (1, 2):
+        os.dup2(writer, stream)
+
+
+@pytest.mark.parametrize(
+    ("module", "written"), [("cyclegan.transfer", "out.h5"), ("cyclegan.evaluate", "report/report.html")]
+)
+def test_the_work_is_done_though_nobody_reads_on(start, payne2payne_run, synth_file, tmp_path, module, written):
+    own = {"cyclegan.transfer": [f"input={synth_file}", "output=out.h5"]}
+    options = own.get(module, ["output=report", "logger.wandb=false"])
+    done = start(tmp_path, f"checkpoint={payne2payne_run}", *options, module=module, before=leave).wait()
+    assert done.code == 0
+    assert (tmp_path / written).stat().st_size > 1000
+
+
+def test_a_training_goes_on_though_nobody_reads_on(start, payne_file, tmp_path):
+    own = (f"domains.emulator={payne_file}", "logger.wandb=false", "trainer.epochs=1", "hydra.run.dir=run")
+    done = start(tmp_path, *own, before=leave).wait()
+    assert done.code == 0
+    assert json.loads((tmp_path / "run" / "scores.json").read_text())["steps"] == 8
+    assert "BrokenPipe" not in (tmp_path / "run" / "train.log").read_text()
