@@ -1,6 +1,5 @@
 """python -m cyclegan.evaluate checkpoint=RUN: score a finished run again, and write a report of it."""
 
-import csv
 import logging
 import sys
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from cyclegan.evaluation.report import page
 from cyclegan.evaluation.rescore import Compared, ScoresDifferError, check_alike, compare_scores, logged_scores
 from cyclegan.figures.axes import REPORT_DPI
 from cyclegan.scores.scores import matched_scores
+from cyclegan.spectra.tables import write_rows
 from cyclegan.trained.domains import find_domains
 from cyclegan.trained.loading import load
 from cyclegan.trained.model import TrainedModel
@@ -54,10 +54,7 @@ def write(examined: Examined, folder: Path) -> None:
             figure.savefig(path, dpi=REPORT_DPI)
             pictures[name] = path.read_bytes()
     write_json(folder / SCORED, examined.numbers)
-    with (folder / "stars.csv").open("w", newline="") as file:
-        rows = csv.DictWriter(file, examined.stars[0])
-        rows.writeheader()
-        rows.writerows(examined.stars)
+    write_rows(folder / "stars.csv", list(examined.stars[0]), [list(star.values()) for star in examined.stars])
     (folder / "report.html").write_text(page(examined.numbers, examined.stars, pictures), encoding="utf-8")
 
 

@@ -1,6 +1,5 @@
 """The table at the end of a sweep: every job's overrides against its scores, best first; and which signals knew it."""
 
-import csv
 import json
 import math
 from pathlib import Path
@@ -15,6 +14,7 @@ from cyclegan.figures.axes import DPI
 from cyclegan.figures.history import plot_sweep
 from cyclegan.scores.scores import SCORES
 from cyclegan.scores.signals import SIGNALS
+from cyclegan.spectra.tables import write_rows
 from emulator.commands.results import format_table
 from emulator.commands.side_outputs import as_picture
 from emulator.commands.writing import written_whole
@@ -66,10 +66,8 @@ class SweepTable(Callback):
         """Hydra's call after the last job."""
         folder = Path(config.hydra.sweep.dir)
         if rows := read_jobs(folder):
-            with written_whole(folder / "sweep.csv") as unfinished, unfinished.open("w", newline="") as file:
-                table = csv.DictWriter(file, rows[0])
-                table.writeheader()
-                table.writerows(rows)
+            with written_whole(folder / "sweep.csv") as unfinished:
+                write_rows(unfinished, list(rows[0]), [list(row.values()) for row in rows])
             keys = [name for name in rows[0] if name not in ("job", *SCORES, *SIGNALS, "ended")]
             if keys and not all(math.isnan(row["x_synth_obs"]) for row in rows):
                 with as_picture("sweep.png"), written_whole(folder / "sweep.png") as unfinished:

@@ -1,6 +1,5 @@
 """A line list of what theory lacks, for codes that compute spectra: measured, written, and what could not be told."""
 
-import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import fields
@@ -13,6 +12,7 @@ from torch import Tensor
 from cyclegan.discovery.evidence import Map
 from cyclegan.discovery.lines import MissingLine
 from cyclegan.discovery.strengths import Fitted, fit_lines
+from cyclegan.spectra.tables import write_rows
 from cyclegan.trained.forward import ForwardModel
 from emulator.added_lines import Stars
 from emulator.commands.errors import InputError
@@ -93,11 +93,12 @@ def write_line_list(path: Path, form: str, fitted: Sequence[Fitted]) -> None:
     with written_whole(path) as unfinished:
         lines = Lines(wavelength, species, excitation, log_gf, unknown)
         write_list(unfinished, lines, form, [remark(one) for one in fitted])
-    with written_whole(path.with_suffix(".csv")) as unfinished, unfinished.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["air_wavelength", *(column.name for column in fields(Fitted))])
-        for air, one in zip(vacuum_to_air(wavelength).tolist(), fitted, strict=True):
-            table.writerow([air, *(vars(one) | {"others": " or ".join(one.others)}).values()])
+    rows = [
+        [air, *(vars(one) | {"others": " or ".join(one.others)}).values()]
+        for air, one in zip(vacuum_to_air(wavelength).tolist(), fitted, strict=True)
+    ]
+    with written_whole(path.with_suffix(".csv")) as unfinished:
+        write_rows(unfinished, ["air_wavelength", *(column.name for column in fields(Fitted))], rows)
     log.info("%d lines in %s, and all that is known of them beside it", len(fitted), path)
 
 

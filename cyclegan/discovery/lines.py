@@ -1,6 +1,5 @@
 """Lines that theory lacks, read off the evidence."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -12,6 +11,7 @@ from scipy.signal import find_peaks, peak_widths
 from scipy.stats import norm
 
 from cyclegan.discovery.evidence import Evidence
+from cyclegan.spectra.tables import write_rows
 from emulator.wavelength import pixels_within
 
 APART = 12.5  # km/s between two lines, at least: APOGEE resolves no closer ones
@@ -104,8 +104,6 @@ def discovery_rates(chance: np.ndarray, tests: int) -> np.ndarray:
 
 def write_lines(lines: Sequence[MissingLine], path: Path, marks: Sequence[Mapping[str, Any]] = ()) -> None:
     """A table of lines as CSV, one row each; marks: what else is known of each, if anything, by names of columns."""
-    with path.open("w", newline="") as file:
-        rows = csv.DictWriter(file, [*(f.name for f in fields(MissingLine)), *(marks[0] if marks else ())])
-        rows.writeheader()
-        for number, line in enumerate(lines):
-            rows.writerow(asdict(line) | dict(marks[number] if marks else {}))
+    columns = [*(f.name for f in fields(MissingLine)), *(marks[0] if marks else ())]
+    rows = [asdict(line) | dict(mark) for line, mark in zip(lines, marks or [{}] * len(lines), strict=True)]
+    write_rows(path, columns, [[row[name] for name in columns] for row in rows])

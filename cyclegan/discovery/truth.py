@@ -81,7 +81,7 @@ def _share(values: Sequence[bool]) -> float:
 def known_truth(model: ForwardModel, folder: Path, labels: Tensor, reference: Tensor) -> HiddenLines | None:
     """What was hidden from a run's theory; None where nothing was. labels (N, L), reference (S, L): as in `gather`."""
     table = folder / HIDDEN
-    if model.hidden is None or not table.exists():
+    if model.hidden is None or not model.hidden.any() or not table.exists():
         return None
     columns = [i for i, name in enumerate(model.label_names) if name.endswith("_h")]
     with torch.no_grad():

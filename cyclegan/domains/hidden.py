@@ -1,6 +1,5 @@
 """Which pixels each element shapes, and the mask that hides some of them from the synthetic domain."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +8,8 @@ import torch
 from scipy.signal import find_peaks, peak_widths
 from torch import Tensor
 
+from cyclegan.spectra.tables import check_names, read_table, write_rows
+from emulator.commands.errors import refusing
 from emulator.commands.writing import written_whole
 from emulator.derivatives import responses
 from emulator.payne import Payne
@@ -87,14 +88,14 @@ def hidden_pixels(features: list[Feature], pixels: int) -> Tensor:
 
 def write_features(features: list[Feature], path: Path) -> None:
     """A table of features as CSV, one row each."""
-    with written_whole(path) as unfinished, unfinished.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(Feature._fields)
-        rows.writerows(features)
+    with written_whole(path) as unfinished:
+        write_rows(unfinished, Feature._fields, features)
 
 
 def read_features(path: Path) -> list[Feature]:
-    """The features of a table that `write_features` wrote."""
-    with path.open(newline="") as file:
-        rows = [tuple(row.values()) for row in csv.DictReader(file)]
-    return [Feature(name, int(a), int(b), float(place), float(response)) for name, a, b, place, response in rows]
+    """The features of a table that `write_features` wrote; InputError for another file."""
+    columns = read_table(path, "line")
+    check_names(list(columns), Feature._fields, str(path), "columns")
+    with refusing(f"{path}: expected the lines that were hidden", "something else"):
+        rows = zip(*(columns[name] for name in Feature._fields), strict=True)
+        return [Feature(name, int(a), int(b), float(place), float(response)) for name, a, b, place, response in rows]

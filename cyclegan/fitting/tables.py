@@ -1,6 +1,5 @@
 """Fitted labels as files."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.fitting.fitter import Fitted
-from cyclegan.spectra.tables import FAMILIAR_COLUMNS, FIT_COLUMNS, STAR_COLUMNS
+from cyclegan.spectra.tables import FAMILIAR_COLUMNS, FIT_COLUMNS, STAR_COLUMNS, write_rows
 from cyclegan.trained.familiarity import has_counterpart
 from cyclegan.trained.sources import FileSource
 
@@ -21,23 +20,21 @@ def write_table(
 
     distances (n,): from training stars, of each subset, or of none.
     """
-    with path.open("w", newline="") as table:
-        rows = csv.writer(table)
-        columns = [column for name in names for column in (name, f"{name}_err")]
-        rows.writerow([*STAR_COLUMNS, *columns, *FIT_COLUMNS, *(FAMILIAR_COLUMNS if distances else ())])
-        for subset, one in found.items():
-            identities = file.identities(subset) or range(len(one.labels))
-            numbers = torch.stack([one.labels, one.error], dim=2).flatten(1).numpy().astype("float32")
-            flags = torch.stack([one.converged, one.at_bound]).int().T.tolist()
-            last = zip(one.velocity.tolist(), one.chi2.tolist(), one.agreeing.tolist(), strict=True)
-            familiar = familiar_texts(distances[subset]) if distances else [()] * len(one.labels)
-            for star in zip(identities, numbers, last, one.pixels.tolist(), flags, familiar, strict=True):
-                identity, values, others, pixels, (converged, at_bound), beside = star
-                velocity, chi2, agreeing = (f"{value:.6g}" for value in others)
-                texts = map(str, values)  # the shortest that give the same float32
-                rows.writerow(
-                    [subset, identity, *texts, velocity, chi2, pixels, converged, at_bound, agreeing, *beside]
-                )
+    columns = [column for name in names for column in (name, f"{name}_err")]
+    header = [*STAR_COLUMNS, *columns, *FIT_COLUMNS, *(FAMILIAR_COLUMNS if distances else ())]
+    rows: list[list[object]] = []
+    for subset, one in found.items():
+        identities = file.identities(subset) or range(len(one.labels))
+        numbers = torch.stack([one.labels, one.error], dim=2).flatten(1).numpy().astype("float32")
+        flags = torch.stack([one.converged, one.at_bound]).int().T.tolist()
+        last = zip(one.velocity.tolist(), one.chi2.tolist(), one.agreeing.tolist(), strict=True)
+        familiar = familiar_texts(distances[subset]) if distances else [()] * len(one.labels)
+        for star in zip(identities, numbers, last, one.pixels.tolist(), flags, familiar, strict=True):
+            identity, values, others, pixels, (converged, at_bound), beside = star
+            velocity, chi2, agreeing = (f"{value:.6g}" for value in others)
+            texts = map(str, values)  # the shortest that give the same float32
+            rows.append([subset, identity, *texts, velocity, chi2, pixels, converged, at_bound, agreeing, *beside])
+    write_rows(path, header, rows)
 
 
 def familiar_texts(distance: Tensor) -> list[tuple[str, ...]]:

@@ -1,41 +1,87 @@
 """Tables in CSV files: a header of names, and a row a star or a line; rows that begin with # are comments."""
 
 import csv
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.payne import Payne
 
 SENTINEL = -999.0  # labels below it stand for none, as APOGEE's -9999
+MISREAD = ("=", "+", "-", "@", "\t", "\r", "#", "'")  # at the start of a text, by spreadsheets or by `read_table`
+NAMELESS = re.compile(r"|Unnamed: \d+")  # pandas calls a column so which it read without a name
 # What a table of fitted labels holds beside them, and beside their errors, '<label>_err'.
 STAR_COLUMNS, FIT_COLUMNS = ("subset", "id"), ("velocity", "chi2", "pixels", "converged", "at_bound", "agreeing")
 FAMILIAR_COLUMNS = ("distance", "counterpart")  # of a run that keeps training stars
 
 
-def read_table(path: str | Path, of: str = "star") -> dict[str, tuple[str, ...]]:
-    """The columns of a table by their names, as texts; of: what a row is.
+def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table: names of columns, and rows of as many cells.
 
-    Raises InputError where there is no row, one is short, or a name stands there twice.
+    Texts, which may be strangers', get a ' before them where a spreadsheet would take them for a formula, or
+    `read_table` for a comment; it takes them off again. Numbers stay what they are.
     """
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow([_quoted(name) for name in columns])
+        table.writerows([_quoted(cell) for cell in row] for row in rows)
+
+
+def _quoted(cell: object) -> object:
+    if not (isinstance(cell, str) and cell.startswith(MISREAD)):
+        return cell
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = (row for row in csv.reader(line for line in file if not line.startswith("#")) if row)
-    except (OSError, ValueError, csv.Error) as error:
-        problem = error.strerror if isinstance(error, OSError) else "something else"
-        raise InputError(f"{path}: expected a header of names and a row a {of}, got {problem}") from error
-    header = [name.strip() for name in header]
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise InputError(f"{path}: expected each column once, got twice {', '.join(twice)}")
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def read_table(path: str | Path, of: str = "star") -> dict[str, tuple[str, ...]]:
+    """The columns of a table by their names, as texts without blanks around them; of: what a row is.
+
+    Columns without a name that hold nothing, or no more than the numbers of rows, are left out, as other programs write
+    them. Raises InputError where there is no row, one is short, a column has no name, or a name stands there twice.
+    """
+    expected = f"{path}: expected a header of names and a row a {of}, as text in UTF-8"
+    with refusing(expected, "something else"):
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("a NUL in it")
+        lines = (line for line in StringIO(text, newline="") if not line.startswith("#"))
+        cells = [[_plain(cell.strip()) for cell in row] for row in csv.reader(lines)]
+    header, *rows = [row for row in cells if any(row)] or [[]]
+    if not header:
+        raise InputError(f"{expected}, got an empty one")
     for number, row in enumerate(rows):
-        if len(row) != len(header):
+        lacking = header[len(row) :]
+        if any(lacking) or any(row[len(header) :]):
             raise InputError(f"{path}: expected {len(header)} values in row {number}, got {len(row)}")
+        rows[number] = row[: len(header)] + lacking
     if not rows:
         raise InputError(f"{path}: expected a row for each {of}, got none")
-    return dict(zip(header, zip(*rows, strict=True), strict=True))
+    columns = [
+        (number, name, values)
+        for number, (name, values) in enumerate(zip(header, zip(*rows, strict=True), strict=True), start=1)
+        if not (NAMELESS.fullmatch(name) and all(not value or value.isdecimal() for value in values))
+    ]
+    for number, name, values in columns:
+        if not name:
+            raise InputError(f"{path}: expected a name for column {number}, got none above {values[0]!r}")
+    names = [name for _, name, _ in columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path}: expected each column once, got twice {', '.join(twice)}")
+    return {name: values for _, name, values in columns}
+
+
+def _plain(text: str) -> str:
+    """A text as it was before `write_rows`, or a spreadsheet, put a ' before it."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(MISREAD) else text
 
 
 def check_names(found: Sequence[str], expected: Sequence[str], where: str, what: str = "the emulator's labels") -> None:

@@ -1,6 +1,5 @@
 """Which stars a run is trained on, where that has to be found, and what is told of it."""
 
-import csv
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.known_labels import calibrated, known_of_anchors, read_known
 from cyclegan.pairing.offset import describe_offset, offset_covariance
 from cyclegan.pairing.search import search
+from cyclegan.spectra.tables import STAR_COLUMNS, write_rows
 from cyclegan.training.schema import TrainConfig
 from cyclegan.training.theory import Theory
 from emulator.commands.side_outputs import as_picture
@@ -86,7 +86,5 @@ def write_lonely(met: Tensor | None, obs: Domain, folder: Path) -> None:
     if met is None or met.all() or not isinstance(obs, HDF5Domain):
         return
     rows = (~met).nonzero()[:, 0].tolist()
-    with written_whole(folder / LONELY) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["subset", "id"])
-        writer.writerows(["train", obs.train_names[row]] for row in rows)
+    with written_whole(folder / LONELY) as unfinished:
+        write_rows(unfinished, STAR_COLUMNS, [["train", obs.train_names[row]] for row in rows])

@@ -6,7 +6,8 @@ import pytest
 import torch
 from skies import LINE_WIDTH, PIXELS, line_pixels, linear_payne, toy_wavelength
 
-from cyclegan.domains.hidden import Feature, draw_hidden, hidden_pixels, strong_features, write_features
+from cyclegan.domains.hidden import Feature, draw_hidden, hidden_pixels, read_features, strong_features, write_features
+from emulator.commands.errors import InputError
 from emulator.labels import ABUNDANCES, LABELS
 
 
@@ -77,3 +78,11 @@ def test_features_are_written_as_a_table(tmp_path, features):
     assert [row["element"] for row in rows] == [feature.element for feature in features]
     assert [int(row["start"]) for row in rows] == [feature.start for feature in features]
     assert [float(row["wavelength"]) for row in rows] == [feature.wavelength for feature in features]
+    assert read_features(tmp_path / "features.csv") == features
+
+
+@pytest.mark.parametrize("text", ["element,start\nFe,1\n", "element,start,stop,wavelength,response\nFe,x,2,1.0,-1.0\n"])
+def test_another_table_is_none_of_features(tmp_path, text):
+    (tmp_path / "features.csv").write_text(text)
+    with pytest.raises(InputError, match=r"features.csv: expected (columns|the lines that were hidden)"):
+        read_features(tmp_path / "features.csv")

@@ -100,6 +100,15 @@ def test_only_one_place_knows_of_processes():
     assert made == []
 
 
+def test_tables_are_written_in_one_place_where_texts_are_quoted():
+    writers = [
+        str(path.relative_to(ROOT))
+        for path in modules(*PACKAGES)
+        if re.search(r"csv\.\w*[wW]riter\(", path.read_text())
+    ]
+    assert writers == ["cyclegan/spectra/tables.py"]
+
+
 def test_tests_mirror_the_packages():
     expected = {*rooms(), "commands", "emulator", "emulator/commands", "project"}
     found = {str(path.parent.relative_to(ROOT / "tests")) for path in modules("tests") if path.stem.startswith("test_")}
