@@ -20,13 +20,13 @@ from cyclegan.trained.domains import find_domains
 from cyclegan.trained.loading import load
 from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.run_folder import SCORED, find_checkpoint, read_scores
-from cyclegan.training.logs import wandb_logger
+from cyclegan.training.logs import WANDB, wandb_logger
 from cyclegan.training.schema import LoggerConfig
 from emulator.commands.config import config_folder, validate
 from emulator.commands.device import processor_threads
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
-from emulator.commands.side_outputs import as_picture
+from emulator.commands.side_outputs import as_picture, as_side_output
 from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,14 @@ def write(examined: Examined, folder: Path) -> None:
     (folder / "report.html").write_text(page(examined.numbers, examined.stars, pictures), encoding="utf-8")
 
 
+@as_side_output(WANDB)
 def log_to_wandb(folder: Path, output: Path, model: TrainedModel, examined: Examined, project: str) -> None:
     """The pictures, the table of stars and the numbers, to the W&B run that `folder` is of."""
     config = model.record.config
     logger = wandb_logger(folder, project, f"{config['name']}-{folder.resolve().name}", None, config)
     for figure in examined.figures:
-        logger.log_image(f"evaluation/{figure}", [str(output / "figures" / f"{figure}.png")], step=model.step)
+        if (picture := output / "figures" / f"{figure}.png").exists():
+            logger.log_image(f"evaluation/{figure}", [str(picture)], step=model.step)
     rows = [list(star.values()) for star in examined.stars]
     logger.log_table("evaluation/stars", columns=list(examined.stars[0]), data=rows)
     numbers = examined.numbers["scores"] | examined.numbers["controls"] | examined.numbers["signals"]

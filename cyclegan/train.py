@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cyclegan.trained.run_folder import CONFIG, LAST
+from cyclegan.training.logs import WANDB
 from cyclegan.training.module import TrainingDivergedError
 from cyclegan.training.resuming import BusyError, claimed, discard, resumed_config
 from cyclegan.training.run import train
@@ -17,6 +18,7 @@ from cyclegan.training.schema import TrainConfig
 from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.side_outputs import as_side_output
 
 UNNAMED = "train"  # a configuration of no experiment
 
@@ -46,7 +48,8 @@ def main(config: DictConfig) -> None:
         except BusyError:
             raise  # the folder and its files are another's
         except (InputError, TrainingDivergedError) as error:
-            wandb.finish(exit_code=1)
+            with as_side_output(WANDB):
+                wandb.finish(exit_code=1)
             if sweep:  # one job's failure is a row of the table, and the others go on
                 (folder / "failed.txt").write_text(f"{error}\n")
                 print(f"error: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Where a run's metrics go: the progress bar, a CSV file always, Weights & Biases offline unless a key is there."""
 
 import os
+from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from secrets import token_hex
@@ -15,9 +16,11 @@ from tqdm import tqdm
 from cyclegan.scores.scores import SCORES
 from cyclegan.trained.run_folder import read_metrics
 from emulator.commands.errors import InputError
+from emulator.commands.side_outputs import as_side_output
 
 Mode = Literal["online", "offline", "shared", "disabled", "dryrun", "run"]
 MODES = get_args(Mode)
+WANDB = "Weights & Biases"
 
 
 def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
@@ -33,11 +36,31 @@ def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
     return logger
 
 
-def wandb_logger(folder: Path, project: str, name: str, group: str | None, config: dict[str, Any]) -> WandbLogger:
+class SideLogger(WandbLogger):
+    """A run of W&B, which begins at once: where it cannot is known before the work. A failure later ends the logging.
+
+    lost: whether there was one.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.lost = False
+        _ = self.experiment
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log, or say once that no more is logged."""
+        if not self.lost:
+            self.lost = True
+            with as_side_output(WANDB):
+                super().log_metrics(metrics, step)
+                self.lost = False
+
+
+def wandb_logger(folder: Path, project: str, name: str, group: str | None, config: dict[str, Any]) -> SideLogger:
     """A W&B run kept in `folder`; the same run again when a run is resumed.
 
     WANDB_MODE decides if set; otherwise online where an API key is found, offline where none is. Raises InputError for
-    a mode that W&B does not know.
+    a mode that W&B does not know, and what W&B raises where it cannot begin.
     """
     identity = folder / "wandb_id"
     if not identity.exists():
@@ -47,7 +70,7 @@ def wandb_logger(folder: Path, project: str, name: str, group: str | None, confi
         raise InputError(f"environment variable WANDB_MODE: expected one of {', '.join(MODES)}, got {mode}")
     # Its telemetry goes by the mode of the process, not by that of the run.
     wandb.setup(wandb.Settings(mode=cast(Mode, mode)))
-    return WandbLogger(
+    return SideLogger(
         save_dir=folder,
         project=project,
         name=name,

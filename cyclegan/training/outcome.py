@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from cyclegan.domains.domains import Domains, Stars, star_labels
@@ -21,12 +20,13 @@ from cyclegan.scores.scores import SCORE_BATCH, SCORES, control_scores, matched_
 from cyclegan.scores.signals import SIGNALS, signals
 from cyclegan.trained.run_folder import METRICS, SCORED, read_history
 from cyclegan.training.data import SpectraData
+from cyclegan.training.logs import WANDB, SideLogger
 from cyclegan.training.module import CycleGAN
 from cyclegan.training.populations import write_populations
 from cyclegan.training.schema import TrainConfig
 from cyclegan.translator.translator import Translator
 from emulator.commands.results import without_nan, write_json
-from emulator.commands.side_outputs import as_picture
+from emulator.commands.side_outputs import as_picture, as_side_output
 from emulator.commands.writing import written_whole
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Finished(NamedTuple):
     data: SpectraData
     domains: Domains
     facts: dict[str, object]
-    wandb: WandbLogger | None
+    wandb: SideLogger | None
 
 
 def finish(run: Finished) -> dict[str, object]:
@@ -72,11 +72,12 @@ def finish(run: Finished) -> dict[str, object]:
     if matched:
         labels, hidden = star_labels(run.domains, "val"), run.module.record.hidden.get("synth")
         write_stars(folder, translator, run.domains.synth.wavelength, val, labels, hidden)
-    if run.wandb is not None:
-        for figure in sorted(folder.glob("*.png")):
-            run.wandb.log_image(figure.stem, [str(figure)])
-        run.wandb.experiment.summary.update({name: value for name, value in scores.items() if name != "versions"})
-        run.wandb.experiment.finish()
+    if run.wandb is not None and not run.wandb.lost:
+        with as_side_output(WANDB):
+            for figure in sorted(folder.glob("*.png")):
+                run.wandb.log_image(figure.stem, [str(figure)])
+            run.wandb.experiment.summary.update({name: value for name, value in scores.items() if name != "versions"})
+            run.wandb.experiment.finish()
     tell(scores, matched, folder)
     return scores
 

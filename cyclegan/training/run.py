@@ -23,7 +23,7 @@ from cyclegan.training.data import SpectraData
 from cyclegan.training.ending import Ending
 from cyclegan.training.health import Health
 from cyclegan.training.keeping import Keeping
-from cyclegan.training.logs import csv_logger, wandb_logger
+from cyclegan.training.logs import WANDB, csv_logger, wandb_logger
 from cyclegan.training.module import CycleGAN
 from cyclegan.training.outcome import Finished, finish
 from cyclegan.training.populations import learn_population, write_lonely
@@ -34,6 +34,7 @@ from cyclegan.translator.networks import make_networks
 from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
 from emulator.commands.processes import seed
+from emulator.commands.side_outputs import as_side_output
 from emulator.commands.writing import written_whole
 
 log = logging.getLogger(__name__)
@@ -91,8 +92,9 @@ def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending)
     wandb = None
     if config.logger.wandb:
         name = f"{config.name}-{folder.name}"
-        wandb = wandb_logger(folder, config.logger.project, name, group, asdict(config))
-        loggers.append(wandb)
+        with as_side_output(WANDB):
+            wandb = wandb_logger(folder, config.logger.project, name, group, asdict(config))
+            loggers.append(wandb)
     health = Health(data.scored())
     keeping = Keeping(data.scored()) if config.trainer.keep == AGREEMENT else None
     watchers: list[Callback] = [health] if keeping is None else [health, keeping]

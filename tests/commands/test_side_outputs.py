@@ -76,3 +76,35 @@ def test_a_training_goes_on_though_nobody_reads_on(start, payne_file, tmp_path):
     assert done.code == 0
     assert json.loads((tmp_path / "run" / "scores.json").read_text())["steps"] == 8
     assert "BrokenPipe" not in (tmp_path / "run" / "train.log").read_text()
+
+
+def lose_wandb():
+    """W&B's service dies in mid-run."""
+    from wandb.sdk.wandb_run import Run
+
+    original = Run.log
+
+    def log(self, data, *args, **options):
+        if data.get("trainer/global_step", 0) > 4:
+            raise ConnectionResetError("the service is gone")
+        return original(self, data, *args, **options)
+
+    Run.log = log
+
+
+@pytest.mark.parametrize(
+    ("environment", "before", "reason"),
+    [
+        ({"WANDB_MODE": "sometimes"}, None, "environment variable WANDB_MODE: expected one of online, offline,"),
+        ({"WANDB_MODE": "online"}, None, "No API key configured"),
+        ({}, lose_wandb, "the service is gone"),
+    ],
+)
+def test_a_training_goes_on_without_wandb(start, payne_file, tmp_path, environment, before, reason):
+    own = (f"domains.emulator={payne_file}", "trainer.epochs=1", "hydra.run.dir=run")
+    done = start(tmp_path, *own, environment=environment, before=before).wait()
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "run" / "scores.json").read_text())["steps"] == 8
+    told = [line for line in (tmp_path / "run" / "train.log").read_text().splitlines() if "left out" in line]
+    assert len(told) == 1
+    assert f"Weights & Biases is left out: {reason}" in told[0]

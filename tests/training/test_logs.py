@@ -98,7 +98,7 @@ def test_the_summary_holds_the_scores(recorded, record):
 def asked(monkeypatch, tmp_path):
     """What the logger is asked for, on a machine without a key."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("cyclegan.training.logs.WandbLogger", lambda **options: options)
+    monkeypatch.setattr("cyclegan.training.logs.SideLogger", lambda **options: options)
     for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
         monkeypatch.delenv(name, raising=False)
     return lambda: wandb_logger(tmp_path, "project", "name", None, {})
