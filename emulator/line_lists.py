@@ -131,7 +131,7 @@ def _vald_lines(rows: list[str], header: str, path: str | Path) -> list[ListedLi
     log gf, excitation. VALD has scaled log gf* by the solar share of the isotopes.
     """
     if not ("(A)" in header and "(eV)" in header and ("Vmic" in header or "E_low" in header)):
-        got = " ".join(header.split()[:8])
+        got = " ".join(header.split()[:8])[:80]
         expected = "VALD's extract stellar with wavelengths in Angstrom and energies in eV"
         raise InputError(f"{path}: expected {expected}, got columns '{got}'")
     excitation, log_gf, rows_each = (1, 3, 1) if "Vmic" in header else (2, 1, 4)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from cyclegan.instruments.fits_files import opened_fits
+from cyclegan.instruments.fits_files import opened_fits, refusing_quietly
 from cyclegan.instruments.instrument import Star
-from emulator.commands.errors import InputError, refusing
+from emulator.commands.errors import InputError
 from emulator.labels import ABUNDANCES, LABELS
 
 
@@ -49,7 +49,7 @@ class AllStar:
 
         Of several rows with a star's name, the one of its telescope, field and file, then that of the highest SNR.
         """
-        with refusing(self.expected):
+        with refusing_quietly(self.expected):
             found = [self._row(star) for star in stars]
             known = [number for number, row in enumerate(found) if row is not None]
             labels = np.full((len(stars), len(LABELS)), np.nan, "float32")

@@ -32,8 +32,7 @@ def opened_fits(path: Path, expected: str, mapped: bool = False) -> Iterator[fit
     """
     if not path.is_file():
         raise InputError(f"{expected}, found none")
-    with refusing(expected), warnings.catch_warnings(), _unpacked(path) as file:
-        warnings.simplefilter("ignore")
+    with refusing_quietly(expected), _unpacked(path) as file:
         _check_claims(file)
         with fits.open(file, memmap=mapped, disable_image_compression=True) as hdus:
             for hdu in hdus:
@@ -42,6 +41,14 @@ def opened_fits(path: Path, expected: str, mapped: bool = False) -> Iterator[fit
                 if table and hdu.columns.dtype.itemsize > hdu.header["NAXIS1"]:
                     raise ValueError("columns wider than the rows of their table")
             yield hdus
+
+
+@contextmanager
+def refusing_quietly(expected: str) -> Iterator[None]:
+    """As `refusing`, and what astropy would warn of is not told: what can be read is."""
+    with refusing(expected), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from emulator.payne import Payne
 
 SENTINEL = -999.0  # labels below it stand for none, as APOGEE's -9999
 MISREAD = ("=", "+", "-", "@", "\t", "\r", "#", "'")  # at the start of a text, by spreadsheets or by `read_table`
+LONGEST = 1000  # characters of a text: more is no name
 NAMELESS = re.compile(r"|Unnamed: \d+")  # pandas calls a column so which it read without a name
 # What a table of fitted labels holds beside them, and beside their errors, '<label>_err'.
 STAR_COLUMNS, FIT_COLUMNS = ("subset", "id"), ("velocity", "chi2", "pixels", "converged", "at_bound", "agreeing")
@@ -58,6 +59,10 @@ def read_table(path: str | Path, of: str = "star") -> dict[str, tuple[str, ...]]
     header, *rows = [row for row in cells if any(row)] or [[]]
     if not header:
         raise InputError(f"{expected}, got an empty one")
+    if long := next((cell for row in cells for cell in row if len(cell) > LONGEST), None):
+        raise InputError(
+            f"{path}: expected texts of at most {LONGEST} characters, got one of {len(long)}: {long[:40]!r}..."
+        )
     for number, row in enumerate(rows):
         lacking = header[len(row) :]
         if any(lacking) or any(row[len(header) :]):
@@ -115,7 +120,7 @@ def numbers(texts: Sequence[str], expected: str) -> list[float]:
 def read_rows(texts: Sequence[str], spectra: int, column: str, where: str | Path) -> list[int]:
     """The rows of training spectra, from 0, that a column names; InputError for what is none of so many."""
     for row, text in enumerate(texts):
-        if not (text.strip().isdecimal() and int(text) < spectra):
+        if not (text.strip().isdecimal() and float(text) < spectra):
             raise InputError(
                 f"{where}: expected in column '{column}' a row of the {spectra} training spectra, from 0, got {text!r}"
                 f" in row {row}"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LONGEST = 200  # characters of what another's error says
 INTERRUPTED = 130  # the exit code of what Ctrl-C ends
 
 
@@ -12,8 +13,8 @@ class InputError(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first sentence of what an error says, or its name where it says nothing."""
-    return re.split(r"\n|\. ", str(error).strip())[0].rstrip(".") or type(error).__name__
+    """The first sentence of what an error says, at most LONGEST of it, or its name where it says nothing."""
+    return re.split(r"\n|\. ", str(error).strip())[0][:LONGEST].rstrip(".") or type(error).__name__
 
 
 @contextmanager

@@ -119,3 +119,10 @@ def test_a_table_that_claims_more_than_there_is_is_refused(tmp_path):
     path = overwrite_card(all_star(tmp_path / "allStar.fits"), "NAXIS2", "1000000", 1)
     with pytest.raises(InputError, match="expected an allStar table in FITS, got a damaged or other one"):
         AllStar(path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_table_with_names_that_astropy_warns_of_is_read_without_a_word(tmp_path):
+    path = overwrite_card(all_star(tmp_path / "allStar.fits"), "TTYPE2", "'%s%s'", 1)
+    found = read_star(write_apstar(tmp_path / "a.fits", *star(0), name="2M00000004+0000000"))
+    assert AllStar(path).find([found])[0, 0] == 4004.0

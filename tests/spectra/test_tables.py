@@ -2,7 +2,7 @@
 
 import pytest
 
-from cyclegan.spectra.tables import check_names, numbers, read_table, write_rows
+from cyclegan.spectra.tables import check_names, numbers, read_rows, read_table, write_rows
 from emulator.commands.errors import InputError
 
 
@@ -96,6 +96,7 @@ def test_columns_that_hold_nothing_are_left_out(tmp_path, text):
         (b"id,teff\nSun\0,5772\n", "as text in UTF-8, got something else (a NUL in it)"),
         ("id,teff\nSun,5772\n".encode("utf-16"), "as text in UTF-8, got something else"),
         (b"id,teff\n" + b"x" * 200_000 + b",1\n", "as text in UTF-8, got something else (field larger than"),
+        (b"id,teff\n" + b"x" * 1001 + b",1\n", "expected texts of at most 1000 characters, got one of 1001: 'xxxx"),
         (b"# only a comment\n,,\n", "expected a header of names and a row a star, as text in UTF-8, got an empty one"),
     ],
 )
@@ -104,3 +105,10 @@ def test_what_is_no_table_is_told(tmp_path, content, words):
     with pytest.raises(InputError) as raised:
         read_table(tmp_path / "stars.csv")
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["5", "-1", "1.0", "1e0", "", "9" * 900])
+def test_rows_that_are_not_there_are_told(text):
+    assert read_rows(["0", " 4 "], 5, "obs", "known.csv") == [0, 4]
+    with pytest.raises(InputError, match=r"known\.csv: expected in column 'obs' a row of the 5 training"):
+        read_rows(["0", text], 5, "obs", "known.csv")

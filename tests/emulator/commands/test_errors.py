@@ -14,6 +14,12 @@ def test_whatever_a_parser_raises_refuses_the_file(error: Exception) -> None:
         raise error
 
 
+def test_what_a_parser_says_is_cut_short():
+    with pytest.raises(InputError) as raised, refusing("a.h5: expected spectra"):
+        raise ValueError("x" * 10_000)
+    assert str(raised.value) == f"a.h5: expected spectra, got a damaged or other one ({'x' * 200})"
+
+
 @pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), SystemExit(3), InputError("said already")])
 def test_what_is_not_of_the_file_passes(error: BaseException) -> None:
     with pytest.raises(type(error)) as raised, refusing("a.h5: expected spectra"):
