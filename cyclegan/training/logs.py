@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from secrets import token_hex
@@ -54,6 +55,9 @@ class SideLogger(WandbLogger):
             with as_side_output(WANDB):
                 super().log_metrics(metrics, step)
                 self.lost = False
+            if self.lost:
+                with suppress(Exception):
+                    wandb.teardown(exit_code=1)  # or W&B prints a traceback as the process ends
 
 
 def wandb_logger(folder: Path, project: str, name: str, group: str | None, config: dict[str, Any]) -> SideLogger:
