@@ -27,7 +27,7 @@ def read_jobs(folder: Path) -> list[dict[str, Any]]:
     """
     jobs = []
     for job in sorted((path.parents[1] for path in folder.glob("*/.hydra/overrides.yaml")), key=lambda path: path.name):
-        overrides = dict(str(o).split("=", 1) for o in OmegaConf.load(job / ".hydra" / "overrides.yaml"))
+        overrides = dict(str(o).partition("=")[::2] for o in OmegaConf.load(job / ".hydra" / "overrides.yaml"))
         failure, scores = job / "failed.txt", job / "scores.json"
         found = json.loads(scores.read_text()) if scores.exists() else {}
         values = {name: math.nan if found.get(name) is None else found[name] for name in (*SCORES, *SIGNALS)}

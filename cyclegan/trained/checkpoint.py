@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cyclegan.trained.record import Record
 from cyclegan.translator.translator import Translator, build_translator, ensemble_of
+from emulator.commands.config import check_plain
 from emulator.commands.errors import InputError
 
 
@@ -30,7 +31,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         step, weights, record = (found[name] for name in ("global_step", "state_dict", "record"))
     except Exception as error:  # an unpickler that meets other bytes raises whatever they lead it to
         raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error
-    return Checkpoint(step, weights, Record.from_plain(record, str(path)), found.get("pairing", {}))
+    record = Record.from_plain(record, str(path))
+    check_plain(record.config, str(path))
+    return Checkpoint(step, weights, record, found.get("pairing", {}))
 
 
 def translator_of(checkpoint: Checkpoint, where: str) -> Translator:

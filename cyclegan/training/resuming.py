@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclegan.trained.checkpoint import read_checkpoint
 from cyclegan.trained.run_folder import CONFIG, LAST, LOG
-from emulator.commands.config import read_config
+from emulator.commands.config import check_plain, read_config
 from emulator.commands.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ def resumed_config(config: DictConfig, overrides: list[str]) -> tuple[DictConfig
     read_checkpoint(folder / LAST)  # before its configuration, of which another version's would be told key by key
     changes = OmegaConf.from_dotlist([o for o in overrides if not o.startswith(("resume=", "+experiment=", "hydra."))])
     config = read_config(saved)
+    check_plain(OmegaConf.to_container(config), str(saved))
     for key in (override.split("=")[0].lstrip("+~") for override in overrides):
         moved = key in ("domains.synth.path", "domains.obs.path") and OmegaConf.select(config, key) is not None
         if not (moved or key.split(".")[0] in ("resume", "experiment", *CHANGEABLE)):

@@ -6,17 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from inspect import isabstract
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 
 MOST_SEED = 2**32 - 1  # that all libraries take
+# Of a configuration; those of this program have 3000, 100 and 5.
+MOST_BYTES, MOST_VALUES, MOST_DEPTH = 2**18, 10_000, 30
 RENAMED = {"split": "subset"}  # keys of version 0.1
 TARGET = "_target_"  # the key that names the class of what can be of several kinds
 Schema = TypeVar("Schema")
@@ -145,11 +149,48 @@ def _keys(config: Any, prefix: str = "") -> Iterator[str]:
 
 
 def read_config(path: Path) -> DictConfig:
-    """The keys of a YAML file; InputError where it holds none."""
-    config = OmegaConf.load(path)
+    """The keys of a YAML file; InputError where it holds none, or what would take long to find out."""
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise InputError(f"{path}: expected at most {MOST_BYTES} bytes of keys and values, got {size}")
+    with refusing(f"{path}: expected keys and their values"):
+        text = path.read_text(encoding="utf-8")
+        _check_structure(text, path)
+        config = OmegaConf.load(StringIO(text))
     if not isinstance(config, DictConfig):
         raise InputError(f"{path}: expected keys and their values, got a list")
     return config
+
+
+def _check_structure(text: str, path: Path) -> None:
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):  # copies of copies of copies are more than there is room for
+            raise InputError(f"{path}: expected keys and their values, got an alias (*)")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEPTH:
+            raise InputError(f"{path}: expected at most {MOST_DEPTH} keys within each other, got more")
+
+
+def check_plain(config: object, where: str) -> None:
+    """Raise InputError for a configuration of somebody else's, in plain types, that is not what it says.
+
+    An interpolation would be resolved here, as ${oc.env:NAME} to a variable of who runs this. Values that hold each
+    other have no end.
+    """
+    parts, count = [("", config)], 0
+    while parts:
+        key, value = parts.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise InputError(f"{where}: expected at most {MOST_VALUES} keys and values of a run, got more")
+        if isinstance(value, str) and "${" in value:
+            raise InputError(
+                f"{where}: config key '{key}': expected a value, got an interpolation, which is not followed"
+            )
+        items = (
+            value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+        )
+        parts += [(f"{key}.{name}" if key else str(name), part) for name, part in items]
 
 
 def groups_of(config_name: str) -> list[str]:

@@ -218,3 +218,13 @@ def test_other_networks_than_the_checkpoints_are_told_and_nothing_is_touched(sta
     after.pop("train.log", None)
     before.pop("train.log", None)
     assert after == before
+
+
+def test_a_variable_in_a_config_is_not_looked_up(start, files_run, tmp_path):
+    shutil.copytree(files_run, tmp_path / "run")
+    with (tmp_path / "run" / "config.yaml").open("a") as file:
+        file.write("extra: ${oc.env:SECRET}\n")
+    bad = start(tmp_path, "resume=run", environment={"SECRET": "swordfish"}, tiny=()).wait()
+    assert bad.code == 2
+    assert "config key 'extra': expected a value, got an interpolation" in bad.err
+    assert "swordfish" not in bad.err + bad.out

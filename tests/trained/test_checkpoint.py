@@ -133,3 +133,12 @@ def test_pixel_networks_come_back(tmp_path, domain_files, start):
     ).wait()
     assert command.code == 0, command.err
     assert logged(command.run).items() <= rescored(load(command.run, "cpu")).items()
+
+
+def test_a_variable_in_its_configuration_is_not_looked_up(tmp_path, files_run, monkeypatch):
+    monkeypatch.setenv("SECRET", "swordfish")
+    checkpoint = torch.load(files_run / "last.ckpt", weights_only=True)
+    checkpoint["record"]["config"]["domains"]["obs"]["path"] = "${oc.env:SECRET}.h5"
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match=r"a\.ckpt: config key 'domains\.obs\.path': expected a value, got an inter"):
+        load(tmp_path / "a.ckpt", "cpu")

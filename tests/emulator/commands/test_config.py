@@ -1,12 +1,13 @@
 """emulator/commands/config.py: configuration checked at the door, key by key, and mistyped keys told."""
 
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from emulator.commands.config import config_folder, groups_of, nearest_key, read_config, validate
+from emulator.commands.config import check_plain, config_folder, groups_of, nearest_key, read_config, validate
 from emulator.commands.errors import InputError
 
 
@@ -128,3 +129,48 @@ def test_a_file_holds_keys_or_is_told(tmp_path):
 
 def test_the_configuration_lies_where_config_folder_says():
     assert (Path(config_folder()) / "emulator.yaml").is_file()
+
+
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        (b"name: [1, 2", "a damaged or other one"),
+        (b"\x00\xff\xfe", "a damaged or other one"),
+        (b"a: !!python/object/apply:os.system [ls]", "a damaged or other one"),
+        (b"a: ${oc.env:", "a damaged or other one"),
+        (b"[" * 50_000, "more"),
+        (b"- 1\n- 2\n", "a list"),
+        (LAUGHS.encode(), r"an alias \(\*\)"),
+        (b"a: 1\n" * 100_000, "500000"),
+    ],
+)
+def test_a_file_of_keys_that_is_none_is_refused_at_once(tmp_path, text, got):
+    (tmp_path / "config.yaml").write_bytes(text)
+    start = time.perf_counter()
+    with pytest.raises(InputError, match=rf"config\.yaml: expected [^\n]*, got {got}[^\n]*$"):
+        read_config(tmp_path / "config.yaml")
+    assert time.perf_counter() - start < 5
+
+
+def test_another_ones_configuration_reads_no_variable(monkeypatch):
+    monkeypatch.setenv("SECRET", "swordfish")
+    config = {"seed": 1, "domains": {"obs": {"paths": ["a.h5", "${oc.env:SECRET}"]}}}
+    with pytest.raises(InputError, match=r"^a\.ckpt: config key 'domains\.obs\.paths\.1': expected a value") as refused:
+        check_plain(config, "a.ckpt")
+    assert "swordfish" not in str(refused.value)
+
+
+def test_a_configuration_without_end_is_refused():
+    endless = {"a": 1}
+    endless["b"] = endless
+    laughs = ["x"] * 10
+    for _ in range(9):
+        laughs = [laughs] * 10
+    for config in (endless, laughs):
+        with pytest.raises(InputError, match="expected at most 10000 keys and values of a run, got more"):
+            check_plain(config, "a.ckpt")
