@@ -43,7 +43,7 @@ def plot_fits(
                 upper.set_ylabel("normalised flux")
                 lower.set_ylabel("model - observed")
         _draw_residuals(part.add_subplot(grid[2, :]), wavelength, observed, own)
-        part.suptitle(title, x=0.01, ha="left", fontsize=10)
+        part.suptitle(title, x=0.01, ha="left", fontsize=10, parse_math=False)  # a star may be called $x$
         uppers[0].legend(fontsize=8, loc="lower left")
     return figure
 

@@ -1,5 +1,7 @@
 """cyclegan/figures/fits.py: what figures of fits draw, read back from them."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -59,3 +61,10 @@ def test_pixels_that_were_not_observed_are_not_drawn():
     assert np.isnan(whole.lines[0].get_ydata()[2000:]).all()
     assert [text.get_text() for text in whole.texts] == ["not observed"]
     assert all(axes.get_xlim()[1] < 15700 for axes in figure.subfigs[0].axes[:-1])
+
+
+def test_the_name_of_a_star_is_no_formula():
+    flux, models = fluxes(1)
+    figure = plot_fits(X, spectra_of(flux), models, [r"$\nothing$ but a star"])
+    figure.savefig(io.BytesIO(), dpi=20)
+    assert figure.subfigs[0].get_suptitle() == r"$\nothing$ but a star"
