@@ -29,8 +29,8 @@ def validate_files(paths: Sequence[str | Path], wavelength_file: str | None = No
         files.append(file)
         try:
             problems += [f"{path}: {problem}" for problem in describe(file)]
-        except OSError:
-            problems.append(f"{path}: expected an HDF5 file of spectra, got a damaged one")
+        except InputError as problem:
+            problems.append(str(problem))
     if len(files) == len(paths) == 2:
         problems += [f"{paths[0]} and {paths[1]}: {problem}" for problem in differences(files[0], files[1], matched)]
         if not problems:

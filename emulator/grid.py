@@ -23,9 +23,11 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from tqdm import tqdm
 
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.commands.writing import written_whole
-from emulator.labels import LABELS, sample_grid_labels
+from emulator.flux import check_flux
+from emulator.hdf5 import open_hdf5, read_all, read_label_names
+from emulator.labels import LABELS, SENTINEL, sample_grid_labels
 from emulator.lines import Lines
 from emulator.synthesis import synthesize
 
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 HELD_OUT = 0.05  # of the spectra, once for validation and once for the test
 FEWEST_SPECTRA = 20  # so that there is one of each
+GRID = "a grid of spectra in HDF5"
 BUILT_IN = "built-in"  # what a grid says of its line list if it is the synthesiser's own
 
 
@@ -59,6 +62,7 @@ def make_grid(
         try:
             stars = pool.map(partial(synthesize, wavelength=wavelength, lines=lines), labels, chunksize=4)
             for row, flux in enumerate(tqdm(stars, "synthesising spectra", total=n, unit="star")):
+                check_flux(flux[None], f"{path}: star {row}, of this line list")
                 rows[row] = flux
         finally:
             pool.shutdown(cancel_futures=True)  # otherwise an interrupted grid is computed to its end first
@@ -87,24 +91,30 @@ def find_or_make_grid(
 ) -> None:
     """Keep the synthetic grid at `path` if it is the one that `make_grid` would write today, else make it.
 
-    "Today" includes the synthesiser: the first star is computed again and compared. Raises InputError where the file
-    was not written by `make_grid`, rather than overwrite someone's data.
+    "Today" includes the synthesiser: the first star is computed again and compared; and a grid that `read_grid` refuses
+    is none. Raises InputError where the file was not written by `make_grid`, rather than overwrite someone's data.
     """
     if Path(path).exists():
-        with opened(path) as file:
+        with open_hdf5(path, GRID) as file, refusing(f"{path}: expected {GRID}"):
             if "seed" not in file.attrs:
                 raise InputError(f"{path}: expected the built-in grid or nothing, got other data; use it as grid.path")
             same_lines = file.attrs.get("lines", BUILT_IN) == (lines.fingerprint() if lines else BUILT_IN)
-        grid = read_grid(path)
-        labels = sample_grid_labels(n, np.random.default_rng(seed))
-        if (
-            same_lines
-            and np.array_equal(grid.labels, labels)
-            and np.array_equal(grid.wavelength, wavelength)
-            and np.allclose(grid.spectra[0], synthesize(labels[0], wavelength, lines), atol=1e-4)
-        ):
+        if same_lines and _is_todays(path, sample_grid_labels(n, np.random.default_rng(seed)), wavelength, lines):
             return
     make_grid(path, n, seed, wavelength, workers, lines)
+
+
+def _is_todays(path: str | Path, labels: np.ndarray, wavelength: np.ndarray, lines: Lines | None) -> bool:
+    try:
+        grid = read_grid(path)
+    except InputError as problem:
+        log.warning("%s; it is made again", problem)
+        return False
+    return (
+        np.array_equal(grid.labels, labels)
+        and np.array_equal(grid.wavelength, wavelength)
+        and np.allclose(grid.spectra[0], synthesize(labels[0], wavelength, lines), atol=1e-4)
+    )
 
 
 class Grid(NamedTuple):
@@ -116,23 +126,14 @@ class Grid(NamedTuple):
     label_names: tuple[str, ...]
 
 
-def opened(path: str | Path) -> h5py.File:
-    """The HDF5 file, open for reading; InputError if it is missing, truncated or something else."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: expected a grid of spectra in HDF5, found no such file")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path}: expected a grid of spectra in HDF5, got a truncated or other file") from error
-
-
 def read_grid(path: str | Path) -> Grid:
     """Read and check a whole grid; InputError says in one line what is wrong with it and where.
 
     A file of spectra to train translators with is one too: its `spectra train` and `labels train`. Spectra with an
-    unknown label, NaN, are left out and counted.
+    unknown label, NaN, are left out and counted. A number that stands for none, as -9999, is refused: in a grid, whose
+    labels were chosen, it is a mistake.
     """
-    with opened(path) as file:
+    with open_hdf5(path, GRID) as file, refusing(f"{path}: expected {GRID}"):
         ours = isinstance(file.get("spectra train"), h5py.Dataset) and "spectra" not in file
         datasets = ("spectra train", "labels train", "wavelength") if ours else ("spectra", "labels", "wavelength")
         for name in datasets:
@@ -142,12 +143,10 @@ def read_grid(path: str | Path) -> Grid:
         for name, expected in (("medium", "vacuum"), ("format_version", FORMAT_VERSION)):
             if (found := file.attrs.get(name, absent[name])) != expected:
                 raise InputError(f"{path}: expected attribute {name} = {expected}, got {found}")
-        try:
-            spectra = file[datasets[0]][()].astype("float32")
-            labels, wavelength = (file[name][()].astype("float64") for name in datasets[1:])
-        except (OSError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: expected arrays of numbers, got damaged or other data ({error})") from error
-        names = tuple(np.atleast_1d(file.attrs.get("label_names", [])).astype(str).tolist())
+        with refusing(f"{path}: expected arrays of numbers", "damaged or other data"):
+            spectra = read_all(file[datasets[0]]).astype("float32", copy=False)
+            labels, wavelength = (read_all(file[name]).astype("float64") for name in datasets[1:])
+        names = read_label_names(file)
 
     if not (spectra.ndim == labels.ndim == 2 and wavelength.ndim == 1):
         shapes = f"{spectra.shape}, {labels.shape}, {wavelength.shape}"
@@ -163,23 +162,37 @@ def read_grid(path: str | Path) -> Grid:
     if (known := int((~unknown).sum())) < FEWEST_SPECTRA:
         left_out = f" and {len(spectra) - known} with unknown labels" if unknown.any() else ""
         raise InputError(f"{path}: expected at least {FEWEST_SPECTRA} spectra, got {known}{left_out}")
-    for name, values in (("spectra", spectra), ("labels", labels), ("wavelength", wavelength)):
-        # Before rows are left out, so that the row told is that of the file.
+    _check_values(path, Grid(spectra, labels, wavelength, names))
+    if unknown.any():
+        log.info("%s: left out %d of %d spectra, as a label of theirs is unknown", path, unknown.sum(), len(spectra))
+        spectra, labels = spectra[~unknown], labels[~unknown]
+    check_flux(spectra, str(path))
+    if (still := np.ptp(labels, axis=0) == 0).any():
+        raise InputError(f"{path}: expected labels that vary, got one value of '{names[int(np.argmax(still))]}'")
+    return Grid(spectra, labels, wavelength, names)
+
+
+def _check_values(path: str | Path, grid: Grid) -> None:
+    """Raise InputError for what is not finite or no label, at its place in the file; rows with an unknown label, which
+    are left out, may hold anything.
+    """
+    unknown = np.isnan(grid.labels).any(axis=1)
+    for name, values in zip(Grid._fields[:3], grid[:3], strict=True):
         used = np.ones(len(values), bool) if name == "wavelength" else ~unknown
         wrong = ~np.isfinite(values) & used.reshape(-1, *[1] * (values.ndim - 1))
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise InputError(f"{path}: expected finite {name}, got {values[where]} at {where} of '{name}'")
-    if unknown.any():
-        log.info("%s: left out %d of %d spectra, as a label of theirs is unknown", path, unknown.sum(), len(spectra))
-        spectra, labels = spectra[~unknown], labels[~unknown]
-    if (steps := np.diff(wavelength)).min(initial=np.inf) <= 0:
+    if (none := grid.labels <= SENTINEL).any():
+        row, column = np.argwhere(none)[0].tolist()
+        raise InputError(
+            f"{path}: expected '{grid.label_names[column]}' of each star, or NaN where it is unknown, got"
+            f" {grid.labels[row, column]:g} in row {row} ({int(none.any(axis=1).sum())} rows in all)"
+        )
+    if (steps := np.diff(grid.wavelength)).min(initial=np.inf) <= 0:
         raise InputError(
             f"{path}: expected ascending wavelengths, got a descent after pixel {int(np.argmax(steps <= 0))}"
         )
-    if (still := np.ptp(labels, axis=0) == 0).any():
-        raise InputError(f"{path}: expected labels that vary, got one value of '{names[int(np.argmax(still))]}'")
-    return Grid(spectra, labels, wavelength, names)
 
 
 class RandomBatches:

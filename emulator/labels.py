@@ -7,11 +7,17 @@ the lines of one element only.
 import numpy as np
 from torch import Tensor
 
+SENTINEL = -999.0  # numbers from it downwards stand for no label, as APOGEE's -9999
 ELEMENTS = ("Fe", "C", "N", "O", "Na", "Mg", "Al", "Si", "S", "K", "Ca", "Ti", "Cr", "Mn", "Ni")
 ABUNDANCES = tuple(f"{element.lower()}_h" for element in ELEMENTS)
 LABELS = ("teff", "logg", "vmic", "vmacro", *ABUNDANCES)
 
 UNITS = {"teff": "K", "logg": "dex", "vmic": "km/s", "vmacro": "km/s"} | dict.fromkeys(ABUNDANCES, "dex")
+
+
+def is_known(labels: Tensor) -> Tensor:
+    """Which labels (...) are some: neither NaN, nor infinite, nor a number that stands for none."""
+    return labels.isfinite() & (labels > SENTINEL)
 
 
 def scale(labels: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -7,9 +7,6 @@ flux = w_array_2 f(w_array_1 f(w_array_0 x + b_array_0) + b_array_1) + b_array_2
 
 import codecs
 import logging
-import pickle
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from emulator.apogee import apogee_wavelength
+from emulator.array_files import check_arrays
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
 
@@ -39,16 +37,6 @@ FLOAT_ARRAYS: list[Any] = [
     *((REBUILD, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *(np.ndarray, np.dtype, type(np.dtype("float32")), type(np.dtype("float64")), codecs.encode),
 ]
-DAMAGED = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def read_published(
@@ -94,7 +82,8 @@ def read_published(
 
 def _read_npz(path: str | Path) -> dict[str, np.ndarray]:
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        check_arrays(Path(path))
+        with np.load(path, allow_pickle=False) as archive:
             if missing := [name for name in ARRAYS if name not in archive.files]:
                 found = ", ".join(archive.files) or "none"
                 raise InputError(f"{path}: expected arrays {', '.join(ARRAYS)}, got no {', '.join(missing)} in {found}")
@@ -103,7 +92,7 @@ def _read_npz(path: str | Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: expected The Payne's .npz, found no such file") from error
     except InputError:
         raise
-    except (*DAMAGED, AttributeError, TypeError) as error:
+    except Exception as error:
         if "Object arrays" in str(error):
             raise InputError(
                 f"{path}: expected arrays of numbers, got Python objects (a pickle), which can run code: refused"
@@ -122,7 +111,7 @@ def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
             contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected The Payne's .npz or a PyTorch checkpoint, found no such file") from error
-    except DAMAGED as error:
+    except Exception as error:  # an unpickler that meets other bytes raises anything
         if "GLOBAL" in str(error):  # the instruction of a pickle that names what to run
             raise InputError(
                 f"{path}: expected tensors, numbers and text, got other Python objects, which can run code: refused"

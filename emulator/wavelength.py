@@ -1,5 +1,6 @@
 """Wavelengths: air and vacuum, which of them are the same, and reading a grid of them from a file."""
 
+import warnings
 from pathlib import Path
 
 import h5py
@@ -8,7 +9,9 @@ import torch
 from scipy.constants import speed_of_light
 from torch import Tensor
 
-from emulator.commands.errors import InputError
+from emulator.array_files import check_arrays
+from emulator.commands.errors import InputError, refusing
+from emulator.hdf5 import is_hdf5, open_hdf5, read_all
 
 MEDIA = ("vacuum", "air")
 LIGHT_SPEED = speed_of_light / 1e3  # km/s
@@ -83,11 +86,8 @@ def read_wavelength(path: str | Path, medium: str = "vacuum") -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: expected a file of wavelengths, found none")
-    try:
+    with refusing(f"{path}: expected wavelengths in .npy, .npz, HDF5 or text", "something else"):
         values = _read_array(path)
-    except (OSError, ValueError, KeyError) as error:
-        problem = " ".join(str(error).split())
-        raise InputError(f"{path}: expected wavelengths in .npy, .npz, HDF5 or text, got '{problem}'") from error
     if values.dtype.kind not in "fiu" or values.ndim != 1 or len(values) < 2:
         raise InputError(f"{path}: expected a list of wavelengths, got shape {values.shape} of {values.dtype}")
     values = values.astype("float64")
@@ -97,15 +97,16 @@ def read_wavelength(path: str | Path, medium: str = "vacuum") -> np.ndarray:
 
 
 def _read_array(path: Path) -> np.ndarray:
-    if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays[_the_one(arrays.files)]
-    if h5py.is_hdf5(path):
-        with h5py.File(path, "r") as file:
-            return file[_the_one([name for name in file if isinstance(file[name], h5py.Dataset)])][()]
-    return np.loadtxt(path)
+    if path.suffix in (".npy", ".npz"):
+        check_arrays(path)
+        found = np.load(path, allow_pickle=False)
+        return found if path.suffix == ".npy" else found[_the_one(found.files)]
+    if is_hdf5(path):
+        with open_hdf5(path, "a file of wavelengths") as file:
+            return read_all(file[_the_one([name for name in file if isinstance(file[name], h5py.Dataset)])])
+    # NumPy would unpack a path that ends in .gz, and only warns of a file without numbers.
+    with path.open(encoding="utf-8") as text, warnings.catch_warnings(action="error"):
+        return np.loadtxt(text)
 
 
 def _the_one(names: list[str]) -> str:

@@ -56,6 +56,8 @@ class HDF5Domain:
                 f"{self.path}: expected usable pixels in 'spectra {subset}', got none: NaN, masked, or of an error"
                 f" above {file.worst_error:g} of the continuum, which is to be 1"
             )
+        if inverted := file.mostly_masked(subset):
+            log.warning("%s: %s", self.path, inverted)
         if masked := int((~spectra.mask).sum()):
             log.warning(
                 "%s: masked %d of %d pixels in '%s' (NaN, infinite, error above %g, or by the file's own mask)",

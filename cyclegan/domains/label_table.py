@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from cyclegan.domains.population import Drawn, Population
-from cyclegan.spectra.files import read_label_names
-from cyclegan.spectra.tables import SENTINEL, numbers, read_table
-from emulator.commands.errors import InputError
-from emulator.labels import UNITS
+from cyclegan.spectra.tables import numbers, read_table
+from emulator.commands.errors import InputError, refusing
+from emulator.hdf5 import is_hdf5, open_hdf5, read_all, read_label_names
+from emulator.labels import UNITS, is_known
 from emulator.payne import Payne
 
 FEWEST_STARS = 20  # of a table: fewer say next to nothing about spreads and correlations
@@ -42,7 +42,7 @@ class Table(Population):
         low, high = emulator.label_low.cpu(), emulator.label_high.cpu()
         for i, name in enumerate(emulator.label_names):
             values, unit = labels[:, i], UNITS.get(name, "")
-            gaps = ~values.isfinite() | (values < SENTINEL)
+            gaps = ~is_known(values)
             if gaps.any():
                 row = int(gaps.nonzero()[0])
                 raise InputError(
@@ -71,7 +71,7 @@ def read_columns(path: str | Path) -> Mapping[str, Tensor]:
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: expected a table of labels, found no file")
-    if not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         columns = {}
         for name, texts in read_table(path).items():
             try:
@@ -80,7 +80,7 @@ def read_columns(path: str | Path) -> Mapping[str, Tensor]:
                 continue
             columns[name] = torch.tensor(values, dtype=torch.float64)
         return columns
-    with h5py.File(path) as file:
+    with open_hdf5(path, "a table of labels") as file, refusing(f"{path}: expected a table of labels"):
         found = next((file[name] for name in ("labels", "labels train") if name in file), None)
         names = read_label_names(file)
         if not (isinstance(found, h5py.Dataset) and found.ndim == 2 and found.shape[1] == len(names)):
@@ -88,4 +88,4 @@ def read_columns(path: str | Path) -> Mapping[str, Tensor]:
             raise InputError(
                 f"{path}: expected labels (stars, L) in 'labels' or 'labels train', and L 'label_names', got {shape}"
             )
-        return dict(zip(names, torch.from_numpy(found[:].astype("float64")).T, strict=True))
+        return dict(zip(names, torch.from_numpy(read_all(found).astype("float64")).T, strict=True))

@@ -20,8 +20,9 @@ from cyclegan.spectra.files import SUBSETS, SpectraFile, read_medium
 from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
 from cyclegan.spectra.writer import SpectraWriter, written_spectra
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.commands.results import printable
+from emulator.hdf5 import is_hdf5, open_hdf5
 from emulator.wavelength import chip_starts, read_wavelength
 
 BATCH = 256  # spectra
@@ -187,12 +188,9 @@ def pieces_of_hdf5(source: SpectraFile, resampler: Resampler, report: Report) ->
                 report.mask("in the file", ~spectra.mask)
                 report.mask_uncovered(resampler, len(spectra.flux))
                 sources = [f"{source.path}, '{subset}' row {row}" for row in range(rows.start, rows.stop)]
-                yield Piece(
-                    resampler(spectra),
-                    np.full(len(sources), subset),
-                    _columns(source.file, subset, rows, count),
-                    sources,
-                )
+                with source.reading():
+                    columns = _columns(source.file, subset, rows, count)
+                yield Piece(resampler(spectra), np.full(len(sources), subset), columns, sources)
                 progress.update(len(sources))
 
 
@@ -248,7 +246,7 @@ def convert_spectra(reader: Reader, options: Options) -> Report:
         raise InputError(f"--degree: expected 0 or more, got {options.degree}")
     found = find_files(options.inputs, reader)
     paths, report = found.paths, Report(options.strict, found.passed_over)
-    if any(path.is_file() and h5py.is_hdf5(path) for path in paths):
+    if any(is_hdf5(path) for path in paths):
         if len(paths) > 1 or options.labels or output.resolve() == paths[0].resolve():
             raise InputError(f"IN: expected {reader.files}, or one HDF5 file, another than OUT and without --labels")
         convert_hdf5(reader, paths[0], options, report)
@@ -290,9 +288,10 @@ def convert_files(reader: Reader, paths: Sequence[Path], options: Options, repor
 
 def _medium(path: str) -> str:
     """Of the wavelengths in a file: as an HDF5 file of spectra says, vacuum for all others."""
-    if not (Path(path).is_file() and h5py.is_hdf5(path)):
+    if not is_hdf5(path):
         return "vacuum"
-    with h5py.File(path) as file:
+    expected = "a file of wavelengths"
+    with open_hdf5(path, expected) as file, refusing(f"{path}: expected {expected}"):
         return read_medium(file)
 
 

@@ -7,14 +7,14 @@ that is what labels of many stars tell: they calibrate the labels that a search 
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import torch
 from torch import Tensor
 
 from cyclegan.pairing.search import Found, labels_behind
-from cyclegan.spectra.files import read_label_names
-from cyclegan.spectra.tables import SENTINEL, numbers, read_labels, read_rows, read_table
-from emulator.commands.errors import InputError
+from cyclegan.spectra.tables import numbers, read_labels, read_rows, read_table
+from emulator.commands.errors import InputError, refusing
+from emulator.hdf5 import is_hdf5, open_hdf5, read_all, read_label_names
+from emulator.labels import is_known
 from emulator.payne import Payne
 
 SLOPE = 0.2  # by so much, 1 sigma, may labels found be stretched or bent, in units of their spread
@@ -40,9 +40,9 @@ def read_known(path: str | Path, names: tuple[str, ...], rows: Tensor) -> Known:
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: expected a table of what is known of observed stars, found no file")
-    read = _from_hdf5 if h5py.is_hdf5(path) else _from_csv
+    read = _from_hdf5 if is_hdf5(path) else _from_csv
     where, labels, errors = read(path, names, len(rows))
-    unknown = ~(labels.isfinite() & (labels > SENTINEL) & errors.isfinite())
+    unknown = ~(is_known(labels) & is_known(errors))
     if (wrong := ~unknown & (errors <= 0)).any():
         row, column = wrong.nonzero()[0].tolist()
         raise InputError(
@@ -61,7 +61,8 @@ def read_known(path: str | Path, names: tuple[str, ...], rows: Tensor) -> Known:
 
 
 def _from_hdf5(path: str | Path, names: tuple[str, ...], spectra: int) -> tuple[Tensor, Tensor, Tensor]:
-    with h5py.File(path) as file:
+    expected = "what is known of observed stars"
+    with open_hdf5(path, expected) as file, refusing(f"{path}: expected {expected}"):
         columns = read_label_names(file)
         tables = []
         for name in ("labels train", "labels_err train"):
@@ -69,7 +70,7 @@ def _from_hdf5(path: str | Path, names: tuple[str, ...], spectra: int) -> tuple[
             if found != (spectra, len(columns)):
                 expected = f"'{name}' of shape {(spectra, len(columns))} (training spectra, label_names)"
                 raise InputError(f"{path}: expected {expected}, got {'none' if found is None else found}")
-            values = torch.from_numpy(file[name][:].astype("float64"))
+            values = torch.from_numpy(read_all(file[name]).astype("float64"))
             empty = torch.full((spectra,), torch.nan, dtype=torch.float64)
             tables.append(torch.stack([values[:, columns.index(n)] if n in columns else empty for n in names], dim=1))
     return torch.arange(spectra), tables[0], tables[1]

@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from cyclegan.spectra.chips import chip_polynomials, chip_slices
 from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
-from emulator.commands.errors import InputError
+from emulator.array_files import check_arrays
+from emulator.commands.errors import InputError, refusing
+from emulator.hdf5 import read_all
 from emulator.wavelength import pixels_within, read_wavelength
 
 ROUNDS = 12  # of clipping
@@ -152,9 +154,10 @@ class Continuum:
         if "continuum_degree" not in file.attrs:
             return None
         places = np.arange(len(wavelength)) if places is None else places
-        pixels = file["continuum_pixels"][()].astype(bool)[places] if "continuum_pixels" in file else None
-        starts = np.searchsorted(places, file.attrs["continuum_starts"])
-        return cls(wavelength, int(file.attrs["continuum_degree"]), pixels, starts)
+        with refusing(f"{file.filename}: expected how its spectra were normalised", "something else"):
+            pixels = read_all(file["continuum_pixels"]).astype(bool)[places] if "continuum_pixels" in file else None
+            starts = np.searchsorted(places, file.attrs["continuum_starts"])
+            return cls(wavelength, int(file.attrs["continuum_degree"]), pixels, starts)
 
 
 def _sums(values: Tensor, reach: int) -> Tensor:
@@ -174,12 +177,10 @@ def read_continuum_pixels(path: str | Path, wavelength: np.ndarray) -> np.ndarra
     """
     path = Path(path)
     if path.suffix in (".npy", ".npz") and path.is_file():
-        try:
+        with refusing(f"{path}: expected one array of continuum pixels", "something else"):
+            check_arrays(path)
             loaded = np.load(path, allow_pickle=False)
             values = loaded if path.suffix == ".npy" else loaded[loaded.files[0]]
-        except (OSError, ValueError, IndexError) as error:
-            problem = " ".join(str(error).split())
-            raise InputError(f"{path}: expected one array of continuum pixels, got '{problem}'") from error
         if values.dtype == bool:
             if values.shape != wavelength.shape:
                 raise InputError(

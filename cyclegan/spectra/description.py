@@ -27,7 +27,7 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
         )
         good = np.isfinite(flux) & np.isfinite(error)
         given = f"mask {subset}" in file.file
-        kept = good & (file.file[f"mask {subset}"][rows, file.pixels].astype(bool) if given else True)
+        kept = good & (file.read_mask(subset, rows).numpy() if given else True)
         pixels, not_finite = pixels + flux.size, not_finite + int((~good).sum())
         without_error += int((kept & ~(error > 0)).sum())
         kept &= (error > 0) & (error <= WORST_ERROR)
@@ -39,6 +39,8 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
         problems.append(f"expected at least {fewest} spectra in '{subset}', got {count}")
     elif without_error:
         problems.append(f"expected errors above 0 in 'spectra_err {subset}', got {without_error} others")
+    elif inverted := file.mostly_masked(subset):
+        problems.append(inverted)
     elif usable == 0 and not problems:
         problems.append(f"expected usable pixels in '{subset}', got none")
     elif 0 < seen < fewest:
@@ -78,9 +80,11 @@ def describe(file: SpectraFile) -> list[str]:
         f"  {len(wavelength)} pixels in {len(chip_starts(wavelength)) + 1} chips, {wavelength[0]:.2f} to"
         f" {wavelength[-1]:.2f} A in vacuum; medium of the file: {medium}"
     )
-    described = [describe_subset(file, subset) for subset in file.subsets]
+    with file.reading():
+        described = [describe_subset(file, subset) for subset in file.subsets]
+        labels = describe_labels(file)
     print(indent(format_table([row for row, _ in described]), "  "))
-    if labels := describe_labels(file):
+    if labels:
         print(indent(format_table(labels), "  "))
     problems = [problem for _, own in described for problem in own]
     missing = [subset for subset in SUBSETS if subset not in file.subsets]

@@ -1,6 +1,7 @@
 """Spectra in HDF5 files: the layout (docs/data.md), read a piece at a time."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,20 +12,18 @@ import torch
 from torch import Tensor
 
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
+from emulator.flux import FLUX_LEVELS, LEVEL_SPECTRA
+from emulator.hdf5 import open_hdf5, read_all, read_label_names
+from emulator.labels import is_known
 from emulator.wavelength import MEDIA, air_to_vacuum, nearest_pixels, read_wavelength
 
 SUBSETS = ("train", "val", "test")
 # Spectra of each that training can do with: 10 of 'train' were translated worse than by a mean shift
 # (docs/few-stars.md), and `separation.quick_auc` shows a half of those of 'val' as real, and trains on half of these.
 FEWEST = {"train": 20, "val": 4, "test": 1}
-FLUX_LEVELS = (0.2, 2.0)  # the median flux of spectra whose continuum is 1, however deep and many their lines are
-LEVEL_SPECTRA = 32  # of a subset, that are looked at for it
-
-
-def read_label_names(file: h5py.File) -> tuple[str, ...]:
-    """The names of labels that a file has, none where it has none."""
-    return tuple(np.atleast_1d(file.attrs.get("label_names", [])).astype(str).tolist())
+MASK = "True or 1 where a pixel is usable, False or 0 where not"
+MOST_MASKED = 0.5  # of a subset's pixels, by the file's own mask: more, and it is likely the wrong way round
 
 
 def read_medium(file: h5py.File) -> str:
@@ -56,24 +55,17 @@ class SpectraFile:
         self.pixels = slice(skip_pixels, None)
         self.picked: Tensor | None = None  # of those pixels, the ones to read; all for None
         self._level_known: set[str] = set()  # subsets whose flux was seen to be normalised
-        if not self.path.is_file():
-            raise InputError(f"{path}: expected an HDF5 file of spectra, found no such file")
+        self.file = open_hdf5(path, "an HDF5 file of spectra")
         try:
-            self.file = h5py.File(path, "r")
-        except OSError as error:
-            raise self._damaged() from error
-        try:
-            self.wavelength = torch.from_numpy(self._read_wavelength(wavelength_file))
-            self.subsets = {
-                subset: self._check_subset(subset) for subset in SUBSETS if f"spectra {subset}" in self.file
-            }
-            if not self.subsets:
-                found = ", ".join(sorted(self.file)) or "none"
-                raise InputError(f"{path}: expected a dataset 'spectra SUBSET' for one of {SUBSETS}, got {found}")
-            self.label_names = self._read_label_names()
-        except OSError as error:
-            self.close()
-            raise self._damaged() from error
+            with self.reading():
+                self.wavelength = torch.from_numpy(self._read_wavelength(wavelength_file))
+                self.subsets = {
+                    subset: self._check_subset(subset) for subset in SUBSETS if f"spectra {subset}" in self.file
+                }
+                if not self.subsets:
+                    found = ", ".join(sorted(self.file)) or "none"
+                    raise InputError(f"{path}: expected a dataset 'spectra SUBSET' for one of {SUBSETS}, got {found}")
+                self.label_names = self._read_label_names()
         except InputError:
             self.close()
             raise
@@ -88,8 +80,9 @@ class SpectraFile:
         """Let go of the file."""
         self.file.close()
 
-    def _damaged(self) -> InputError:
-        return InputError(f"{self.path}: expected an HDF5 file of spectra, got a truncated or other file")
+    def reading(self) -> AbstractContextManager[None]:
+        """Around what reads the file: whatever it raises becomes an InputError."""
+        return refusing(f"{self.path}: expected an HDF5 file of spectra", "a damaged one")
 
     def _dataset(self, name: str) -> h5py.Dataset:
         found = self.file.get(name)
@@ -111,7 +104,7 @@ class SpectraFile:
                 )
             wavelength = read_wavelength(wavelength_file, medium)
         else:
-            wavelength = self._dataset("wavelength")[()].astype("float64")
+            wavelength = read_all(self._dataset("wavelength")).astype("float64")
             if medium == "air":
                 wavelength = air_to_vacuum(wavelength)
         if wavelength.ndim != 1:
@@ -144,6 +137,8 @@ class SpectraFile:
                 raise InputError(
                     f"{self.path}: expected '{name} {subset}' of shape {expected} (spectra, pixels), got {found}"
                 )
+        if f"mask {subset}" in self.file and (kind := self._dataset(f"mask {subset}").dtype).kind not in "biu":
+            raise InputError(f"{self.path}: expected {MASK}, in 'mask {subset}', got {kind}")
         found = getattr(self.file.get(f"id {subset}"), "shape", None)
         if f"id {subset}" in self.file and found != flux.shape[:1]:
             raise InputError(f"{self.path}: expected 'id {subset}' of shape ({len(flux)},) (names), got {found}")
@@ -152,9 +147,9 @@ class SpectraFile:
     def _read_label_names(self) -> tuple[str, ...]:
         subsets = [subset for subset in self.subsets if f"labels {subset}" in self.file]
         names = read_label_names(self.file)
-        for subset in subsets:
+        for subset in subsets if names else ():
             expected = (self.subsets[subset], len(names))
-            if names and (found := self._dataset(f"labels {subset}").shape) != expected:
+            if (found := self._dataset(f"labels {subset}").shape) != expected:
                 raise InputError(
                     f"{self.path}: expected 'labels {subset}' of shape {expected} (spectra, label_names), got {found}"
                 )
@@ -169,20 +164,14 @@ class SpectraFile:
         """
         if subset not in self.subsets:
             raise InputError(f"{self.path}: expected a dataset 'spectra {subset}', got {', '.join(sorted(self.file))}")
-        try:
+        with self.reading():
             if self.normalised and subset not in self._level_known:
                 if problem := self.not_normalised(subset):
                     raise InputError(f"{self.path}: {problem}")
                 self._level_known.add(subset)
-            flux, error = (
-                self._read_pixels(f"{name} {subset}", rows, "float32") for name in ("spectra", "spectra_err")
-            )
+            flux, error = (self._read_pixels(f"{name} {subset}", rows) for name in ("spectra", "spectra_err"))
             masked = f"mask {subset}" in self.file
-            usable = (
-                self._read_pixels(f"mask {subset}", rows, "bool") if masked else torch.ones_like(flux, dtype=torch.bool)
-            )
-        except OSError as damage:
-            raise self._damaged() from damage
+            usable = self.read_mask(subset, rows) if masked else torch.ones_like(flux, dtype=torch.bool)
         if len(flux) and not (masked and not usable.all()) and flux.sum().isfinite():
             smallest, largest = error.aminmax()  # the rule is that all is well, and it is much quicker told
             if smallest > 0 and largest <= self.worst_error and largest.isfinite():
@@ -203,19 +192,50 @@ class SpectraFile:
 
         That is told by the median of some spectra, wherever a pixel is not so noisy that it says nothing.
         """
-        last = self.subsets[subset] - 1
-        rows = slice(0) if last < 0 else np.unique(np.linspace(0, last, LEVEL_SPECTRA).astype(int))
-        flux, error = (self._read_pixels(f"{name} {subset}", rows, "float32") for name in ("spectra", "spectra_err"))
+        rows = self._some_rows(subset)
+        flux, error = (self._read_pixels(f"{name} {subset}", rows) for name in ("spectra", "spectra_err"))
         told = flux.isfinite() & (error <= self.worst_error * flux.abs().clamp_min(1))
         if f"mask {subset}" in self.file:
-            told &= self._read_pixels(f"mask {subset}", rows, "bool")
+            told &= self.read_mask(subset, rows)
         if told.any() and not FLUX_LEVELS[0] <= (level := flux[told].median().item()) <= FLUX_LEVELS[1]:
             return f"expected flux normalised to a continuum of 1 in 'spectra {subset}', got a median of {level:.4g}"
         return None
 
-    def _read_pixels(self, name: str, rows: slice | np.ndarray, kind: str) -> Tensor:
-        values = torch.from_numpy(self._dataset(name)[rows, self.pixels].astype(kind, copy=False))
-        return values if self.picked is None else values[:, self.picked]
+    def mostly_masked(self, subset: str) -> str | None:
+        """What is wrong if the file's own mask leaves few pixels of some spectra of a subset; None if it does not."""
+        if f"mask {subset}" not in self.file or not self.subsets[subset]:
+            return None
+        with self.reading():
+            masked = 1 - self.read_mask(subset, self._some_rows(subset)).float().mean().item()
+        if masked <= MOST_MASKED:
+            return None
+        return (
+            f"expected most pixels usable in 'mask {subset}', got {masked:.0%} masked: is it the wrong way round?"
+            f" It has to hold {MASK}"
+        )
+
+    def _some_rows(self, subset: str) -> slice | np.ndarray:
+        """LEVEL_SPECTRA rows from first to last, all where there are fewer."""
+        last = self.subsets[subset] - 1
+        return slice(0) if last < 0 else np.unique(np.linspace(0, last, LEVEL_SPECTRA).astype(int))
+
+    def read_mask(self, subset: str, rows: slice | np.ndarray) -> Tensor:
+        """The file's own mask (n, P), True where usable; InputError where a number in it is neither 0 nor 1."""
+        values = self._dataset(f"mask {subset}")[rows, self.pixels]
+        if values.dtype != bool and (wrong := (values != 0) & (values != 1)).any():
+            row, pixel = np.argwhere(wrong)[0].tolist()
+            in_file = int(rows[row]) if isinstance(rows, np.ndarray) else row + (rows.start or 0)
+            raise InputError(
+                f"{self.path}: expected {MASK}, in 'mask {subset}', got {values[row, pixel]} in row {in_file}, pixel"
+                f" {pixel + self.pixels.start}: of a bit mask, where 0 is good, store mask = bits == 0"
+            )
+        return self._picked(values.astype(bool, copy=False))
+
+    def _read_pixels(self, name: str, rows: slice | np.ndarray) -> Tensor:
+        return self._picked(self._dataset(name)[rows, self.pixels].astype("float32", copy=False))
+
+    def _picked(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values) if self.picked is None else torch.from_numpy(values)[:, self.picked]
 
     def pick(self, wavelength: Tensor) -> None:
         """Read only the pixels at wavelength (p,), vacuum Angstrom, ascending, from now on.
@@ -250,17 +270,18 @@ class SpectraFile:
         """Labels (n, L) of a subset, NaN where unknown; None where the file has no names for them, or no labels."""
         if not self.label_names or f"labels {subset}" not in self.file:
             return None
-        return torch.from_numpy(self._dataset(f"labels {subset}")[()].astype("float32"))
+        with self.reading():
+            labels = torch.from_numpy(read_all(self._dataset(f"labels {subset}")).astype("float32"))
+        return torch.where(is_known(labels), labels, torch.nan)
 
     def identities(self, subset: str) -> list[str] | None:
         """The n names of the stars of a subset, where the file has them; InputError where they cannot be read."""
         dataset = self.file.get(f"id {subset}")
         if dataset is None:
             return None
-        texts = h5py.check_string_dtype(dataset.dtype)
-        try:
-            return (dataset.asstr()[()] if texts else dataset[()].astype(str)).tolist()
-        except OSError as damage:
-            raise self._damaged() from damage
-        except UnicodeDecodeError as error:
-            raise InputError(f"{self.path}: expected names in UTF-8 in 'id {subset}', got others") from error
+        with self.reading():
+            try:
+                texts = h5py.check_string_dtype(dataset.dtype)
+                return (dataset.asstr()[()] if texts else dataset[()].astype(str)).tolist()
+            except UnicodeDecodeError as error:
+                raise InputError(f"{self.path}: expected names in UTF-8 in 'id {subset}', got others") from error

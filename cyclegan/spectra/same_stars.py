@@ -9,8 +9,8 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-from cyclegan.spectra.tables import SENTINEL
 from emulator.commands.errors import InputError
+from emulator.labels import is_known
 
 # Two pipelines differ by offsets and by units, which ranks do not see, and in labels that one of them measures badly,
 # which the mean over labels forgives. `rank_difference` is 1.0 for rows in random order, 0.2 for teff, logg and fe_h of
@@ -107,10 +107,10 @@ def rank_difference(one: Tensor, other: Tensor) -> float | None:
     one, other (n,): the label, NaN where unknown. It is the median over stars that have it in both files. None where
     these are too few, or their labels do not vary.
     """
-    known = one.isfinite() & other.isfinite() & (one > SENTINEL) & (other > SENTINEL)
-    if known.sum() < FEWEST_KNOWN:
+    both = is_known(one) & is_known(other)
+    if both.sum() < FEWEST_KNOWN:
         return None
-    a, b = (rankdata(values[known].numpy()) for values in (one, other))
+    a, b = (rankdata(values[both].numpy()) for values in (one, other))
     random = np.random.default_rng(0)
     shuffled = np.median([np.abs(a - random.permutation(b)) for _ in range(SHUFFLES)])
     varies = np.ptp(a) > 0 and np.ptp(b) > 0 and shuffled > 0

@@ -12,7 +12,6 @@ from torch import Tensor
 from emulator.commands.errors import InputError, refusing
 from emulator.payne import Payne
 
-SENTINEL = -999.0  # labels below it stand for none, as APOGEE's -9999
 MISREAD = ("=", "+", "-", "@", "\t", "\r", "#", "'")  # at the start of a text, by spreadsheets or by `read_table`
 LONGEST = 1000  # characters of a text: more is no name
 NAMELESS = re.compile(r"|Unnamed: \d+")  # pandas calls a column so which it read without a name

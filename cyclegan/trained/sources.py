@@ -55,6 +55,7 @@ class FileSource(SpectraFile):
             for name, dataset in self.file.items()
             if (subset := name.rpartition(" ")[2]) in self.subsets
             and isinstance(dataset, h5py.Dataset)
+            and dataset.shape is not None
             and dataset.shape[:1] == (self.subsets[subset],)
             and dataset.shape[1:2] != (pixels,)
             and not name.startswith("latent_")

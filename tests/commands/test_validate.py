@@ -21,6 +21,9 @@ def files(domain_files, tmp_path):
     return [Path(shutil.copy(path, tmp_path)) for path in domain_files]
 
 
+MOSTLY_BAD = np.random.default_rng(0).random((60, PIXELS)) < 0.05
+
+
 def changed(path, name, values):
     with h5py.File(path, "r+") as file:
         if name in file:
@@ -98,13 +101,26 @@ def cut(path, split, stars):
         (lambda path: cut(path, "val", 59), "expected the same stars in 'val' of both, got 60 in .*, 59"),
         (lambda path: changed(path, "spectra test", None), "expected a dataset 'spectra test', got none"),
         (lambda path: changed(path, "spectra_err val", np.zeros((60, PIXELS))), f"errors above 0 .* got {60 * PIXELS}"),
-        (lambda path: changed(path, "mask val", np.zeros((60, PIXELS), bool)), "usable pixels in 'val', got none"),
+        (lambda path: changed(path, "spectra val", np.full((60, PIXELS), np.nan)), "usable pixels in 'val', got none"),
+        (
+            lambda path: changed(path, "mask val", np.zeros((60, PIXELS), bool)),
+            "100% masked: is it the wrong way round",
+        ),
+        (
+            lambda path: changed(path, "mask val", MOSTLY_BAD),
+            "'mask val', got 9[0-9]% masked: is it the wrong way round",
+        ),
+        (
+            lambda path: changed(path, "mask val", 4096 * MOSTLY_BAD.astype("i4")),
+            "got 4096 in row 0, .* bits == 0",
+        ),
+        (lambda path: changed(path, "mask val", MOSTLY_BAD.astype("f4")), "False or 0 where not, .* got float32"),
         (
             lambda path: changed(path, "spectra val", np.full((60, PIXELS), 5000.0)),
             "normalised .* got a median of 5000",
         ),
         (
-            lambda path: changed(path, "mask val", np.r_[[[True] * PIXELS] * 3, [[False] * PIXELS] * 57]),
+            lambda path: changed(path, "spectra val", np.r_[np.ones((3, PIXELS)), np.full((57, PIXELS), np.nan)]),
             "at least 4 spectra with a usable pixel in 'val', got 3",
         ),
         (lambda path: cut(path, "train", 19), "expected at least 20 spectra in 'train', got 19"),

@@ -96,6 +96,19 @@ def test_a_grid_is_kept_while_it_is_what_would_be_made(tmp_path, monkeypatch):
     assert was_made()
 
 
+@pytest.mark.usefixtures("in_process")
+def test_a_grid_of_no_flux_is_neither_kept_nor_taken_up_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(emulator.grid, "synthesize", lambda *a, **k: gentle_spectrum(*a, **k) * np.float32(np.nan))
+    with pytest.raises(InputError, match=r"grid.h5: star 0, .* expected flux of .* got nan at pixel 0"):
+        make_grid(tmp_path / "grid.h5", 20, 1, FEW_PIXELS, workers=1)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(emulator.grid, "synthesize", gentle_spectrum)
+    make_grid(tmp_path / "grid.h5", 20, 1, FEW_PIXELS, workers=1)
+    replaced("spectra", with_value((4, 7), np.nan))(tmp_path / "grid.h5")
+    find_or_make_grid(tmp_path / "grid.h5", 20, 1, FEW_PIXELS, workers=1)
+    assert np.isfinite(read_grid(tmp_path / "grid.h5").spectra).all()
+
+
 def test_other_data_are_never_overwritten(grid_file):
     before = grid_file.read_bytes()
     with pytest.raises(InputError, match=r"grid\.path"):
@@ -131,6 +144,12 @@ def with_value(where, value):
     return change
 
 
+def linked(path):
+    with h5py.File(path, "r+") as file:
+        file.move("spectra", "elsewhere")
+        file["spectra"] = h5py.ExternalLink("other.h5", "/spectra")
+
+
 BAD_GRIDS = {
     "missing": (lambda path: path.unlink(), "no such file"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:3000]), "truncated or other file"),
@@ -143,6 +162,17 @@ BAD_GRIDS = {
     "flat labels": (replaced("labels", lambda v: v[:, 0]), r"got .*\(40,\)"),
     "text": (replaced("spectra", lambda v: "flux"), "arrays of numbers"),
     "words": (replaced("wavelength", lambda v: ["a"] * 12), "arrays of numbers"),
+    "a label that stands for none": (
+        replaced("labels", with_value(np.s_[[5, 9], 2], -9999)),
+        r"expected 'hue' of each star, or NaN where it is unknown, got -9999 in row 5 \(2 rows in all\)",
+    ),
+    "an empty name": (attribute("label_names", ["age", "", "hue"]), "names of labels .* an empty one among 3"),
+    "flux of no star": (
+        replaced("spectra", with_value((4, 7), -9999)),
+        "flux of -1 to 100 .* got -9999 at pixel 7 of row 4",
+    ),
+    "flux in another unit": (replaced("spectra", lambda v: 1e-3 * v), "a continuum of 1, got a median of 0.00"),
+    "a link to another file": (linked, "'spectra', a link to another file"),
     "NaN flux": (replaced("spectra", with_value((4, 7), np.nan)), r"finite spectra, got nan at \(4, 7\)"),
     "infinite label": (replaced("labels", with_value((9, 1), np.inf)), r"finite labels, got inf at \(9, 1\)"),
     "NaN wavelength": (replaced("wavelength", with_value(5, np.nan)), r"finite wavelength, got nan"),

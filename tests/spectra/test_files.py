@@ -188,3 +188,66 @@ def test_what_is_not_the_continuum_does_not_look_like_another_however_a_file_is_
     with SpectraFile(path) as file:
         assert sum(len(chunk.flux) for chunk in file.chunks("train", size)) == 75
         assert file.not_normalised("train") is None
+
+
+def test_numbers_that_stand_for_no_label_are_unknown(path):
+    with h5py.File(path, "r+") as file:
+        file["labels train"][3] = [-9999, -999]
+        file["labels train"][4, 0] = np.inf
+    with SpectraFile(path) as file:
+        labels = file.labels("train")
+    assert labels.isnan().nonzero().tolist() == [[3, 0], [3, 1], [4, 0]]
+    assert labels[5].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", ["bool", "i1", "u4", ">u2"])
+def test_a_mask_may_be_of_booleans_or_of_ones_and_zeros(path, kind):
+    with SpectraFile(path) as file:
+        expected = file.read("train").mask
+    with h5py.File(path, "r+") as file:
+        values = file.pop("mask train")[()]
+        file["mask train"] = values.astype(kind)
+    with SpectraFile(path) as file:
+        assert torch.equal(file.read("train").mask, expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "got"),
+    [(4096, "i4", "got 4096 in row 50, pixel 7"), (-1, "i8", "got -1 in row 50, pixel 7"), (1, "f4", "got float32")],
+)
+def test_a_mask_of_anything_else_is_refused(path, value, kind, got):
+    with h5py.File(path, "r+") as file:
+        values = file.pop("mask train")[()].astype(kind)
+        values[50, 7] = value
+        file["mask train"] = values
+    with pytest.raises(InputError, match=f"{path}: expected True or 1 where a pixel is usable, .*, {got}"):  # noqa: SIM117
+        with SpectraFile(path, skip_pixels=2) as file:
+            list(file.chunks("train", 32))
+
+
+def test_a_mask_the_wrong_way_round_is_suspected(path):
+    with SpectraFile(path) as file:
+        assert file.mostly_masked("train") is None
+    with h5py.File(path, "r+") as file:
+        file["mask train"][...] = ~file["mask train"][()]
+    with SpectraFile(path) as file:
+        assert re.search("'mask train', got 8[0-9]% masked: is it the wrong way round", file.mostly_masked("train"))
+
+
+def test_a_file_that_reads_others_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        file.move("labels val", "labels of others")
+        file["labels val"] = h5py.ExternalLink("others.h5", "/labels")
+    with pytest.raises(InputError, match="expected an HDF5 file of spectra, got 'labels val', a link to another file"):
+        SpectraFile(path)
+
+
+def test_values_that_are_damaged_are_told_when_they_are_read(path):
+    with h5py.File(path, "r+") as file:
+        values = file.pop("spectra train")[()]
+        dataset = file.create_dataset("spectra train", data=values, chunks=(25, PIXELS), compression="gzip")
+        dataset.id.write_direct_chunk((50, 0), b"no deflated values")
+    with SpectraFile(path, normalised=False) as file:
+        assert len(file.read("train", slice(0, 50)).flux) == 50
+        with pytest.raises(InputError, match=r"stars.h5: expected an HDF5 file of spectra, got a damaged one"):
+            file.read("train")
