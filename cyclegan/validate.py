@@ -9,6 +9,7 @@ from pathlib import Path
 from cyclegan.spectra.description import describe, differences
 from cyclegan.spectra.files import SpectraFile
 from emulator.commands.errors import InputError
+from emulator.commands.overrides import at_home
 from emulator.commands.results import printable
 from emulator.commands.running import errors_in_one_line
 from emulator.commands.streams import outlast_readers
@@ -60,4 +61,4 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     outlast_readers()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main([at_home(argument) for argument in sys.argv[1:]]))

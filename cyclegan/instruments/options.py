@@ -1,12 +1,14 @@
 """The options of a command that converts an instrument's files."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from cyclegan.instruments.conversion import DEGREE, Options
 from cyclegan.instruments.instrument import Reader
 from emulator.commands.errors import InputError
+from emulator.commands.overrides import at_home
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,4 +49,5 @@ def parser(reader: Reader, command: str, description: str) -> Parser:
 
 def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:
     """The options that a command line gives; None: that of this process. InputError for others."""
-    return Options(**vars(parser.parse_args(arguments)))
+    given = sys.argv[1:] if arguments is None else arguments
+    return Options(**vars(parser.parse_args([at_home(argument) for argument in given])))

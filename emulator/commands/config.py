@@ -92,6 +92,8 @@ def _config_problem(error: OmegaConfBaseException, prefix: str) -> str:
     problem = str(error).splitlines()[0]
     if "is not a ListConfig" in problem:
         problem = "expected a list, as [A,B], got something else"
+    if "'ListConfig' to string" in problem:
+        problem = f"expected a text, got a list; a text in brackets is quoted: '{key}=\"[A]\"'"
     return f"config key '{prefix}{key}': {problem}" if key else f"config: {problem}"
 
 

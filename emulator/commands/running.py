@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import warnings
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from emulator.commands.config import config_folder, groups_of, nearest_key
 from emulator.commands.errors import INTERRUPTED, InputError
+from emulator.commands.overrides import as_text, for_shell
 from emulator.commands.results import PrintableRecord, printable
 from emulator.commands.streams import outlast_readers
 
@@ -38,6 +40,12 @@ def errors_in_one_line(config_name: str | None = None) -> Iterator[None]:
             near = nearest_key(key, config_name) if config_name else None
             meant = f"; is '{near}' meant?" if near else ""
             message = f"{message[: mistyped.start()]}{key}': the keys are those that --cfg job prints{meant}"
+        if several := re.match(r"Ambiguous value for argument '([^=]+)=(.*?)'\s+1\. To use it", message, re.DOTALL):
+            key, value = several.groups()
+            message = (
+                f"config key '{key}': expected one value, got several; as one text: {for_shell(key, value)}; as a list:"
+                f" {shlex.quote(f'{key}=[{value}]')}; a run for each: --multirun"
+            )
         message = re.sub(r"\s+Config search path:.*", "", message, flags=re.DOTALL)
         print(printable(f"error: {' '.join(message.split())}"), file=sys.stderr)
         raise SystemExit(2) from None
@@ -82,6 +90,7 @@ def run(main: Callable[[], None], config_name: str, more_groups: Sequence[str] =
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)|.*Experiment logs directory")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
+    sys.argv[1:] = as_text(sys.argv[1:])
     with errors_in_one_line(config_name):
         try:
             main()

@@ -54,6 +54,19 @@ def test_an_unknown_choice_is_told_without_where_it_was_sought(capsys):
     )
 
 
+def test_a_comma_is_told_of_as_it_is_pasted(capsys):
+    with (
+        pytest.raises(SystemExit, match="2"),
+        errors_in_one_line("transfer"),
+        initialize_config_dir(config_folder(), version_base="1.3"),
+    ):
+        compose("transfer", ["input=a,b.h5"])
+    assert capsys.readouterr().err == (
+        "error: config key 'input': expected one value, got several; as one text: 'input=\"a,b.h5\"'; as a list:"
+        " 'input=[a,b.h5]'; a run for each: --multirun\n"
+    )
+
+
 def test_input_errors_become_one_line_and_exit_code_2(capsys):
     def main():
         raise InputError("grid.h5: expected spectra,\n  got none")
