@@ -59,6 +59,7 @@ def test_what_comes_of_it_are_the_dataclasses_and_plain_lists_and_mappings():
         ("part.kind=cnv", ["'part.kind'", "dense, conv", "got cnv"]),
         ("part=3", ["'part'"]),
         ("path=${nowhere}", ["nowhere", "not found"]),
+        ("path=[x]", ["'path'", "expected a text, got a list", "quoted: 'path=\"[A]\"'"]),
     ],
 )
 def test_a_bad_value_is_named_in_one_line(change, words):
