@@ -77,10 +77,12 @@ def read_all(dataset: h5py.Dataset) -> np.ndarray:
 
 
 def read_label_names(file: h5py.File) -> tuple[str, ...]:
-    """The names of labels that a file has, none where it has none; InputError for an empty one."""
-    names = tuple(np.atleast_1d(file.attrs.get("label_names", [])).astype(str).tolist())
-    if not all(name.strip() for name in names):
-        got = f"an empty one among {len(names)}"
+    """The names of labels that a file has, none where it has none; InputError for an empty or unprintable one."""
+    stored = np.ravel(file.attrs.get("label_names", [])).tolist()
+    # A byte that is not UTF-8 becomes what is not printable, as h5py makes of it.
+    names = tuple(name.decode(errors="surrogateescape") if isinstance(name, bytes) else str(name) for name in stored)
+    if wrong := [name for name in names if not name.strip() or not name.isprintable()]:
+        got = f"{wrong[0][:40]!r} among {len(names)}" if wrong[0].strip() else f"an empty one among {len(names)}"
         raise InputError(f"{file.filename}: expected names of labels in attribute label_names, got {got}")
     return names
 

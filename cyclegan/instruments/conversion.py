@@ -19,6 +19,7 @@ from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
 from cyclegan.spectra.files import SUBSETS, SpectraFile, read_medium
 from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
+from cyclegan.spectra.texts import read_names
 from cyclegan.spectra.writer import SpectraWriter, written_spectra
 from emulator.commands.errors import InputError, refusing
 from emulator.commands.results import printable
@@ -200,7 +201,8 @@ def _columns(file: h5py.File, subset: str, rows: slice, count: int) -> dict[str,
         name, _, of = key.rpartition(" ")
         own = name in ("spectra", "spectra_err", "mask")
         if of == subset and not own and isinstance(dataset, h5py.Dataset) and dataset.shape[:1] == (count,):
-            columns[name] = dataset.asstr()[rows] if h5py.check_string_dtype(dataset.dtype) else dataset[rows]
+            are_names = dataset.ndim == 1 and h5py.check_string_dtype(dataset.dtype) is not None
+            columns[name] = np.array(read_names(dataset, rows), object) if are_names else dataset[rows]
     return columns
 
 

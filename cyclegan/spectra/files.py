@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
+from cyclegan.spectra.texts import read_names
 from emulator.commands.errors import InputError, refusing
 from emulator.flux import FLUX_LEVELS, LEVEL_SPECTRA
 from emulator.hdf5 import open_hdf5, read_all, read_label_names
@@ -275,13 +276,9 @@ class SpectraFile:
         return torch.where(is_known(labels), labels, torch.nan)
 
     def identities(self, subset: str) -> list[str] | None:
-        """The n names of the stars of a subset, where the file has them; InputError where they cannot be read."""
-        dataset = self.file.get(f"id {subset}")
-        if dataset is None:
+        """The n names of the stars of a subset, where the file has any; InputError where they cannot be read."""
+        if f"id {subset}" not in self.file:
             return None
         with self.reading():
-            try:
-                texts = h5py.check_string_dtype(dataset.dtype)
-                return (dataset.asstr()[()] if texts else dataset[()].astype(str)).tolist()
-            except UnicodeDecodeError as error:
-                raise InputError(f"{self.path}: expected names in UTF-8 in 'id {subset}', got others") from error
+            names = read_names(self.file[f"id {subset}"])
+        return names if any(names) else None

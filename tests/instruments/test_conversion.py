@@ -197,3 +197,19 @@ def test_bad_options_are_told(folder, tmp_path):
             converted(*arguments)
         assert words in str(caught.value), str(caught.value)
         assert not out.exists()
+
+
+def test_names_of_a_table_are_cleaned_or_told(folder, tmp_path):
+    theory = write_theory(tmp_path / "theory.h5", APOGEE.wavelength)
+    with h5py.File(theory, "r+") as file:
+        del file["id val"]
+        file["id val"] = np.array([f" {number} ".encode() for number in range(8)], "S5")
+    converted(theory, tmp_path / "synth.h5")
+    with SpectraFile(tmp_path / "synth.h5") as file:
+        assert file.identities("val") == [str(number) for number in range(8)]
+    with h5py.File(theory, "r+") as file:
+        file["id val"][3] = b"a\0b"
+    with pytest.raises(
+        InputError, match=r"expected names in UTF-8 in 'id val', .* got 'a.x00b', 3 characters, in row 3"
+    ):
+        converted(theory, tmp_path / "synth.h5")

@@ -251,3 +251,33 @@ def test_values_that_are_damaged_are_told_when_they_are_read(path):
         assert len(file.read("train", slice(0, 50)).flux) == 50
         with pytest.raises(InputError, match=r"stars.h5: expected an HDF5 file of spectra, got a damaged one"):
             file.read("train")
+
+
+def test_ids_that_are_all_blank_are_none(path):
+    with h5py.File(path, "r+") as file:
+        file["id val"][...] = [" ", "", "", ""]
+    with SpectraFile(path) as file:
+        assert file.identities("val") is None
+        assert len(file.identities("train")) == 75
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (np.array([b"teff", b"\xe9"]), "got '.udce9' among 2"),
+        (np.array([b"teff", b"a\x1b[1m"]), r"got 'a.x1b\[1m' among 2"),
+        (["teff", ""], "got an empty one among 2"),
+    ],
+)
+def test_label_names_that_are_none_are_told(path, names, words):
+    with h5py.File(path, "r+") as file:
+        file.attrs["label_names"] = names
+    with pytest.raises(InputError, match=f"expected names of labels in attribute label_names, {words}"):
+        SpectraFile(path)
+
+
+def test_label_names_may_be_bytes_in_utf_8(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["label_names"] = np.array([b"teff", "[\u03b1/M]".encode()])
+    with SpectraFile(path) as file:
+        assert file.label_names == ("teff", "[\u03b1/M]")
