@@ -22,7 +22,11 @@ ISOTOPES = {  # (element, mass number): share of the element in the Sun (Asplund
     **{("H", 1): 0.99998, ("H", 2): 0.00002, ("C", 12): 0.988938, ("C", 13): 0.011062},
     **{("N", 14): 0.99771, ("N", 15): 0.00229, ("O", 16): 0.997621, ("O", 17): 0.000379, ("O", 18): 0.002},
 }
-MOST_EXCITED = 50.0  # eV: more must be meant in another unit
+# What a line can have; beyond is another unit, another column or a slip of the pen. The built-in list has log gf -9.5
+# to 0.8; forbidden lines have less, and gf is at most the lower level's weight times the number of its electrons. He II
+# is the most tightly bound of what shows lines in spectra of stars: 54 eV.
+POSSIBLE = {"wavelength": (1000.0, 1e7), "excitation": (0.0, 50.0), "log_gf": (-20.0, 3.0)}
+UNIT = {"wavelength": "Angstrom", "excitation": "eV", "log_gf": "dex"}
 
 
 class ListedLine(NamedTuple):
@@ -39,7 +43,8 @@ def read_lines(path: str | Path, medium: str | None = None) -> Lines:
 
     medium: of its wavelengths, vacuum or air; None: as VALD's header says, and air for MOOG. Species that the
     synthesiser has no data for, and hydrogen, are left out, counted and reported. Damping constants are not read.
-    strength is NaN: `emulator.synthesis.own_lines` finds it. Raises InputError, naming the line, for what is malformed.
+    strength is NaN: `emulator.synthesis.own_lines` finds it. Raises InputError, naming the line, for what is malformed
+    and for what no line can have: POSSIBLE are 1000 to 10^7 Angstrom, excitations of 0 to 50 eV, log gf of -20 to 3.
     """
     rows = _text(path).splitlines()
     header = next((row for row in rows[:3] if row.startswith(("Spec Ion", "Elm Ion"))), None)
@@ -66,11 +71,14 @@ def read_lines(path: str | Path, medium: str | None = None) -> Lines:
 
 
 def _listed_line(wavelength: str, species: str, excitation: str, log_gf: str) -> ListedLine:
-    """The fields of one row as numbers; ValueError for what cannot be a line."""
-    line = ListedLine(abs(float(wavelength)), species, float(excitation), float(log_gf))
-    if not (0 < line.wavelength < np.inf and 0 <= line.excitation <= MOST_EXCITED and np.isfinite(line.log_gf)):
-        raise ValueError(f"{line} cannot be a line")
-    return line
+    """The fields of one row as numbers; ValueError for what is none."""
+    return ListedLine(abs(float(wavelength)), species, float(excitation), float(log_gf))
+
+
+def _check_possible(line: ListedLine, path: str | Path, number: int, row: str) -> None:
+    for name, (low, high) in POSSIBLE.items():
+        if not low <= getattr(line, name) <= high:
+            raise _malformed(path, number, row, f"{name.replace('_', ' ')} ({UNIT[name]}) of {low:g} to {high:g}")
 
 
 def _malformed(path: str | Path, number: int, row: str, expected: str) -> InputError:
@@ -92,6 +100,7 @@ def _moog_lines(rows: list[str], path: str | Path) -> list[ListedLine]:
                 continue
             expected = "wavelength (Angstrom), species code, excitation (eV) and log gf"
             raise _malformed(path, number, row, expected) from error
+        _check_possible(line, path, number, row)
         listed.append(line._replace(log_gf=line.log_gf + log_share))
     return listed
 
@@ -150,10 +159,12 @@ def _vald_lines(rows: list[str], header: str, path: str | Path) -> list[ListedLi
                 raise ValueError(name)
             symbol, ion = matched.groups()
             species = symbol if symbol in MOLECULES.name and ion == "1" else f"{symbol} {'I' * int(ion)}"
-            listed.append(_listed_line(fields[0], species, fields[excitation], fields[log_gf]))
+            line = _listed_line(fields[0], species, fields[excitation], fields[log_gf])
         except (IndexError, ValueError) as error:
             expected = "element and ion in quotes, wavelength, excitation (eV) and log gf"
             raise _malformed(path, number + 1, rows[number], expected) from error
+        _check_possible(line, path, number + 1, rows[number])
+        listed.append(line)
     if len(listed) != count:
         raise InputError(f"{path}: expected {count} lines, as its first row says, got {len(listed)}")
     return listed

@@ -1,7 +1,5 @@
 """The Payne: a small network from stellar labels to a spectrum."""
 
-import pickle
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.commands.writing import written_whole
 from emulator.labels import UNITS, scale
 from emulator.lines import Lines
@@ -147,7 +145,7 @@ class Payne(nn.Module):
         found = contents.get("format", "no format") if isinstance(contents, dict) else type(contents).__name__
         if found != FORMAT:
             raise InputError(f"{where}: expected a Payne of format '{FORMAT}', got {found!r}")
-        try:
+        with refusing(f"{where}: expected a Payne of two hidden layers", "other weights"):
             state = contents["state"]
             activation = contents.get("activation", "leaky_relu")  # the only one when files did not say
             low, high, wavelength = (state[name] for name in ("label_low", "label_high", "wavelength"))
@@ -155,12 +153,19 @@ class Payne(nn.Module):
             payne.load_state_dict(state)
             if (lines := contents.get("lines")) is not None:
                 payne.lines = Lines.from_contents(lines)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            problem = " ".join(str(error).split())
-            raise InputError(
-                f"{where}: expected a Payne of two hidden layers, got other weights ({problem})"
-            ) from error
+            payne._check(where)
         return payne.eval()
+
+    def _check(self, where: str) -> None:
+        if unnamed := [name for name in self.label_names if not (isinstance(name, str) and name.strip())]:
+            raise InputError(f"{where}: expected a name for each label, got {unnamed[0]!r}")
+        for name, tensor in self.state_dict().items():
+            if not tensor.isfinite().all():
+                raise InputError(f"{where}: expected finite numbers in {name}, got NaN or infinite ones")
+        if not (self.label_low < self.label_high).all():
+            raise InputError(f"{where}: expected lower ends of labels below upper ones, got others")
+        if not ((self.wavelength > 0).all() and (self.wavelength.diff() > 0).all()):
+            raise InputError(f"{where}: expected ascending wavelengths above 0, got others")
 
     def save(self, path: str | Path) -> None:
         """Write a file that stands alone, all of it or nothing.
@@ -191,6 +196,6 @@ class Payne(nn.Module):
                 f"{path}: expected an emulator's file, as `python -m emulator.train output={path}` makes one,"
                 " found none"
             ) from error
-        except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        except Exception as error:  # an unpickler that meets other bytes raises whatever they lead it to
             raise InputError(f"{path}: expected a file written by Payne.save, got one that does not load") from error
         return cls.from_contents(contents, where=str(path))

@@ -171,4 +171,6 @@ def _check_names(names: Sequence[str] | None, labels: int, path: str | Path) -> 
     if names is None or len(set(names)) != labels:
         got = "none" if names is None else ", ".join(names)
         raise InputError(f"labels: expected {labels} different names, as labels in {path}, got {got}")
+    if unnamed := [name for name in names if not name.strip()]:
+        raise InputError(f"labels: expected a name for each label in {path}, got {unnamed[0]!r}")
     return tuple(names)

@@ -9,7 +9,7 @@ from torch import Tensor
 from cyclegan.trained.record import Record
 from cyclegan.translator.translator import Translator, build_translator, ensemble_of
 from emulator.commands.config import check_plain
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 
 
 class Checkpoint(NamedTuple):
@@ -33,23 +33,30 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error
     record = Record.from_plain(record, str(path))
     check_plain(record.config, str(path))
-    return Checkpoint(step, weights, record, found.get("pairing", {}))
+    pairing = found.get("pairing", {})
+    whole = type(step) is int and isinstance(pairing, dict) and isinstance(weights, dict)
+    if not (whole and all(isinstance(tensor, Tensor) for tensor in weights.values())):
+        raise InputError(f"{path}: expected a checkpoint of this program, got other types of values in it")
+    return Checkpoint(step, weights, record, pairing)
 
 
 def translator_of(checkpoint: Checkpoint, where: str) -> Translator:
-    """The translator of a checkpoint, along the axes on which it was scored."""
+    """The translator of a checkpoint, along the axes on which it was scored.
+
+    Raises InputError for another version's networks, and for weights that are not finite.
+    """
     prefix, record = "translator.", checkpoint.record
     weights = {
         name.removeprefix(prefix): tensor for name, tensor in checkpoint.weights.items() if name.startswith(prefix)
     }
+    if wrong := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise InputError(f"{where}: expected finite weights, got NaN or infinite ones in {wrong[0]}")
     networks, pixels = record.networks, len(record.wavelength)
     spaces = networks.empty_space(pixels), networks.empty_space(pixels)
     width = spaces[0].coordinates(torch.zeros(1, pixels)).shape[1]
-    try:
+    with refusing(f"{where}: expected a checkpoint of this version's networks", "another's"):
         translator = build_translator(networks, spaces, torch.ones(width))
         if (count := record.config.get("ensemble", 1)) > 1:
             translator = ensemble_of([translator] * count)
         translator.load_state_dict(weights)
         return translator.turned(record.axes)
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        raise InputError(f"{where}: expected a checkpoint of this version's networks, got another's") from error

@@ -1,7 +1,8 @@
 """What a checkpoint stands on besides its weights."""
 
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Self
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import torch
 from omegaconf import OmegaConf
@@ -13,7 +14,7 @@ from cyclegan.spectra.continuum import Continuum
 from cyclegan.translator.axes import Axes
 from cyclegan.translator.networks import Networks, make_networks
 from emulator.commands.config import validate
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.payne import Payne
 
 VERSION = 2  # of the record; version 0.1 of the program wrote none
@@ -59,7 +60,11 @@ class Record:
 
     @classmethod
     def from_plain(cls, plain: Any, where: str) -> Self:
-        """What `to_plain` gave; raises InputError, naming where it came from, for what another version wrote."""
+        """What `to_plain` gave.
+
+        Raises InputError, naming where it came from, for what another version wrote, and for a part of another type or
+        for other pixels than the rest.
+        """
         found = plain.get("version", 1) if isinstance(plain, dict) else None
         if found != VERSION:
             got = "one of version 0.1: train it again" if found == 1 else f"a record of version {found}"
@@ -68,7 +73,30 @@ class Record:
         needed = {one.name for one in fields(cls) if one.default is MISSING and one.default_factory is MISSING}
         if missing := sorted(needed - plain.keys()):
             raise InputError(f"{where}: expected a whole record of a run, got one without {', '.join(missing)}")
-        return cls(**{one.name: plain[one.name] for one in fields(cls) if one.name in plain})
+        own = {name: (plain[name], kind) for name, kind in get_type_hints(cls).items() if name in plain}
+        for name, (value, kind) in own.items():
+            if not _is_of(value, kind):
+                raise InputError(f"{where}: expected '{name}' of a run's record, got another type of value")
+        record = cls(**{name: value for name, (value, _) in own.items()})
+        record._check_shapes(where)
+        return record
+
+    def _check_shapes(self, where: str) -> None:
+        wavelength = self.wavelength
+        if (
+            wavelength.ndim != 1
+            or len(wavelength) < 2
+            or not ((wavelength > 0).all() and (wavelength.diff() > 0).all())
+        ):
+            raise InputError(f"{where}: expected ascending wavelengths in a run's record, got others")
+        for name, pixels in self.hidden.items():
+            if pixels.shape != wavelength.shape or pixels.dtype != torch.bool:
+                raise InputError(
+                    f"{where}: expected booleans for {len(wavelength)} pixels in 'hidden.{name}', got others"
+                )
+        for name, value, ndim in (("split", self.split, 2), ("offset", self.offset, 2)):
+            if value is not None and (value.ndim != ndim or not value.isfinite().all()):
+                raise InputError(f"{where}: expected '{name}' of a run's record, a finite table, got another")
 
     @property
     def domains(self) -> DomainsConfig:
@@ -97,13 +125,29 @@ class Record:
     def population_of_theory(self) -> Population:
         """Which stars emulated domains are made of, whatever has become of the file that said so."""
         if self.population is not None:
-            return Drawn(**self.population)
+            with refusing("a run's record: expected the table that emulated stars were drawn from", "another one"):
+                return Drawn(**self.population)
         return make_population(self.domains.population, imported_only=True)
 
     def continuum_of_theory(self) -> Continuum | None:
         """How emulated synthetic spectra are normalised, if they are."""
-        return None if self.continuum is None else Continuum.from_contents(self.continuum, self.wavelength.numpy())
+        with refusing("a run's record: expected how emulated spectra are normalised", "something else"):
+            return None if self.continuum is None else Continuum.from_contents(self.continuum, self.wavelength.numpy())
 
     def split_sample(self) -> Tensor:
         """Split latents (n, Zp) of training stars, none before the first validation."""
         return torch.empty(0, self.networks.split) if self.split is None else self.split
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of the type that a field of a record has."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if origin is UnionType:
+        return any(_is_of(value, one) for one in inner)
+    if origin is dict:
+        return isinstance(value, dict) and all(_is_of(k, inner[0]) and _is_of(v, inner[1]) for k, v in value.items())
+    if origin is tuple:
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_is_of, value, inner))
+    return isinstance(value, kind) and (kind is not int or not isinstance(value, bool))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 CONFIG, METRICS, SCORED, LOG = "config.yaml", "metrics.csv", "scores.json", "train.log"
@@ -29,24 +29,26 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     """The rows of a run's metrics.csv; none where there is no file. A row that a kill cut short is left out."""
     if not path.exists():
         return []
-    whole = path.read_text().rpartition("\n")[0]
-    return [row for row in csv.DictReader(whole.splitlines()) if None not in row.values() and row["step"].isdigit()]
+    with refusing(f"{path}: expected the metrics of a run, a row for each step", "something else"):
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+        rows = csv.DictReader(whole.splitlines())
+        return [row for row in rows if None not in (*row, *row.values()) and row["step"].isdecimal()]
 
 
 def read_history(path: Path) -> History:
     """Each column of a metrics.csv as (steps, values), where it has values."""
     columns: dict[str, list[tuple[int, float]]] = {}
-    for row in read_metrics(path):
-        for name, value in row.items():
-            if value and name not in ("step", "epoch"):
-                columns.setdefault(name, []).append((int(row["step"]), float(value)))
+    rows = read_metrics(path)
+    with refusing(f"{path}: expected numbers in the metrics of a run", "others"):
+        for row in rows:
+            for name, value in row.items():
+                if value and name not in ("step", "epoch"):
+                    columns.setdefault(name, []).append((int(row["step"]), float(value)))
     found = {name: np.array(points).T for name, points in columns.items()}
     return {name: (steps, values) for name, (steps, values) in found.items()}
 
 
 def read_scores(path: Path) -> dict[str, Any]:
     """What a run's scores.json holds; InputError for another file."""
-    try:
-        return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: expected the scores of a run in JSON, got '{error}'") from error
+    with refusing(f"{path}: expected the scores of a run in JSON", "something else"):
+        return dict(json.loads(path.read_text(encoding="utf-8")))

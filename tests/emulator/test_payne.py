@@ -104,6 +104,32 @@ def test_other_contents_are_refused_in_one_line(tmp_path, what):
     assert "\n" not in str(caught.value)
 
 
+def changed(**changes):
+    contents = make_payne().contents()
+    return contents | {"state": contents["state"] | changes.pop("state", {})} | changes
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        (
+            lambda: changed(state={"output.bias": make_payne().output.bias.detach() * torch.nan}),
+            "finite numbers in output",
+        ),
+        (lambda: changed(state={"label_high": make_payne().label_high * torch.inf}), "finite numbers in label_high"),
+        (lambda: changed(state={"label_high": make_payne().label_low}), "lower ends of labels below upper ones"),
+        (lambda: changed(state={"wavelength": make_payne().wavelength.flip(0)}), "ascending wavelengths"),
+        (lambda: changed(label_names=[" ", *make_payne().label_names[1:]]), "a name for each label, got ' '"),
+        (lambda: changed(label_names=[1, *make_payne().label_names[1:]]), "a name for each label, got 1"),
+        (lambda: changed(lines={"wavelength": 3}), "of two hidden layers, got other weights"),
+        (lambda: changed(width="wide"), "of two hidden layers, got other weights"),
+    ],
+)
+def test_contents_that_no_emulator_has_are_refused(contents, words):
+    with pytest.raises(InputError, match=f"^payne: expected .*{words}"):
+        Payne.from_contents(contents(), "payne")
+
+
 @pytest.mark.parametrize("content", [None, b"", b"not a network", "truncated"])
 def test_damaged_files_are_refused_in_one_line(tmp_path, content):
     path = tmp_path / "payne.pt"

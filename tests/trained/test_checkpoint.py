@@ -142,3 +142,20 @@ def test_a_variable_in_its_configuration_is_not_looked_up(tmp_path, files_run, m
     torch.save(checkpoint, tmp_path / "a.ckpt")
     with pytest.raises(InputError, match=r"a\.ckpt: config key 'domains\.obs\.path': expected a value, got an inter"):
         load(tmp_path / "a.ckpt", "cpu")
+
+
+def test_weights_that_are_not_finite_are_refused(files_run, tmp_path):
+    contents = torch.load(files_run / "last.ckpt", weights_only=True)
+    name = next(name for name in contents["state_dict"] if name.startswith("translator.") and "weight" in name)
+    contents["state_dict"][name].view(-1)[0] = torch.nan
+    torch.save(contents, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="expected finite weights, got NaN or infinite ones in"):
+        load(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(("name", "value"), [("global_step", "2"), ("state_dict", {"a": 1}), ("pairing", [])])
+def test_a_checkpoint_of_other_types_is_refused(files_run, tmp_path, name, value):
+    contents = torch.load(files_run / "last.ckpt", weights_only=True)
+    torch.save(contents | {name: value}, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match=r"last.ckpt: expected a checkpoint .* got other types of values in it"):
+        load(tmp_path, "cpu")

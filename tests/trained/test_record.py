@@ -214,3 +214,43 @@ def test_a_checkpoint_whose_configuration_lacks_something_is_refused(key, payne2
     torch.save(checkpoint, tmp_path / "cut.ckpt")
     with pytest.raises(InputError, match=key):
         load(tmp_path / "cut.ckpt", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("config", []), ("wavelength", [1.0, 2.0]), ("matched", 1), ("hidden", {"synth": [True]}), ("split", "mean")),
+        *(("axes", {"shared": torch.ones(3)}), ("kept_step", 1.5), ("kept_step", True), ("emulator", torch.ones(3))),
+        *(("familiar", {"obs": 3}), ("population", ()), ("errors", {"x": None}), ("controls", {1: {}})),
+    ],
+)
+def test_a_part_of_another_type_is_refused(written, name, value):
+    written[name] = value
+    with pytest.raises(
+        InputError, match=rf"^toy\.ckpt: expected '{name}' of a run's record, got another type of value$"
+    ):
+        Record.from_plain(written, "toy.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("wavelength", torch.tensor([2.0, 1.0]), "ascending wavelengths"),
+        ("wavelength", torch.tensor(2.0), "ascending wavelengths"),
+        ("hidden", {"synth": torch.ones(3, dtype=torch.bool)}, "booleans for .* pixels in 'hidden.synth'"),
+        ("split", torch.tensor([[torch.nan, 1.0]]), "'split' of a run's record, a finite table"),
+        ("offset", torch.ones(3), "'offset' of a run's record, a finite table"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_refused(written, name, value, words):
+    written[name] = value
+    with pytest.raises(InputError, match=words):
+        Record.from_plain(written, "toy.ckpt")
+
+
+@pytest.mark.parametrize("name", ["continuum", "population"])
+def test_contents_of_something_else_are_refused(written, name):
+    written[name] = {"degree": "two"}
+    back = Record.from_plain(written, "toy.ckpt")
+    with pytest.raises(InputError, match="a run's record: expected"):
+        back.continuum_of_theory() if name == "continuum" else back.population_of_theory()

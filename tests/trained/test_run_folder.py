@@ -51,3 +51,17 @@ def test_other_files_than_scores_are_told(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"scores\.json: expected the scores of a run in JSON"):
         read_scores(path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"step,loss\n1,much\n", b"loss\n1\n", b"step,loss\n1,\x002\n"])
+def test_other_files_than_metrics_are_told(tmp_path, content):
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"metrics.csv: expected .* metrics of a run") as caught:
+        read_history(tmp_path / "metrics.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_that_are_no_text_are_told(tmp_path):
+    (tmp_path / "scores.json").write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"scores.json: expected the scores of a run in JSON"):
+        read_scores(tmp_path / "scores.json")
