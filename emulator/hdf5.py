@@ -22,8 +22,8 @@ import numpy as np
 
 from emulator.commands.errors import InputError, first_line, refusing
 
-SECONDS = 2  # of computing, that a walk may take, and one more for each WALKED bytes of the file
-WALKED, MOST_SECONDS = 2**26, 60
+SECONDS = 1  # of computing, that a walk may take, and one more for each WALKED bytes of the file
+WALKED, MOST_SECONDS = 2**24, 60
 MEMORY = 2**30  # bytes, that a walk may take
 SMALL = 2**28  # bytes: what claims no more can be read whatever it is
 MOST_CHUNK = 2**28  # bytes: a chunk has to be held whole, twice

@@ -98,7 +98,7 @@ def truncated(path):
 
 
 BAD = {
-    looping: "which HDF5 does not get through in 2 s",
+    looping: "which HDF5 does not get through in 1 s",
     claiming: r"'spectra train' of shape \(1000000000000, 200\), of which next to nothing is stored",
     packed: r"'labels' of shape \(1000000, 100\), of which next to nothing is stored",
     one_large_chunk: "'spectra train' in chunks of 763 MiB",
