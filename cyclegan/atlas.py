@@ -19,7 +19,7 @@ from cyclegan.spectra.writer import written_spectra
 from cyclegan.trained.loading import load
 from cyclegan.trained.sources import TABLE_SUBSET
 from emulator.commands.config import config_folder, validate
-from emulator.commands.errors import InputError
+from emulator.commands.outputs import check_apart, inputs_of
 from emulator.commands.running import errors_in_one_line, run
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,7 @@ def convert_atlas(config: AtlasConfig) -> None:
 
     Raises InputError for input that cannot be used.
     """
-    if Path(config.output).resolve() == Path(config.input).resolve():
-        raise InputError(f"config key 'output': expected another file than 'input', got {config.output}")
+    check_apart([Path(config.output)], inputs_of(config))
     model = load(config.checkpoint, "cpu")
     wavelength = model.wavelength.numpy()
     atlas = read_atlas(config.input, config.star)
@@ -57,7 +56,7 @@ def convert_atlas(config: AtlasConfig) -> None:
     mask = torch.from_numpy(covered)[None]
     star = torch.from_numpy(np.where(covered, flux, 1.0))[None].float()
     name = config.star or Path(config.input).stem
-    with written_spectra(config.output, model.wavelength, counts={TABLE_SUBSET: 1}) as writer:
+    with written_spectra(config.output, "atlas", model.wavelength, counts={TABLE_SUBSET: 1}) as writer:
         writer.append(TABLE_SUBSET, Spectra(star, torch.full_like(star, config.error), mask), id=[name])
     text = "%s in %s: %d of %d pixels, covered by %s A; %.1f km/s taken out"
     log.info(text, name, config.output, int(covered.sum()), len(wavelength), atlas.ranges(), velocity)

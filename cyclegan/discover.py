@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cyclegan.discovery.evidence import Evidence, Map, gather, shifted
 from cyclegan.discovery.known_lines import read_known_lines
-from cyclegan.discovery.line_list import check_output, measure, write_line_list
+from cyclegan.discovery.line_list import check_outputs, measure, write_line_list
 from cyclegan.discovery.lines import MissingLine, find_lines, write_lines
 from cyclegan.discovery.list_truth import Pair, judge_list, lines_taken_out, pair, right
 from cyclegan.discovery.reality import Reality, marked, reality_of_table
@@ -37,16 +37,18 @@ from cyclegan.trained.run_folder import find_checkpoint
 from cyclegan.trained.translated import SYNTH_TO_OBS
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.errors import InputError
+from emulator.commands.outputs import inputs_of
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
-from emulator.commands.side_outputs import as_picture
-from emulator.commands.writing import written_together, written_whole
+from emulator.commands.side_outputs import as_picture, save_picture
+from emulator.commands.writing import written_together
 from emulator.lines import Lines
 from emulator.list_formats import FORMATS
 
 log = logging.getLogger(__name__)
 
 TABLE, ATLASES = ".csv", (".npz", ".fits", ".fit", ".gz")  # by its suffix, what a truth is
+OUTPUTS = ("discovery.json", "lines.csv", "summary.png")
 MEAN_SHIFT, SHUFFLED = "mean_shift", "shuffled_labels"
 
 
@@ -79,7 +81,7 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
 
     Raises InputError for input that cannot be used.
     """
-    check_output(config.line_list)
+    check_outputs(config.line_list, inputs_of(config, ("output", "line_list")))
     folder = find_checkpoint(config.checkpoint).parent
     paths = [config.checkpoint, *config.others]
     trained = [load(path, "cpu", config.emulator) for path in paths]
@@ -120,7 +122,7 @@ def discover(config: DiscoverConfig) -> list[MissingLine]:
     }
     listed = [] if config.line_list is None else measure(stellar, maps, models[0], labels)
     output = folder / "discovery" if config.output is None else Path(config.output)
-    with written_together(output) as unfinished:
+    with written_together(output, OUTPUTS, inputs_of(config, ("output", "line_list")), "discover") as unfinished:
         write_lines(lines, unfinished / "lines.csv", marks)
         write_json(unfinished / "discovery.json", found)
         draw_summary(models[0], maps[0], reference[:1], evidence, elements, lines, truth, reality, unfinished)
@@ -221,7 +223,7 @@ def draw_summary(
         reality.flux if isinstance(reality, Star) else None,
         () if reality is None else [line.wavelength for line in reality.lines],
     )
-    figure.savefig(folder / "summary.png", dpi=DPI)
+    save_picture(figure, folder / "summary.png", DPI)
 
 
 def draw_elements(
@@ -239,23 +241,22 @@ def draw_elements(
         true = None if truth is None else truth.gain[:, e]
         with as_picture(f"{element}.png"):
             figure = plot_element(wavelength, lack, evidence.gain[:, e], element, own, true)
-            figure.savefig(folder / f"{element}.png", dpi=DPI)
+            save_picture(figure, folder / f"{element}.png", DPI)
 
 
 def compare_list(pairs: Sequence[Pair], truth: Lines, path: Path) -> None:
     """Print how well lines were measured, and write that beside their list, .json, with a picture, .png."""
     rows = judge_list(pairs, truth)
     print(format_table([{"species": name, **row} for name, row in rows.items()]))
-    with written_whole(path.with_suffix(".json")) as unfinished:
-        write_json(unfinished, rows)
+    write_json(path.with_suffix(".json"), rows)
     if good := right(pairs, truth):
         names = ("excitation", "log_gf", "excitation_error", "log_gf_error")
         excitation, log_gf, *errors = (np.array([getattr(one.line, name) for one in good]) for name in names)
         true = truth.chosen(np.array([one.true for one in good]))
         values = (np.stack([true.excitation, excitation]), np.stack([true.log_gf, log_gf]))
         picture = path.with_suffix(".png")
-        with as_picture(picture.name), written_whole(picture) as unfinished:
-            plot_line_list(true.species, *values, *errors).savefig(unfinished, dpi=DPI)
+        with as_picture(picture.name):
+            save_picture(plot_line_list(true.species, *values, *errors), picture, DPI)
 
 
 def check_same_theory(model: ForwardModel, other: ForwardModel, path: str) -> None:

@@ -24,12 +24,15 @@ from cyclegan.training.logs import WANDB, wandb_logger
 from cyclegan.training.schema import LoggerConfig
 from emulator.commands.config import config_folder, validate
 from emulator.commands.device import processor_threads
+from emulator.commands.outputs import inputs_of
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
-from emulator.commands.side_outputs import as_picture, as_side_output
-from emulator.commands.writing import written_together
+from emulator.commands.side_outputs import as_picture, as_side_output, save_picture
+from emulator.commands.writing import write_whole, written_together
 
 log = logging.getLogger(__name__)
+
+OUTPUTS = ("report.html", SCORED, "stars.csv")
 
 
 @dataclass
@@ -51,11 +54,11 @@ def write(examined: Examined, folder: Path) -> None:
     for name, figure in examined.figures.items():
         path = folder / "figures" / f"{name}.png"
         with as_picture(path.name):
-            figure.savefig(path, dpi=REPORT_DPI)
+            save_picture(figure, path, REPORT_DPI)
             pictures[name] = path.read_bytes()
     write_json(folder / SCORED, examined.numbers)
     write_rows(folder / "stars.csv", list(examined.stars[0]), [list(star.values()) for star in examined.stars])
-    (folder / "report.html").write_text(page(examined.numbers, examined.stars, pictures), encoding="utf-8")
+    write_whole(folder / "report.html", page(examined.numbers, examined.stars, pictures))
 
 
 @as_side_output(WANDB)
@@ -89,7 +92,7 @@ def evaluate(config: EvaluateConfig) -> list[Compared]:
     drawn_on = "cuda" if device.startswith("cuda") and torch.cuda.is_available() else "cpu"
     model = load(checkpoint, "cpu")
     domains = find_domains(model, config.synth, config.obs, drawn_on)
-    with written_together(output) as unfinished:
+    with written_together(output, OUTPUTS, inputs_of(config), "evaluate") as unfinished:
         stars = stars_to_score(domains.synth, domains.obs, "val").to("cpu")
         # Sums depend in their last digits on how many threads add them up: here as many as in training.
         with processor_threads(model.record.config["trainer"].get("threads") or model.record.networks.threads):

@@ -34,13 +34,15 @@ from cyclegan.trained.translated import OBS_TO_SYNTH
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
+from emulator.commands.outputs import inputs_of
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
-from emulator.commands.side_outputs import as_picture
+from emulator.commands.side_outputs import as_picture, save_picture
 from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
 
+OUTPUTS = ("fit.json", "labels.h5", f"{TRANSLATOR}.csv", f"{EMULATOR}.csv")
 SHOWN = 3  # stars of a subset, at most, whose spectra are drawn
 
 
@@ -143,7 +145,10 @@ def fit(config: FitConfig) -> dict[str, Any]:
     model = load(config.checkpoint, config.device, config.emulator)
     forward, names = model.forward_model, model.label_names
     output = find_checkpoint(config.checkpoint).parent / "fit" if config.output is None else Path(config.output)
-    with FileSource(config.input, model, config.wavelength) as file, written_together(output) as unfinished:
+    with (
+        FileSource(config.input, model, config.wavelength) as file,
+        written_together(output, OUTPUTS, inputs_of(config), "fit") as unfinished,
+    ):
         subsets, known = subsets_to_fit(config, file), known_labels(config, file, names)
         distances = distances_from_training(model, file, subsets, config.batch_size)
         results, rates, fitters = {}, {}, {}
@@ -170,7 +175,7 @@ def fit(config: FitConfig) -> dict[str, Any]:
             if file.subsets[subset] <= SHOWN:
                 with as_picture(f"spectra_{subset}.png"):
                     figure = draw_spectra(fitters, ways, file, subset)
-                    figure.savefig(unfinished / f"spectra_{subset}.png", dpi=DPI)
+                    save_picture(figure, unfinished / f"spectra_{subset}.png", DPI)
             if truth is not None:
                 draw(ways, truth, names, subset, unfinished)
     show(summary)
@@ -187,7 +192,7 @@ def draw(ways: Mapping[str, Fitted], truth: Tensor, names: Sequence[str], subset
     """Pictures of a subset's fits beside true labels (N, L)."""
     for name, plot in (("fitted", plot_fitted), ("residuals", plot_label_residuals), ("pulls", plot_pulls)):
         with as_picture(f"{name}_{subset}.png"):
-            plot(ways, truth, names).savefig(folder / f"{name}_{subset}.png", dpi=DPI)
+            save_picture(plot(ways, truth, names), folder / f"{name}_{subset}.png", DPI)
 
 
 def draw_spectra(fitters: Mapping[str, Fitter], ways: Mapping[str, Fitted], file: FileSource, subset: str) -> Figure:

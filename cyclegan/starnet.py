@@ -36,12 +36,15 @@ from cyclegan.trained.run_folder import find_checkpoint
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.device import DEVICES, find_device
 from emulator.commands.errors import InputError
+from emulator.commands.outputs import inputs_of
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
-from emulator.commands.side_outputs import as_picture
+from emulator.commands.side_outputs import as_picture, save_picture
 from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
+
+OUTPUTS = ("starnet.json", "labels.png", "residuals.png", "gap.png")
 
 
 @dataclass
@@ -78,7 +81,7 @@ def starnet(config: StarNetConfig) -> list[dict[str, str | float]]:
     truth = stacked(obs.known_labels(config.subset), names, f"observed stars of '{config.subset}'")
     output = checkpoint.parent / "starnet" if config.output is None else Path(config.output)
     theory, translated = lessons[SYNTHETIC].spectra, lessons[TRANSLATED].spectra
-    with written_together(output) as unfinished:
+    with written_together(output, OUTPUTS, inputs_of(config), "starnet") as unfinished:
         read = {}
         for name, lesson in lessons.items():
             module = teach(lesson, teaching, name)
@@ -88,12 +91,12 @@ def starnet(config: StarNetConfig) -> list[dict[str, str | float]]:
         write_json(unfinished / "starnet.json", found)
         ways = {name: Read(values, torch.ones(len(values), dtype=torch.bool)) for name, values in read.items()}
         with as_picture("labels.png"):
-            plot_fitted(ways, truth, names).savefig(unfinished / "labels.png", dpi=DPI)
+            save_picture(plot_fitted(ways, truth, names), unfinished / "labels.png", DPI)
         with as_picture("residuals.png"):
-            plot_label_residuals(ways, truth, names).savefig(unfinished / "residuals.png", dpi=DPI)
+            save_picture(plot_label_residuals(ways, truth, names), unfinished / "residuals.png", DPI)
         with as_picture("gap.png"):
             real = obs.draw(config.seed + 10)
-            plot_gap(real, theory, translated, config.seed).savefig(unfinished / "gap.png", dpi=DPI)
+            save_picture(plot_gap(real, theory, translated, config.seed), unfinished / "gap.png", DPI)
     print(format_table(rows))
     log.info("StarNet's table and pictures in %s", output)
     return rows

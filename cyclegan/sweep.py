@@ -16,8 +16,7 @@ from cyclegan.scores.scores import SCORES
 from cyclegan.scores.signals import SIGNALS
 from cyclegan.spectra.tables import write_rows
 from emulator.commands.results import format_table
-from emulator.commands.side_outputs import as_picture
-from emulator.commands.writing import written_whole
+from emulator.commands.side_outputs import as_picture, save_picture
 
 
 def read_jobs(folder: Path) -> list[dict[str, Any]]:
@@ -66,12 +65,11 @@ class SweepTable(Callback):
         """Hydra's call after the last job."""
         folder = Path(config.hydra.sweep.dir)
         if rows := read_jobs(folder):
-            with written_whole(folder / "sweep.csv") as unfinished:
-                write_rows(unfinished, list(rows[0]), [list(row.values()) for row in rows])
+            write_rows(folder / "sweep.csv", list(rows[0]), [list(row.values()) for row in rows])
             keys = [name for name in rows[0] if name not in ("job", *SCORES, *SIGNALS, "ended")]
             if keys and not all(math.isnan(row["x_synth_obs"]) for row in rows):
-                with as_picture("sweep.png"), written_whole(folder / "sweep.png") as unfinished:
-                    plot_sweep(rows, keys).savefig(unfinished, dpi=DPI)
+                with as_picture("sweep.png"):
+                    save_picture(plot_sweep(rows, keys), folder / "sweep.png", DPI)
             print(format_table([{name: value for name, value in row.items() if name not in SIGNALS} for row in rows]))
             print("\nrank correlation, over jobs, of what needs no matched stars with what does:")
             print(format_table(rank_correlations(rows)))

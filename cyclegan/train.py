@@ -19,6 +19,7 @@ from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.side_outputs import as_side_output
+from emulator.commands.writing import write_whole
 
 UNNAMED = "train"  # a configuration of no experiment
 
@@ -51,7 +52,7 @@ def main(config: DictConfig) -> None:
             with as_side_output(WANDB):
                 wandb.finish(exit_code=1)
             if sweep:  # one job's failure is a row of the table, and the others go on
-                (folder / "failed.txt").write_text(f"{error}\n")
+                write_whole(folder / "failed.txt", f"{error}\n")
                 print(f"error: {error}", file=sys.stderr)
                 return
             if isinstance(error, TrainingDivergedError):

@@ -27,6 +27,7 @@ from cyclegan.trained.translated import OBS_TO_SYNTH, SYNTH_TO_OBS
 from emulator.commands.config import MOST_SEED, config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
+from emulator.commands.outputs import check_apart, inputs_of
 from emulator.commands.running import errors_in_one_line, run
 
 log = logging.getLogger(__name__)
@@ -60,11 +61,7 @@ def check_keys(config: TransferConfig) -> None:
         raise InputError("config key 'direction': expected synth_to_obs for labels, got obs_to_synth")
     if config.direction == OBS_TO_SYNTH and config.split != MEAN:
         raise InputError(f"config key 'split': expected none for obs_to_synth, got {config.split}")
-    output = Path(config.output).resolve()
-    inputs = {key: getattr(config, key) for key in ("checkpoint", "input", "labels", "split", "wavelength")}
-    for key, path in inputs.items():
-        if path is not None and Path(path).resolve() == output:
-            raise InputError(f"config key 'output': expected another file than '{key}', got {config.output}")
+    check_apart([Path(config.output)], inputs_of(config))
 
 
 @contextmanager
@@ -92,7 +89,7 @@ def transfer(config: TransferConfig) -> None:
         split = {}
         if config.direction == SYNTH_TO_OBS:
             split = split_latents(config.split, config.wavelength, config.seed, config.batch_size, model, counts)
-        with written_spectra(config.output, model.wavelength, counts=counts) as writer:
+        with written_spectra(config.output, "transfer", model.wavelength, counts=counts) as writer:
             source.carry(writer.file)  # of the input; what is said next is of this file
             for stale in (f"{column} {name}" for column in FAMILIAR_COLUMNS for name in source.subsets):
                 writer.file.pop(stale, None)  # from other stars, or other training

@@ -9,8 +9,9 @@ from omegaconf import DictConfig
 
 from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
+from emulator.commands.outputs import check_apart, check_own, inputs_of
 from emulator.commands.running import errors_in_one_line, run
-from emulator.payne import ACTIVATIONS
+from emulator.payne import ACTIVATIONS, is_emulator
 from emulator.published import TEFF_UNITS, read_published
 from emulator.wavelength import MEDIA, read_wavelength
 
@@ -35,6 +36,8 @@ def convert(config: ConvertConfig) -> Path:
     output = Path(config.output)
     if output.suffix != ".pt":
         raise InputError(f"config key 'output': expected a file name ending in .pt, got {output}")
+    check_apart([output], inputs_of(config))
+    check_own([output], is_emulator(output) and not output.with_suffix(".json").exists(), "emulator.convert")
     wavelength = None if config.wavelength is None else read_wavelength(config.wavelength, config.medium)
     payne = read_published(config.input, config.labels, wavelength, config.activation, config.teff_unit)
     payne.save(output)

@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from emulator.commands.errors import InputError, refusing
-from emulator.commands.writing import written_whole
+from emulator.commands.writing_hdf5 import written_hdf5
 from emulator.flux import check_flux
 from emulator.hdf5 import open_hdf5, read_all, read_label_names
 from emulator.labels import LABELS, SENTINEL, sample_grid_labels
@@ -53,7 +53,7 @@ def make_grid(
     lines: None for the built-in ones. The file appears under its name only when complete.
     """
     labels = sample_grid_labels(n, np.random.default_rng(seed))
-    with written_whole(path) as temporary, h5py.File(temporary, "w") as file:
+    with written_hdf5(path) as file:
         file.attrs.update(format_version=FORMAT_VERSION, medium="vacuum", seed=seed, label_names=list(LABELS))
         file.attrs["lines"] = lines.fingerprint() if lines else BUILT_IN
         file["wavelength"], file["labels"] = wavelength, labels
@@ -64,6 +64,7 @@ def make_grid(
             for row, flux in enumerate(tqdm(stars, "synthesising spectra", total=n, unit="star")):
                 check_flux(flux[None], f"{path}: star {row}, of this line list")
                 rows[row] = flux
+                file.check()
         finally:
             pool.shutdown(cancel_futures=True)  # otherwise an interrupted grid is computed to its end first
 

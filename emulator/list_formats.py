@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emulator.commands.writing import write_whole
 from emulator.line_lists import ATOMIC_SYMBOLS
 from emulator.lines import MOLECULES, Lines
 from emulator.wavelength import vacuum_to_air
@@ -24,13 +25,13 @@ VALD_HEADER = (
 
 
 def write_list(path: Path, lines: Lines, form: str, notes: Sequence[str] | None = None) -> None:
-    """Write N lines in one of FORMATS; notes: N short remarks, one a line, without quotes.
+    """Write N lines in one of FORMATS, all or nothing; notes: N short remarks, one a line, without quotes.
 
     log gf of a molecule holds the share of its isotopes in the Sun, and stands for all of them.
     """
     notes = [""] * len(lines.wavelength) if notes is None else notes
     rows = {"moog": _moog, "vald": _vald, "turbospectrum": _turbospectrum}[form](lines, notes)
-    path.write_text("\n".join(rows) + "\n", encoding="ascii")
+    write_whole(path, "\n".join(rows) + "\n")
 
 
 def species_numbers(species: str) -> tuple[int, int]:

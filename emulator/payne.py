@@ -1,6 +1,7 @@
 """The Payne: a small network from stellar labels to a spectrum."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from emulator.commands.errors import InputError, refusing
-from emulator.commands.writing import written_whole
+from emulator.commands.saving import saved
+from emulator.commands.writing import write_whole
 from emulator.labels import UNITS, scale
 from emulator.lines import Lines
 from emulator.wavelength import nearest_pixels
@@ -173,8 +175,7 @@ class Payne(nn.Module):
         Args:
             path: of the file.
         """
-        with written_whole(path) as temporary:
-            torch.save(self.contents(), temporary)
+        write_whole(path, saved(self.contents()))
 
     @classmethod
     def load(cls, path: str | Path) -> "Payne":
@@ -199,3 +200,11 @@ class Payne(nn.Module):
         except Exception as error:  # an unpickler that meets other bytes raises whatever they lead it to
             raise InputError(f"{path}: expected a file written by Payne.save, got one that does not load") from error
         return cls.from_contents(contents, where=str(path))
+
+
+def is_emulator(path: Path) -> bool:
+    """Whether there is a file that `Payne.save` wrote."""
+    with suppress(InputError):
+        Payne.load(path)
+        return True
+    return False

@@ -1,5 +1,6 @@
 """python -m emulator.train: make the grid of spectra if there is none, train the Payne on it, report its errors."""
 
+import json
 import logging
 import math
 import platform
@@ -18,17 +19,19 @@ from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 
 from emulator.apogee import apogee_wavelength
 from emulator.commands.config import MOST_SEED, config_folder, read_config, validate
 from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
+from emulator.commands.metrics import MetricsTable
+from emulator.commands.outputs import check_apart, check_own, inputs_of
 from emulator.commands.processes import LoneTrainer, seed
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
-from emulator.commands.side_outputs import as_picture
+from emulator.commands.saving import saved
+from emulator.commands.side_outputs import as_picture, save_picture
 from emulator.commands.writing import written_whole
 from emulator.grid import GridData, find_or_make_grid
 from emulator.labels import LABELS, sample_grid_labels
@@ -117,14 +120,13 @@ def train_payne(config: EmulatorConfig, folder: str | Path) -> Path:
         if not math.isfinite(high):
             rate = training.learning_rate
             raise InputError(f"training diverged: expected a training.learning_rate that converges, got {rate}")
-        payne.save(unfinished)
+        report = {"median_error": median, "p95_error": high, "seconds": seconds, **_about(grid, path)}
+        write_json(output.with_suffix(".json"), report | {"config": asdict(config), "versions": _versions()})
+        unfinished.write(saved(payne.contents()))
     log.info("held-out spectra: absolute flux error %.5f (median), %.5f (95th percentile)", median, high)
-    report = {"median_error": median, "p95_error": high, "seconds": seconds, **_about(grid, path)}
-    with written_whole(output.with_suffix(".json")) as unfinished:
-        write_json(unfinished, report | {"config": asdict(config), "versions": _versions()})
     picture = output.with_suffix(".png")
-    with as_picture(picture.name), written_whole(picture) as unfinished:
-        plot_worst(payne, labels, flux, truth).savefig(unfinished, dpi=150)
+    with as_picture(picture.name):
+        save_picture(plot_worst(payne, labels, flux, truth), picture, dpi=150)
     return output
 
 
@@ -133,6 +135,9 @@ def _check(config: EmulatorConfig) -> None:
     output, own = Path(config.output), config.grid
     if output.suffix != ".pt":
         raise InputError(f"config key 'output': expected a file name ending in .pt, got {output}")
+    outputs = [output, *(output.with_suffix(suffix) for suffix in (".json", ".png", LACKING, WHOLE))]
+    check_apart(outputs, inputs_of(own))
+    check_own(outputs[:3], _is_report(output.with_suffix(".json")), "emulator.train")
     for key, given in (("lines", own.lines), ("lacking", own.lacking or None), ("lines_added", own.lines_added)):
         if own.path is not None and given is not None:
             raise InputError(
@@ -142,6 +147,14 @@ def _check(config: EmulatorConfig) -> None:
         raise InputError(
             f"config key 'grid.medium': expected a line list beside it, got {own.medium} and no grid.lines"
         )
+
+
+def _is_report(path: Path) -> bool:
+    """Whether there is what this command writes beside an emulator, and before it."""
+    try:
+        return {"median_error", "grid"} <= set(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _find_grid(config: EmulatorConfig) -> tuple[str, Lines | None]:
@@ -165,8 +178,7 @@ def _find_grid(config: EmulatorConfig) -> tuple[str, Lines | None]:
 
 def _write_list(output: str, suffix: str, lines: Lines) -> None:
     path = Path(output).with_suffix(suffix)
-    with written_whole(path) as unfinished:
-        write_list(unfinished, lines, "moog")
+    write_list(path, lines, "moog")
     log.info("%d lines in %s", len(lines.wavelength), path)
 
 
@@ -186,7 +198,7 @@ def _fit(grid: GridData, training: TrainingConfig, folder: str | Path, device: s
     trainer = LoneTrainer(
         max_epochs=1,
         accelerator=device,
-        logger=CSVLogger(folder, name="emulator", version=""),
+        logger=MetricsTable(Path(folder) / "emulator" / "metrics.csv"),
         callbacks=[TQDMProgressBar(refresh_rate=100)],
         log_every_n_steps=min(50, training.steps),
         val_check_interval=max(1, training.steps // 20),

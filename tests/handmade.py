@@ -57,7 +57,7 @@ def make_checkpoint(
         split=split,
     )
     weights = {f"translator.{name}": tensor for name, tensor in translator.state_dict().items()}
-    return Checkpoint(1, weights, record, {})
+    return Checkpoint(1, weights, record, {}, {})
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:

@@ -54,7 +54,7 @@ def make(domains, weights=None, *, split=1, steps=6, epochs=1, seed=1, pairing=N
         ALL_WEIGHTS if weights is None else weights,
         Schedule(**settings),
         seed,
-        Record({}, torch.arange(3.0), None, {}, None, matched=True),
+        Record({}, 1 + torch.arange(3.0), None, {}, None, matched=True),
     )
     return module, data
 

@@ -30,7 +30,7 @@ def contents(path: Path) -> dict:
 
 def write_spectra(path: Path, spectra: Spectra, wavelength: Tensor, **columns) -> Path:
     """A file of spectra under 'test'."""
-    with written_spectra(path, wavelength, ("teff", "snr")) as writer:
+    with written_spectra(path, "a test", wavelength, ("teff", "snr")) as writer:
         writer.append("test", spectra, **columns)
     return path
 

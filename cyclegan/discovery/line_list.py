@@ -1,7 +1,7 @@
 """A line list of what theory lacks, for codes that compute spectra: measured, written, and what could not be told."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from cyclegan.spectra.tables import write_rows
 from cyclegan.trained.forward import ForwardModel
 from emulator.added_lines import Stars
 from emulator.commands.errors import InputError
-from emulator.commands.writing import written_whole
+from emulator.commands.outputs import check_apart, check_own
 from emulator.labels import ABUNDANCES, LABELS
 from emulator.lines import LINES, Lines
 from emulator.list_formats import write_list
@@ -26,13 +26,20 @@ from emulator.wavelength import nearest_pixels, vacuum_to_air
 log = logging.getLogger(__name__)
 
 MOST_STARS = 128  # that lines are fitted to, the first ones: the opacity of each takes 2.4 MB
+BESIDE = (".csv", ".json", ".png")  # a list: its table, and how well its lines were measured
 UNKNOWN = {"vmic": 1.2, "vmacro": 5.0}  # km/s, of stars of whom an emulator has no such label
 
 
-def check_output(path: str | None) -> None:
-    """Raise InputError for a name of a list that its table would have."""
-    if path is not None and Path(path).suffix == ".csv":
-        raise InputError(f"config key 'line_list': expected another suffix than .csv, which its table has, got {path}")
+def check_outputs(line_list: str | None, inputs: Mapping[str, str | Path | None]) -> None:
+    """Raise InputError where a list, or a file beside it, would be written over another's, or over what is read."""
+    if line_list is None:
+        return
+    path = Path(line_list)
+    if path.suffix in BESIDE:
+        raise InputError(f"config key 'line_list': expected a suffix other than {', '.join(BESIDE)}, got {path}")
+    table, *others = (path.with_suffix(suffix) for suffix in BESIDE)
+    check_apart([path, table, *others], inputs)
+    check_own([path, table, *others], path.exists() and table.exists(), "discover")
 
 
 def measure(
@@ -90,15 +97,13 @@ def write_line_list(path: Path, form: str, fitted: Sequence[Fitted]) -> None:
         return
     wavelength, excitation, log_gf = np.array([[one.wavelength, one.excitation, one.log_gf] for one in fitted]).T
     species, unknown = np.array([one.species for one in fitted]), np.full(len(fitted), np.nan)
-    with written_whole(path) as unfinished:
-        lines = Lines(wavelength, species, excitation, log_gf, unknown)
-        write_list(unfinished, lines, form, [remark(one) for one in fitted])
+    lines = Lines(wavelength, species, excitation, log_gf, unknown)
+    write_list(path, lines, form, [remark(one) for one in fitted])
     rows = [
         [air, *(vars(one) | {"others": " or ".join(one.others)}).values()]
         for air, one in zip(vacuum_to_air(wavelength).tolist(), fitted, strict=True)
     ]
-    with written_whole(path.with_suffix(".csv")) as unfinished:
-        write_rows(unfinished, ["air_wavelength", *(column.name for column in fields(Fitted))], rows)
+    write_rows(path.with_suffix(".csv"), ["air_wavelength", *(column.name for column in fields(Fitted))], rows)
     log.info("%d lines in %s, and all that is known of them beside it", len(fitted), path)
 
 

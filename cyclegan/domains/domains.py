@@ -1,6 +1,7 @@
 """A domain yields spectra; the two domains of a run, and whether their stars to score on are the same."""
 
 import logging
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from cyclegan.domains.effects import make_observation
 from cyclegan.domains.emulated import EmulatedDomain
+from cyclegan.domains.fingerprint import Fingerprint, check_same
 from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.domains.population import Population
 from cyclegan.domains.schema import DomainsConfig
@@ -138,6 +140,22 @@ def check_domains(domains: Domains, fewest_synthetic: int) -> None:
                 f"domains.{name}: expected at least {fewest} spectra in 'train', as fewer are translated worse than by"
                 f" a mean shift, got {count}"
             )
+
+
+def fingerprints(domains: Domains) -> dict[str, Fingerprint]:
+    """What tells the files of the domains, by their names, from others; nothing of emulated ones."""
+    sides = {"synth": domains.synth, "obs": domains.obs}
+    return {name: domain.fingerprint for name, domain in sides.items() if isinstance(domain, HDF5Domain)}
+
+
+def check_fingerprints(domains: Domains, expected: Mapping[str, Fingerprint]) -> None:
+    """Raise InputError where a file holds other spectra than those that a run was trained with.
+
+    expected: `fingerprints` of the run; none of an older version's.
+    """
+    for name, domain in (("synth", domains.synth), ("obs", domains.obs)):
+        if isinstance(domain, HDF5Domain) and name in expected:
+            check_same(domain.path, domain.fingerprint, expected[name])
 
 
 def match_files(synth: HDF5Domain, obs: HDF5Domain, otherwise: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cyclegan.domains.fingerprint import fingerprint
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.files import SUBSETS, SpectraFile
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
@@ -37,6 +38,7 @@ class HDF5Domain:
             if skip_pixels:
                 log.info("%s: left out %d pixels at the blue end (domains.skip_pixels)", path, skip_pixels)
             self.subsets = {subset: self._read(file, subset) for subset in SUBSETS}
+            self.fingerprint = fingerprint(self.path, self.subsets.values())
             self.labels = {subset: file.labels(subset) for subset in SUBSETS}
             self.identities = {subset: file.identities(subset) for subset in SUBSETS}
             # A spectrum without usable pixels teaches nothing; rows of 'train' in the file -> rows here, -1 for none.

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from cyclegan.spectra.tables import check_names, read_table, write_rows
 from emulator.commands.errors import refusing
-from emulator.commands.writing import written_whole
 from emulator.derivatives import responses
 from emulator.payne import Payne
 from emulator.wavelength import pixels_within
@@ -88,8 +87,7 @@ def hidden_pixels(features: list[Feature], pixels: int) -> Tensor:
 
 def write_features(features: list[Feature], path: Path) -> None:
     """A table of features as CSV, one row each."""
-    with written_whole(path) as unfinished:
-        write_rows(unfinished, Feature._fields, features)
+    write_rows(path, Feature._fields, features)
 
 
 def read_features(path: Path) -> list[Feature]:

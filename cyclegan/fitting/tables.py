@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import torch
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from cyclegan.fitting.fitter import Fitted
 from cyclegan.spectra.tables import FAMILIAR_COLUMNS, FIT_COLUMNS, STAR_COLUMNS, write_rows
 from cyclegan.trained.familiarity import has_counterpart
 from cyclegan.trained.sources import FileSource
+from emulator.commands.writing_hdf5 import written_hdf5
 
 
 def write_table(
@@ -50,7 +50,7 @@ def write_labels(
 
     What is known of the stars whichever way they are fitted stands above the groups.
     """
-    with h5py.File(path, "w") as file:
+    with written_hdf5(path) as file:
         file.attrs["label_names"] = list(names)
         for through, found in results.items():
             for subset, one in found.items():

@@ -22,6 +22,7 @@ from cyclegan.spectra.spectra import WORST_ERROR, Spectra
 from cyclegan.spectra.texts import read_names
 from cyclegan.spectra.writer import SpectraWriter, written_spectra
 from emulator.commands.errors import InputError, refusing
+from emulator.commands.outputs import check_apart
 from emulator.commands.results import printable
 from emulator.hdf5 import is_hdf5, open_hdf5
 from emulator.wavelength import chip_starts, read_wavelength
@@ -246,11 +247,13 @@ def convert_spectra(reader: Reader, options: Options) -> Report:
         raise InputError(f"--val, --test: expected shares that leave some to train, got {options.val}, {options.test}")
     if options.degree is not None and options.degree < 0:
         raise InputError(f"--degree: expected 0 or more, got {options.degree}")
+    named = {f"--{name}": getattr(options, name) for name in ("labels", "wavelength", "continuum", "like")}
+    check_apart([output], named | {f"{given}": given for given in options.inputs})
     found = find_files(options.inputs, reader)
     paths, report = found.paths, Report(options.strict, found.passed_over)
     if any(is_hdf5(path) for path in paths):
-        if len(paths) > 1 or options.labels or output.resolve() == paths[0].resolve():
-            raise InputError(f"IN: expected {reader.files}, or one HDF5 file, another than OUT and without --labels")
+        if len(paths) > 1 or options.labels:
+            raise InputError(f"IN: expected {reader.files}, or one HDF5 file, and that without --labels")
         convert_hdf5(reader, paths[0], options, report)
     else:
         convert_files(reader, paths, options, report)
@@ -263,7 +266,9 @@ def convert_hdf5(reader: Reader, path: Path, options: Options, report: Report) -
         own = source.wavelength.numpy()
         wavelength, continuum = _target(reader, options, own)
         pieces = pieces_of_hdf5(source, Resampler(own, wavelength), report)
-        with written_spectra(options.output, torch.from_numpy(wavelength), source.label_names) as writer:
+        with written_spectra(
+            options.output, reader.instrument.name.lower(), torch.from_numpy(wavelength), source.label_names
+        ) as writer:
             store_all(pieces, continuum, writer, report)
 
 
@@ -276,7 +281,9 @@ def convert_files(reader: Reader, paths: Sequence[Path], options: Options, repor
     resampler = Resampler(instrument.wavelength, wavelength)
     pieces = pieces_of_files(reader, paths, options, resampler, labels, report)
     label_names = reader.label_names if labels is not None else ()
-    with written_spectra(options.output, torch.from_numpy(wavelength), label_names) as writer:
+    with written_spectra(
+        options.output, reader.instrument.name.lower(), torch.from_numpy(wavelength), label_names
+    ) as writer:
         name = instrument.name.lower()
         writer.file.attrs.update({f"{name}_rows": options.rows, f"{name}_bits": options.bits})
         store_all(pieces, continuum, writer, report)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from emulator.commands.errors import InputError, refusing
+from emulator.commands.writing import write_whole
 from emulator.payne import Payne
 
 MISREAD = ("=", "+", "-", "@", "\t", "\r", "#", "'")  # at the start of a text, by spreadsheets or by `read_table`
@@ -21,15 +22,16 @@ FAMILIAR_COLUMNS = ("distance", "counterpart")  # of a run that keeps training s
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table: names of columns, and rows of as many cells.
+    """Write a table, all of it or nothing: names of columns, and rows of as many cells.
 
     Texts, which may be strangers', get a ' before them where a spreadsheet would take them for a formula, or
     `read_table` for a comment; it takes them off again. Numbers stay what they are.
     """
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow([_quoted(name) for name in columns])
-        table.writerows([_quoted(cell) for cell in row] for row in rows)
+    text = StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow([_quoted(name) for name in columns])
+    table.writerows([_quoted(cell) for cell in row] for row in rows)
+    write_whole(path, text.getvalue())
 
 
 def _quoted(cell: object) -> object:

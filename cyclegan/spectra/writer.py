@@ -1,9 +1,7 @@
 """Spectra to HDF5 files, a piece at a time as they come."""
 
-import errno
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
@@ -12,9 +10,11 @@ from torch import Tensor
 
 from cyclegan.spectra.spectra import Spectra
 from emulator.commands.errors import InputError
-from emulator.commands.writing import written_whole
+from emulator.commands.outputs import check_own
+from emulator.commands.writing_hdf5 import HDF5Output, written_hdf5
+from emulator.hdf5 import open_hdf5
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MAKER = "made_by"
 ROWS = 32  # of a dataset that grows, stored together: a megabyte
 
 
@@ -28,7 +28,7 @@ class SpectraWriter:
 
     def __init__(
         self,
-        file: h5py.File,
+        file: HDF5Output,
         wavelength: Tensor,
         label_names: Sequence[str] = (),
         counts: Mapping[str, int] | None = None,
@@ -42,11 +42,15 @@ class SpectraWriter:
             file.attrs["label_names"] = list(label_names)
 
     def append(self, subset: str, spectra: Spectra, **columns: Tensor | np.ndarray | Sequence[str]) -> None:
-        """Add spectra (n, P) to a subset; columns: n rows each of `labels`, `id` or others, stored as 'NAME SUBSET'."""
+        """Add spectra (n, P) to a subset; columns: n rows each of `labels`, `id` or others, stored as 'NAME SUBSET'.
+
+        Raises InputError where there is no room for them.
+        """
         flux, error, mask = (tensor.cpu().numpy() for tensor in spectra)
         for name, values in {"spectra": flux, "spectra_err": error, "mask": mask, **columns}.items():
             values = values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
             self._extend(f"{name} {subset}", values, self.counts.get(subset))
+        self.file.check()
 
     def _extend(self, name: str, values: np.ndarray, count: int | None) -> None:
         first = self.written.setdefault(name, 0)
@@ -75,27 +79,26 @@ class SpectraWriter:
 
 @contextmanager
 def written_spectra(
-    path: str | Path, wavelength: Tensor, label_names: Sequence[str] = (), counts: Mapping[str, int] | None = None
+    path: str | Path,
+    command: str,
+    wavelength: Tensor,
+    label_names: Sequence[str] = (),
+    counts: Mapping[str, int] | None = None,
 ) -> Iterator[SpectraWriter]:
     """A SpectraWriter to a file that appears under its name only when the block is through.
 
-    Raises InputError where there is no room for it.
+    command: that writes, whose name the file keeps: it replaces no other's. Raises InputError where the file there is
+    another's, and where there is no room.
     """
-    with written_whole(path) as unfinished:
-        file, writer, unclosed = h5py.File(unfinished, "w"), None, None
-        try:
-            writer = SpectraWriter(file, wavelength, label_names, counts)
-            yield writer
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            raise InputError(f"{path}: expected room to write, got '{os.strerror(error.errno)}'") from error
-        finally:
-            if writer is not None:
-                writer.datasets.clear()  # one that outlives a file which cannot be closed ends the process
-            try:
-                file.close()
-            except (RuntimeError, OSError) as error:  # what HDF5 still held back found no room
-                unclosed = error
-        if unclosed is not None:
-            raise InputError(f"{path}: expected room to write, got '{unclosed}'") from unclosed
+    check_own([Path(path)], _maker(Path(path)) == command, command)
+    flux = np.dtype("float32").itemsize * len(wavelength) * sum((counts or {}).values())
+    with written_hdf5(path, flux) as file:
+        yield SpectraWriter(file, wavelength, label_names, counts)
+        file.attrs[MAKER] = command  # last: attributes of an input may have been carried over
+
+
+def _maker(path: Path) -> str | None:
+    """The command that made a file of spectra, if it says so."""
+    with suppress(InputError), open_hdf5(path, "a file of spectra") as file:
+        return str(file.attrs.get(MAKER))
+    return None

@@ -15,13 +15,15 @@ from emulator.commands.errors import InputError, refusing
 class Checkpoint(NamedTuple):
     """What a checkpoint holds, on the CPU.
 
-    step: how many batches it was trained on; weights: of all networks, by name; pairing: the state of the pairing.
+    step: how many batches it was trained on; weights: of all networks, by name; pairing: the state of the pairing;
+    latest: the last row of metrics of a training's losses, by name.
     """
 
     step: int
     weights: dict[str, Tensor]
     record: Record
     pairing: dict[str, Any]
+    latest: dict[str, float]
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -34,10 +36,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     record = Record.from_plain(record, str(path))
     check_plain(record.config, str(path))
     pairing = found.get("pairing", {})
-    whole = type(step) is int and isinstance(pairing, dict) and isinstance(weights, dict)
+    latest = found.get("latest", {})
+    whole = type(step) is int and all(isinstance(part, dict) for part in (pairing, weights, latest))
     if not (whole and all(isinstance(tensor, Tensor) for tensor in weights.values())):
         raise InputError(f"{path}: expected a checkpoint of this program, got other types of values in it")
-    return Checkpoint(step, weights, record, pairing)
+    return Checkpoint(step, weights, record, pairing, latest)
 
 
 def translator_of(checkpoint: Checkpoint, where: str) -> Translator:

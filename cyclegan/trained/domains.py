@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from cyclegan.domains.domains import Domains, make_domains
+from cyclegan.domains.domains import Domains, check_fingerprints, make_domains
 from cyclegan.domains.schema import ObsConfig, SynthConfig
 from cyclegan.trained.model import TrainedModel
 from emulator.commands.errors import InputError
@@ -20,7 +20,8 @@ def find_domains(
 ) -> Domains:
     """The domains of the run; synth, obs: where its files are now, if not where they were; device: that emulates.
 
-    Raises InputError for a file that is not there, or that does not fit the checkpoint.
+    Raises InputError for a file that is not there, that does not fit the checkpoint, or that holds other spectra than
+    those of the training.
     """
     config = model.record.domains
     config = replace(config, synth=_found(config.synth, "synth", synth), obs=_found(config.obs, "obs", obs))
@@ -36,6 +37,7 @@ def find_domains(
                 f"{domain.origin}: expected the {len(expected)} wavelengths of the checkpoint, {expected[0]:.2f} to"
                 f" {expected[-1]:.2f} A, got {len(found)}, {found[0]:.2f} to {found[-1]:.2f} A"
             )
+    check_fingerprints(made, record.spectra)
     return made
 
 

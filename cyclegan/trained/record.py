@@ -8,6 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from cyclegan.domains.fingerprint import Fingerprint, is_fingerprint
 from cyclegan.domains.population import Drawn, Population, make_population
 from cyclegan.domains.schema import DomainsConfig
 from cyclegan.spectra.continuum import Continuum
@@ -34,7 +35,7 @@ class Record:
     the training stars, translations without networks (`linear.maps.controls`); kept_step: after how many steps the
     networks were what they are, if more steps were made; errors: of an ensemble, by direction, contents of an
     `Uncertainty`, and of a `MapError`, none before its run has ended; observed_emulator: as emulator, of the observed
-    domain, where it has one of its own.
+    domain, where it has one of its own; spectra: by domain, what tells the file that was read from others.
     """
 
     config: dict[str, Any]
@@ -52,6 +53,7 @@ class Record:
     kept_step: int | None = None
     errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     observed_emulator: dict[str, Any] | None = None
+    spectra: dict[str, Fingerprint] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
         """A dictionary that loads safely; `from_plain` is its inverse."""
@@ -94,6 +96,8 @@ class Record:
                 raise InputError(
                     f"{where}: expected booleans for {len(wavelength)} pixels in 'hidden.{name}', got others"
                 )
+        if not all(map(is_fingerprint, self.spectra.values())):
+            raise InputError(f"{where}: expected size, time and hash of what was read in 'spectra', got others")
         for name, value, ndim in (("split", self.split, 2), ("offset", self.offset, 2)):
             if value is not None and (value.ndim != ndim or not value.isfinite().all()):
                 raise InputError(f"{where}: expected '{name}' of a run's record, a finite table, got another")

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from cyclegan.domains.domains import Domains, Stars, check_domains, make_domains
+from cyclegan.domains.domains import Domains, Stars, check_domains, fingerprints, make_domains
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.population import Drawn
 from cyclegan.domains.uniform import is_learned
@@ -104,19 +104,7 @@ def build(
             )
         translator = ensemble_of(members)
         discriminators = Stacked([judge for judge, _ in judges]), Stacked([judge for _, judge in judges])
-    continuum = domains.synth.continuum if isinstance(domains.synth, EmulatedDomain) else None
-    record = Record(
-        config=asdict(config),
-        wavelength=domains.synth.wavelength.cpu(),
-        emulator=None if theory.emulator is None else theory.emulator.contents(),
-        observed_emulator=None if theory.observed is None else theory.observed.contents(),
-        hidden=theory.hidden,
-        continuum=None if continuum is None else continuum.contents(),
-        matched=domains.matched,
-        population=theory.population.contents() if isinstance(theory.population, Drawn) else None,
-        offset=theory.offset,
-        controls=controls(shift, maps),
-    )
+    record = replace(record_of(config, domains, theory), controls=controls(shift, maps))
     pairings = [pairing, *(pairing.of_member(number) for number in range(1, config.ensemble))]
     schedule = Schedule(
         steps=settings.epochs * settings.steps,
@@ -130,6 +118,23 @@ def build(
         log_every=settings.log_every,
     )
     return CycleGAN(translator, discriminators, pairings, config.losses, schedule, config.seed, record), data
+
+
+def record_of(config: TrainConfig, domains: Domains, theory: Theory) -> Record:
+    """What the checkpoints of a run stand on that is known before its networks are."""
+    continuum = domains.synth.continuum if isinstance(domains.synth, EmulatedDomain) else None
+    return Record(
+        config=asdict(config),
+        wavelength=domains.synth.wavelength.cpu(),
+        emulator=None if theory.emulator is None else theory.emulator.contents(),
+        observed_emulator=None if theory.observed is None else theory.observed.contents(),
+        hidden=theory.hidden,
+        continuum=None if continuum is None else continuum.contents(),
+        matched=domains.matched,
+        population=theory.population.contents() if isinstance(theory.population, Drawn) else None,
+        offset=theory.offset,
+        spectra=fingerprints(domains),
+    )
 
 
 def start_linearly(members: Sequence[Translator], stars: Stars, seed: int) -> dict[str, LinearMaps]:

@@ -6,7 +6,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from cyclegan.training.ending import Ending
-from emulator.commands.writing import written_whole
+from emulator.commands.metrics import MetricsTable
 
 
 class LastCheckpoint(Checkpoint):
@@ -44,6 +44,8 @@ class LastCheckpoint(Checkpoint):
         self.ending.release()
 
     def _write(self, trainer: Trainer) -> None:
-        with written_whole(self.path) as unfinished:  # Lightning's own way copies where /tmp is another disk
-            trainer.save_checkpoint(unfinished, False)  # not the weights alone
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsTable):
+                logger.write()  # a run that is resumed from here has what was measured before
+        trainer.save_checkpoint(self.path, False)  # not the weights alone
         self.written = trainer.global_step

@@ -11,30 +11,36 @@ from urllib.parse import urlsplit
 
 import wandb
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.loggers import WandbLogger
 from tqdm import tqdm
 
 from cyclegan.scores.scores import SCORES
-from cyclegan.trained.run_folder import read_metrics
+from cyclegan.trained.checkpoint import Checkpoint
+from cyclegan.trained.run_folder import METRICS, read_metrics
 from emulator.commands.errors import InputError
+from emulator.commands.metrics import MetricsTable
 from emulator.commands.side_outputs import as_side_output
+from emulator.commands.writing import write_whole
 
 Mode = Literal["online", "offline", "shared", "disabled", "dryrun", "run"]
 MODES = get_args(Mode)
 WANDB = "Weights & Biases"
 
 
-def csv_logger(folder: Path, resumed_step: int) -> CSVLogger:
-    """Writes folder/metrics.csv; for a resumed run the rows before `resumed_step` are kept."""
-    path = folder / "metrics.csv"
-    rows = [row for row in read_metrics(path) if int(row["step"]) < resumed_step]
-    logger = CSVLogger(folder, name="", version="")
-    for row in rows:  # Lightning deletes what it finds
-        step = int(row.pop("step"))
-        kept: dict[str, Any] = {name: value for name, value in row.items() if value}  # texts: they stay what they were
-        logger.log_metrics(kept, step)
-    logger.save()  # what is only in memory another kill would take
-    return logger
+def metrics_table(folder: Path, checkpoint: Checkpoint | None) -> MetricsTable:
+    """Writes the METRICS of a run; if that goes on from a checkpoint, rows of steps before it are kept, as texts."""
+    path = folder / METRICS
+    if checkpoint is None:
+        return MetricsTable(path)
+    rows: list[dict[str, Any]] = [
+        {name: value for name, value in row.items() if value}
+        for row in read_metrics(path)
+        if int(row["step"]) < checkpoint.step
+    ]
+    latest = checkpoint.latest
+    if latest and not any(int(row["step"]) == latest["step"] and latest.keys() <= row.keys() for row in rows):
+        rows.append(latest)
+    return MetricsTable(path, rows)
 
 
 class SideLogger(WandbLogger):
@@ -68,7 +74,7 @@ def wandb_logger(folder: Path, project: str, name: str, group: str | None, confi
     """
     identity = folder / "wandb_id"
     if not identity.exists():
-        identity.write_text(token_hex(4))
+        write_whole(identity, token_hex(4))
     mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
     if mode not in MODES:
         raise InputError(f"environment variable WANDB_MODE: expected one of {', '.join(MODES)}, got {mode}")
@@ -122,6 +128,11 @@ class RunProgress(Callback):
         self.bar.set_postfix(
             {name: f"{trainer.callback_metrics[name]:.3g}" for name in SCORES if name in trainer.callback_metrics}
         )
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Close the bar: what is said of the end begins a line."""
+        if hasattr(self, "bar"):
+            self.bar.close()
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Close the bar."""

@@ -84,6 +84,7 @@ class CycleGAN(LightningModule):
         self._batches: PairedBatches | None = None
         self._coordinates: dict[str, tuple[weakref.ref[Tensor], Spectra]] = {}
         self._recent: list[tuple[int, dict[str, Tensor]]] = []
+        self._latest: dict[str, Tensor] = {}  # as logged, with its epoch and step
         self._gradients: dict[str, Tensor] = {}
         # The translator along standard axes; in a tuple, or it would be trained and saved with the module's own parts.
         self._scored: tuple[Translator, ...] = ()
@@ -181,7 +182,7 @@ class CycleGAN(LightningModule):
         logged |= {f"train/{name}": one.part for name, one in terms.items()}
         self._recent.append((step, {name: value.detach() for name, value in logged.items()}))
         if (step + 1) % self.schedule.log_every == 0:
-            self._log_recent()
+            self._log_recent(step)
 
     def _both_optimizers(self) -> list[LightningOptimizer]:
         optimizers = self.optimizers()
@@ -194,7 +195,7 @@ class CycleGAN(LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = rate * learning_rate_at(step / self.schedule.steps)
 
-    def _log_recent(self) -> None:
+    def _log_recent(self, step: int) -> None:
         """Log the mean of each term since the last time.
 
         Losses stay on the device until here: asking for their values at every step would make it wait.
@@ -204,7 +205,9 @@ class CycleGAN(LightningModule):
         for _, terms in self._recent:
             for name, term in terms.items():
                 sums.setdefault(name, []).append(term)
-        self.log_dict({name: torch.stack(values).mean() for name, values in sums.items()})
+        self._latest = {name: torch.stack(values).mean() for name, values in sums.items()}
+        self._latest |= {"epoch": torch.tensor(self.current_epoch), "step": torch.tensor(step)}
+        self.log_dict({name: value for name, value in self._latest.items() if name in sums})
         self._recent.clear()
 
     def _check_finite(self) -> None:
@@ -261,6 +264,9 @@ class CycleGAN(LightningModule):
         """Put the record and the state of the pairing into a checkpoint; TrainingDivergedError for lost weights."""
         self._check_finite()  # a checkpoint of lost weights must not take the place of a good one
         checkpoint["record"], checkpoint["pairing"] = self.record.to_plain(), self.pairing.state_dict()
+        # Lightning writes a row of metrics after the checkpoint of its step: a run that goes on from there has to.
+        checkpoint["recent"] = self._recent
+        checkpoint["latest"] = {name: value.item() for name, value in self._latest.items()}
         checkpoint["other_pairings"] = [pairing.state_dict() for pairing in self.pairings[1:]]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -271,6 +277,7 @@ class CycleGAN(LightningModule):
         states = [checkpoint["pairing"], *checkpoint.get("other_pairings", ())]
         for pairing, state in zip(self.pairings, states, strict=True):
             pairing.load_state_dict(state)
+        self._recent = list(checkpoint.get("recent", ()))
         self._coordinates.clear()  # the checkpoint's spaces may be another machine's
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:

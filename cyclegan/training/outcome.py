@@ -26,8 +26,7 @@ from cyclegan.training.populations import write_populations
 from cyclegan.training.schema import TrainConfig
 from cyclegan.translator.translator import Translator
 from emulator.commands.results import without_nan, write_json
-from emulator.commands.side_outputs import as_picture, as_side_output
-from emulator.commands.writing import written_whole
+from emulator.commands.side_outputs import as_picture, as_side_output, save_picture
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +61,7 @@ def finish(run: Finished) -> dict[str, object]:
     versions = {package: version(package) for package in ("torch", "pytorch-lightning", "numpy", "hydra-core")}
     scores: dict[str, Any] = matched_scores(translator, *val, matched) | controls | blind
     scores = {name: without_nan(value) for name, value in scores.items()} | run.facts | {"versions": versions}
-    with written_whole(folder / SCORED) as unfinished:
-        write_json(unfinished, scores)
+    write_json(folder / SCORED, scores)
     write_history(folder, controls, run.module.record.kept_step)
     may_differ = isinstance(run.domains.obs, HDF5Domain) or run.module.pairing.share < 1
     # Where it was learned, what was found is drawn already.
@@ -93,8 +91,8 @@ def tell(scores: Mapping[str, Any], matched: bool, folder: Path) -> None:
 
 def write_history(folder: Path, controls: dict[str, float], kept: int | None) -> None:
     """Write history.png; kept: after how many steps networks were kept, where these are not the last."""
-    with as_picture("history.png"), written_whole(folder / "history.png") as unfinished:
-        plot_history(read_history(folder / METRICS), controls, kept).savefig(unfinished, dpi=DPI)
+    with as_picture("history.png"):
+        save_picture(plot_history(read_history(folder / METRICS), controls, kept), folder / "history.png", DPI)
 
 
 def write_label_distributions(run: Finished) -> None:
@@ -130,5 +128,5 @@ def write_stars(
         ", ".join([f"star {i} of 'val'", *label_facts({name: values[i].item() for name, values in labels.items()})])
         for i in range(min(EXAMPLES, len(so)))
     ]
-    with as_picture("stars.png"), written_whole(folder / "stars.png") as unfinished:
-        plot_stars(wavelength, synth, obs, so, titles, hidden).savefig(unfinished, dpi=DPI)
+    with as_picture("stars.png"):
+        save_picture(plot_stars(wavelength, synth, obs, so, titles, hidden), folder / "stars.png", DPI)

@@ -21,8 +21,7 @@ from cyclegan.pairing.search import search
 from cyclegan.spectra.tables import STAR_COLUMNS, write_rows
 from cyclegan.training.schema import TrainConfig
 from cyclegan.training.theory import Theory
-from emulator.commands.side_outputs import as_picture
-from emulator.commands.writing import written_whole
+from emulator.commands.side_outputs import as_picture, save_picture
 from emulator.labels import UNITS
 
 log = logging.getLogger(__name__)
@@ -77,8 +76,8 @@ def write_populations(
     shown = {name: labels.numpy() for name, labels in sets.items()}
     if set(names) <= set(observed):
         shown["observed"] = torch.stack([observed[name] for name in names], dim=1).cpu().numpy()
-    with as_picture(POPULATIONS), written_whole(folder / POPULATIONS) as unfinished:
-        plot_label_distributions(names, shown).savefig(unfinished, dpi=DPI)
+    with as_picture(POPULATIONS):
+        save_picture(plot_label_distributions(names, shown), folder / POPULATIONS, DPI)
 
 
 def write_lonely(met: Tensor | None, obs: Domain, folder: Path) -> None:
@@ -86,5 +85,4 @@ def write_lonely(met: Tensor | None, obs: Domain, folder: Path) -> None:
     if met is None or met.all() or not isinstance(obs, HDF5Domain):
         return
     rows = (~met).nonzero()[:, 0].tolist()
-    with written_whole(folder / LONELY) as unfinished:
-        write_rows(unfinished, STAR_COLUMNS, [["train", obs.train_names[row]] for row in rows])
+    write_rows(folder / LONELY, STAR_COLUMNS, [["train", obs.train_names[row]] for row in rows])

@@ -13,17 +13,17 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from cyclegan.domains.domains import Domains
+from cyclegan.domains.domains import Domains, check_fingerprints
 from cyclegan.domains.uniform import Learned
 from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint
-from cyclegan.trained.run_folder import CONFIG, LAST
+from cyclegan.trained.run_folder import CONFIG, LAST, SCORED
 from cyclegan.trained.uncertainty import errors_of
 from cyclegan.training.build import build, build_domains, make_trainer
 from cyclegan.training.data import SpectraData
 from cyclegan.training.ending import Ending
 from cyclegan.training.health import Health
 from cyclegan.training.keeping import Keeping
-from cyclegan.training.logs import WANDB, csv_logger, wandb_logger
+from cyclegan.training.logs import WANDB, metrics_table, wandb_logger
 from cyclegan.training.module import CycleGAN
 from cyclegan.training.outcome import Finished, finish
 from cyclegan.training.populations import learn_population, write_lonely
@@ -35,7 +35,7 @@ from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
 from emulator.commands.processes import seed
 from emulator.commands.side_outputs import as_side_output
-from emulator.commands.writing import written_whole
+from emulator.commands.writing import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +69,15 @@ def train(config: TrainConfig, folder: Path, group: str | None = None) -> dict[s
 
 
 def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending) -> dict[str, object]:
+    if (folder / SCORED).exists() and not (folder / CONFIG).exists():
+        raise InputError(f"{folder}: expected a folder of its own for the run, got one of another command's files")
     seed(config.seed)
     device = torch.device(find_device(config.trainer.accelerator, "config key 'trainer.accelerator'"))
     checkpoint = _checkpoint_of(folder, config)
     theory = prepare_theory(config, folder) if checkpoint is None else _theory_of(checkpoint, folder)
     domains = build_domains(config, theory, device)
+    if checkpoint is not None:
+        check_fingerprints(domains, checkpoint.record.spectra)
     clock, met = Clock(), None
     if isinstance(theory.population, Learned):
         theory, met = learn_population(config, theory, domains, folder)
@@ -86,9 +90,8 @@ def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending)
             text = f"{folder / LAST}: expected a checkpoint of the networks configured, got another's"
             raise InputError(text) from error
 
-    OmegaConf.save(asdict(config), folder / CONFIG)
-    resumed_step = 0 if checkpoint is None else checkpoint.step
-    loggers: list[Logger] = [csv_logger(folder, resumed_step)]
+    write_whole(folder / CONFIG, OmegaConf.to_yaml(asdict(config)))
+    loggers: list[Logger] = [metrics_table(folder, checkpoint)]
     wandb = None
     if config.logger.wandb:
         name = f"{config.name}-{folder.name}"
@@ -107,14 +110,13 @@ def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending)
         module.record.errors = errors_of(module.as_model, data.scored(), domains.matched, truth)
         changed = True
     if changed:
-        with written_whole(folder / LAST) as unfinished:
-            trainer.save_checkpoint(unfinished, False)
+        trainer.save_checkpoint(folder / LAST, False)
     facts = {
         "faults": health.faults,
         "steps": trainer.global_step,
         "kept_step": trainer.global_step if keeping is None else keeping.step,
         **clock.seconds(),
-        "resumed_at_step": resumed_step,
+        "resumed_at_step": 0 if checkpoint is None else checkpoint.step,
         "seed": config.seed,
         "device": str(device),
     }

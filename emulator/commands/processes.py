@@ -7,6 +7,8 @@ from typing import Any
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer, seed_everything
 
+from emulator.commands.saving import WholeCheckpoints
+
 
 class OneProcess(LightningEnvironment):
     """The surroundings of a process that has no others beside it."""
@@ -32,7 +34,9 @@ class LoneTrainer(Trainer):
         be_first()
         warnings.filterwarnings("ignore", ".*The `srun` command is available")  # it starts several
         # Under SLURM Lightning goes on from any hpc_ckpt_*.ckpt in its default folder, which is the current one.
-        super().__init__(devices=1, num_nodes=1, plugins=[OneProcess()], default_root_dir=os.devnull, **options)
+        super().__init__(
+            devices=1, num_nodes=1, plugins=[OneProcess(), WholeCheckpoints()], default_root_dir=os.devnull, **options
+        )
 
 
 def be_first() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emulator.commands.writing import write_whole
+
 
 def format_table(rows: Sequence[Mapping[str, object]]) -> str:
     """Rows by the names of their cells as aligned lines, a header first; what a row lacks stays empty."""
@@ -34,8 +36,8 @@ class PrintableRecord(logging.LogRecord):
 
 
 def write_json(path: Path, contents: Mapping[str, object]) -> None:
-    """Write contents as JSON, what is no finite number as null."""
-    path.write_text(json.dumps(without_nan(contents), indent=2, allow_nan=False) + "\n")
+    """Write contents as JSON, all of it or nothing; what is no finite number as null."""
+    write_whole(path, json.dumps(without_nan(contents), indent=2, allow_nan=False) + "\n")
 
 
 def without_nan(value: Any) -> Any:

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from emulator.commands.config import config_folder, groups_of, nearest_key
-from emulator.commands.errors import INTERRUPTED, InputError
+from emulator.commands.errors import INTERRUPTED, InputError, first_line
 from emulator.commands.overrides import as_text, for_shell
 from emulator.commands.results import PrintableRecord, printable
 from emulator.commands.streams import outlast_readers
@@ -27,6 +27,8 @@ UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIS
 @contextmanager
 def errors_in_one_line(config_name: str | None = None) -> Iterator[None]:
     """InputError and errors of the configuration become one line on stderr and exit code 2; Ctrl-C another, and 130.
+
+    So does what the system says, a full disk or a lack of memory, with exit code 1.
 
     config_name: of the command's file in conf/, whose keys are proposed for one that it has not.
     """
@@ -49,14 +51,26 @@ def errors_in_one_line(config_name: str | None = None) -> Iterator[None]:
         message = re.sub(r"\s+Config search path:.*", "", message, flags=re.DOTALL)
         print(printable(f"error: {' '.join(message.split())}"), file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error) or type(error).__name__
+        print(printable(f"error: {' '.join(said.split())}"), file=sys.stderr)
+        raise SystemExit(1) from None
+    except MemoryError as error:
+        print(printable(f"error: expected more memory, got too little: {first_line(error)}"), file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
 def exit_when_terminated() -> None:
-    """Make SIGTERM an exit, which deletes unfinished files, where a plain death does not."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """Make SIGTERM and SIGHUP an exit, which deletes unfinished files, where a plain death does not.
+
+    A command that was started to survive the end of its terminal, as by nohup, does.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def show_help(config_name: str, more_groups: Sequence[str] = ()) -> None:

@@ -1,12 +1,16 @@
 """Outputs beside the main one, as pictures are: what goes wrong with one costs that one, and not the work."""
 
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from matplotlib import rc_context, rcdefaults
+from matplotlib.figure import Figure
 
 from emulator.commands.errors import first_line
+from emulator.commands.writing import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -32,3 +36,10 @@ def as_picture(what: str) -> Iterator[None]:
     with as_side_output(what), rc_context():
         rcdefaults()
         yield
+
+
+def save_picture(figure: Figure, path: str | Path, dpi: float) -> None:
+    """Write a figure as PNG, all of it or nothing; dpi: pixels an inch."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    write_whole(path, file.getbuffer())

@@ -40,7 +40,7 @@ def test_the_command(start, payne2payne_run, trained, atlas, tmp_path):
     assert "one of sun, x, got none" in commands["star"].err
     assert "expected pixels of at most" in commands["coarse"].err
     assert "at most 0.05" in commands["error"].err
-    assert "another file than 'input'" in commands["same"].err
+    assert "another file to write than 'input'" in commands["same"].err
     assert not (tmp_path / "coarse" / "sun.h5").exists()
     with h5py.File(tmp_path / "good" / "sun.h5") as file:
         mask, error = file["mask test"][0], file["spectra_err test"][0]

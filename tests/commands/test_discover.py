@@ -33,7 +33,7 @@ def test_the_command(start, payne2payne_run, files_run, tmp_path):
     }
     assert all(len(commands[name].err.splitlines()) == 1 for name in wrong)
     assert "'format': expected one of moog, vald, turbospectrum, got moogg" in commands["format"].err
-    assert "'line_list': expected another suffix than .csv" in commands["table"].err
+    assert "'line_list': expected a suffix other than .csv, .json, .png" in commands["table"].err
     assert not list(tmp_path.glob("none.*"))
     listed = read_lines(tmp_path / "listed.txt")
     with (tmp_path / "listed.csv").open() as file:

@@ -258,12 +258,27 @@ def test_other_spectra_are_told_with_their_file_and_leave_no_report(start, files
     command = start(
         tmp_path, f"checkpoint={files_run}", f"obs={files[1]}", f"output={output}", "logger.wandb=false", module=MODULE
     ).wait()
+    assert command.code == 2
+    expected = (
+        rf"error: {files[1]}: expected the spectra that the run was trained with, in a file of \d+ bytes of .* UTC"
+    )
+    assert re.match(expected, command.err)
+    assert command.err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["err", "obs.h5", "out", "synth.h5"]
+
+
+def test_other_scores_are_told_and_leave_no_report(start, files_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(files_run, run)
+    scores = json.loads((run / "scores.json").read_text())
+    (run / "scores.json").write_text(json.dumps(scores | {"x_synth_obs": scores["x_synth_obs"] + 0.01}))
+    command = start(tmp_path, f"checkpoint={run}", "logger.wandb=false", module=MODULE).wait()
     assert command.code == 1
     (line,) = command.err.splitlines()
-    assert all(word in line for word in ("error: scores differ: x_synth_obs", "scores.json", str(files[1])))
+    assert all(word in line for word in ("error: scores differ: x_synth_obs", "scores.json", "obs.h5"))
     assert "no" in command.out
-    assert not output.exists()
-    assert not list(tmp_path.glob(".evaluation*"))
+    assert not (run / "evaluation").exists()
+    assert not list(run.glob(".unfinished*"))
 
 
 BAD = {

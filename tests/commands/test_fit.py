@@ -21,7 +21,7 @@ def test_the_command(start, payne2payne_run, files_run, trained, tmp_path):
     labels = low + (high - low) * (0.3 + 0.4 * torch.rand(60, len(low), generator=torch.Generator().manual_seed(3)))
     flux = trained.from_labels(labels)
     spectra = Spectra(flux, torch.full_like(flux, 0.01), torch.ones_like(flux, dtype=torch.bool))
-    with written_spectra(tmp_path / "obs.h5", trained.wavelength, trained.label_names) as writer:
+    with written_spectra(tmp_path / "obs.h5", "a test", trained.wavelength, trained.label_names) as writer:
         for subset in ("val", "test"):
             writer.append(subset, spectra, labels=labels, id=[f"star {i}" for i in range(60)])
     before = (tmp_path / "obs.h5").read_bytes()

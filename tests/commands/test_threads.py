@@ -48,7 +48,7 @@ def configured(*overrides, sizes=TINY):
 def test_a_training_works_on_as_many_as_are_asked_for(sizes, asked, given, tmp_path, monkeypatch):
     seen = []
 
-    def train(config, folder, group):
+    def train(config, folder, group, ending):
         seen.append(torch.get_num_threads())
         return {"steps": 16}
 

@@ -30,7 +30,9 @@ STARS = {"train": 60, "val": 12, "test": 10}
 def write_survey(path, payne, names=None, spoil=lambda subset, labels: None):
     """Stars as the emulator makes them, with noise, on some of its pixels, under labels of `names`."""
     random = torch.Generator().manual_seed(5)
-    with written_spectra(path, toy_wavelength()[SOME], payne.label_names if names is None else names) as writer:
+    with written_spectra(
+        path, "a test", toy_wavelength()[SOME], payne.label_names if names is None else names
+    ) as writer:
         for subset, n in STARS.items():
             labels = Survey().sample(payne, n, random)
             flux = payne(labels)[:, SOME]

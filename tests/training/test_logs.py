@@ -14,7 +14,8 @@ from processes import TINY
 from wandb.sdk.lib.wbauth import write_netrc_auth
 
 from cyclegan.scores.scores import SCORES
-from cyclegan.training.logs import csv_logger, wandb_logger
+from cyclegan.trained.checkpoint import Checkpoint
+from cyclegan.training.logs import metrics_table, wandb_logger
 from emulator.commands.errors import InputError
 
 
@@ -151,21 +152,34 @@ def test_a_resumed_run_is_the_same_run(asked):
     assert first["id"] == again["id"]
 
 
+def checkpoint_at(count, **latest):
+    return Checkpoint(count, {}, None, {}, latest)
+
+
+def test_the_row_of_a_checkpoints_own_step_is_in_it(tmp_path):
+    metrics_table(tmp_path, checkpoint_at(4, epoch=0, loss=0.5, step=3)).write()
+    for _ in range(2):  # also when it came to the file before the process died
+        (row,) = csv.DictReader((tmp_path / "metrics.csv").open())
+        assert row == {"epoch": "0", "loss": "0.5", "step": "3"}
+        metrics_table(tmp_path, checkpoint_at(4, epoch=0, loss=0.5, step=3)).write()
+
+
 def test_rows_before_the_step_of_the_checkpoint_are_kept(tmp_path):
-    logger = csv_logger(tmp_path, 0)
+    logger = metrics_table(tmp_path, None)
     for step in range(6):
         logger.log_metrics({"loss": step / 3, "epoch": 0}, step)
     logger.log_metrics({"score": 1.5, "epoch": 0}, 5)
-    logger.save()
+    logger.write()
     before = list(csv.DictReader((tmp_path / "metrics.csv").open()))
 
-    csv_logger(tmp_path, 4)  # another kill may come before the next row
+    metrics_table(tmp_path, checkpoint_at(4)).write()
     after = list(csv.DictReader((tmp_path / "metrics.csv").open()))
     assert after == [{name: row[name] for name in ("epoch", "loss", "step")} for row in before[:4]]
+    assert list(after[0]) == ["epoch", "loss", "step"]
 
 
 @pytest.mark.parametrize("cut", ["0,", "0,3", "0,3,0.1", "0,3,1e-"])
 def test_a_row_that_a_kill_cut_short_is_left_out(tmp_path, cut):
     (tmp_path / "metrics.csv").write_text(f"epoch,step,x\n0,1,0.5\n0,2,0.25\n{cut}")
-    csv_logger(tmp_path, 9)
+    metrics_table(tmp_path, checkpoint_at(9)).write()
     assert [row["step"] for row in csv.DictReader((tmp_path / "metrics.csv").open())] == ["1", "2"]

@@ -143,7 +143,7 @@ def test_a_checkpoint_holds_the_record_and_loads_safely(domains, tmp_path):
     fit(module, data, kept)
     record = torch.load(tmp_path / "last.ckpt", weights_only=True)["record"]
     assert record["medium"] == "vacuum"
-    assert record["wavelength"].tolist() == [0, 1, 2]
+    assert record["wavelength"].tolist() == [1, 2, 3]
 
 
 def test_a_logged_loss_is_the_mean_since_the_last_time(domains):
