@@ -1,6 +1,5 @@
 """The table at the end of a sweep: every job's overrides against its scores, best first; and which signals knew it."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from cyclegan.figures.history import plot_sweep
 from cyclegan.scores.scores import SCORES
 from cyclegan.scores.signals import SIGNALS
 from cyclegan.spectra.tables import write_rows
+from cyclegan.trained.run_folder import SCORED, read_scores
+from emulator.commands.errors import InputError
 from emulator.commands.results import format_table
 from emulator.commands.side_outputs import as_picture, save_picture
 
@@ -27,10 +28,14 @@ def read_jobs(folder: Path) -> list[dict[str, Any]]:
     jobs = []
     for job in sorted((path.parents[1] for path in folder.glob("*/.hydra/overrides.yaml")), key=lambda path: path.name):
         overrides = dict(str(o).partition("=")[::2] for o in OmegaConf.load(job / ".hydra" / "overrides.yaml"))
-        failure, scores = job / "failed.txt", job / "scores.json"
-        found = json.loads(scores.read_text()) if scores.exists() else {}
-        values = {name: math.nan if found.get(name) is None else found[name] for name in (*SCORES, *SIGNALS)}
-        ended = "done" if found else failure.read_text().strip() if failure.exists() else "unfinished"
+        failure, scores = job / "failed.txt", job / SCORED
+        try:
+            found = read_scores(scores) if scores.exists() else {}
+        except InputError as problem:  # of one job: the others have their rows
+            found, ended = {}, str(problem)
+        else:
+            ended = "done" if found else failure.read_text().strip() if failure.exists() else "unfinished"
+        values = {name: _number(found.get(name)) for name in (*SCORES, *SIGNALS)}
         jobs.append((job.name, overrides, values, ended))
     keys = list(dict.fromkeys(key for _, overrides, _, _ in jobs for key in overrides))
     varied = [key for key in keys if len({overrides.get(key) for _, overrides, _, _ in jobs}) > 1]
@@ -39,6 +44,10 @@ def read_jobs(folder: Path) -> list[dict[str, Any]]:
         for name, overrides, values, ended in jobs
     ]
     return sorted(rows, key=lambda row: (math.isnan(row["x_synth_obs"]), row["x_synth_obs"]))
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else math.nan
 
 
 def rank_correlations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

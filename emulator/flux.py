@@ -1,12 +1,21 @@
 """What can be flux over a continuum of 1."""
 
+from typing import TypeVar
+
 import numpy as np
+from torch import Tensor
 
 from emulator.commands.errors import InputError
 
 FLUX_LEVELS = (0.2, 2.0)  # the median flux of spectra whose continuum is 1, however deep and many their lines are
 LEVEL_SPECTRA = 32  # that are looked at for it
 FLUX_RANGE = (-1.0, 100.0)  # of a pixel, however strong its emission, and however noisy it is
+Values = TypeVar("Values", np.ndarray, Tensor)
+
+
+def is_flux(values: Values) -> Values:
+    """Which values (...) can be flux over a continuum of 1, within FLUX_RANGE: NaN and infinity are none."""
+    return (values >= FLUX_RANGE[0]) & (values <= FLUX_RANGE[1])
 
 
 def check_flux(spectra: np.ndarray, where: str) -> None:
@@ -14,8 +23,8 @@ def check_flux(spectra: np.ndarray, where: str) -> None:
 
     Their median, of a few, is within FLUX_LEVELS, and each pixel within FLUX_RANGE.
     """
-    low, high = FLUX_RANGE
-    if (wrong := ~((spectra >= low) & (spectra <= high))).any():
+    if (wrong := ~is_flux(spectra)).any():
+        low, high = FLUX_RANGE
         row, pixel = np.argwhere(wrong)[0].tolist()
         got = f"{spectra[row, pixel]:g} at pixel {pixel} of row {row}"
         raise InputError(f"{where}: expected flux of {low:g} to {high:g} of the continuum, got {got}")

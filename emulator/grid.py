@@ -26,7 +26,7 @@ from tqdm import tqdm
 from emulator.commands.errors import InputError, refusing
 from emulator.commands.writing_hdf5 import written_hdf5
 from emulator.flux import check_flux
-from emulator.hdf5 import open_hdf5, read_all, read_label_names
+from emulator.hdf5 import open_hdf5, read_all, read_label_names, read_numbers
 from emulator.labels import LABELS, SENTINEL, sample_grid_labels
 from emulator.lines import Lines
 from emulator.synthesis import synthesize
@@ -145,8 +145,8 @@ def read_grid(path: str | Path) -> Grid:
             if (found := file.attrs.get(name, absent[name])) != expected:
                 raise InputError(f"{path}: expected attribute {name} = {expected}, got {found}")
         with refusing(f"{path}: expected arrays of numbers", "damaged or other data"):
-            spectra = read_all(file[datasets[0]]).astype("float32", copy=False)
-            labels, wavelength = (read_all(file[name]).astype("float64") for name in datasets[1:])
+            labels, wavelength = (read_numbers(file[name]) for name in datasets[1:])
+            spectra = read_all(file[datasets[0]]).astype("float32", casting="same_kind", copy=False)
         names = read_label_names(file)
 
     if not (spectra.ndim == labels.ndim == 2 and wavelength.ndim == 1):
@@ -168,7 +168,7 @@ def read_grid(path: str | Path) -> Grid:
         log.info("%s: left out %d of %d spectra, as a label of theirs is unknown", path, unknown.sum(), len(spectra))
         spectra, labels = spectra[~unknown], labels[~unknown]
     check_flux(spectra, str(path))
-    if (still := np.ptp(labels, axis=0) == 0).any():
+    if (still := np.ptp(labels.astype("float32"), axis=0) == 0).any():
         raise InputError(f"{path}: expected labels that vary, got one value of '{names[int(np.argmax(still))]}'")
     return Grid(spectra, labels, wavelength, names)
 
@@ -184,6 +184,8 @@ def _check_values(path: str | Path, grid: Grid) -> None:
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise InputError(f"{path}: expected finite {name}, got {values[where]} at {where} of '{name}'")
+    if (most := np.abs(np.nan_to_num(grid.labels)).max()) > np.finfo("float32").max:
+        raise InputError(f"{path}: expected labels that single precision holds, got {most:g}")
     if (none := grid.labels <= SENTINEL).any():
         row, column = np.argwhere(none)[0].tolist()
         raise InputError(
@@ -194,6 +196,8 @@ def _check_values(path: str | Path, grid: Grid) -> None:
         raise InputError(
             f"{path}: expected ascending wavelengths, got a descent after pixel {int(np.argmax(steps <= 0))}"
         )
+    if (first := grid.wavelength.min(initial=np.inf)) <= 0:
+        raise InputError(f"{path}: expected wavelengths above 0, got {first:g}")
 
 
 class RandomBatches:

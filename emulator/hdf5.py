@@ -76,6 +76,13 @@ def read_all(dataset: h5py.Dataset) -> np.ndarray:
         raise InputError(f"{where}, got {needed / 2**30:.1f} GiB") from error
 
 
+def read_numbers(dataset: h5py.Dataset) -> np.ndarray:
+    """All values of a dataset of real numbers, as float64; ValueError for another."""
+    if dataset.dtype.kind not in "fiub":
+        raise ValueError(f"'{dataset.name.removeprefix('/')}' of {dataset.dtype}")
+    return read_all(dataset).astype("float64")
+
+
 def read_label_names(file: h5py.File) -> tuple[str, ...]:
     """The names of labels that a file has, none where it has none; InputError for an empty or unprintable one."""
     stored = np.ravel(file.attrs.get("label_names", [])).tolist()

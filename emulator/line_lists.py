@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emulator.commands.errors import InputError
-from emulator.lines import COMPUTED, MOLECULES, SPECIES, Lines, _text
+from emulator.lines import COMPUTED, MOLECULES, POSSIBLE, SPECIES, Lines, _text
 from emulator.wavelength import air_to_vacuum
 
 log = logging.getLogger(__name__)
@@ -22,10 +22,6 @@ ISOTOPES = {  # (element, mass number): share of the element in the Sun (Asplund
     **{("H", 1): 0.99998, ("H", 2): 0.00002, ("C", 12): 0.988938, ("C", 13): 0.011062},
     **{("N", 14): 0.99771, ("N", 15): 0.00229, ("O", 16): 0.997621, ("O", 17): 0.000379, ("O", 18): 0.002},
 }
-# What a line can have; beyond is another unit, another column or a slip of the pen. The built-in list has log gf -9.5
-# to 0.8; forbidden lines have less, and gf is at most the lower level's weight times the number of its electrons. He II
-# is the most tightly bound of what shows lines in spectra of stars: 54 eV.
-POSSIBLE = {"wavelength": (1000.0, 1e7), "excitation": (0.0, 50.0), "log_gf": (-20.0, 3.0)}
 UNIT = {"wavelength": "Angstrom", "excitation": "eV", "log_gf": "dex"}
 
 

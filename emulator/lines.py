@@ -13,6 +13,10 @@ from scipy.interpolate import CubicSpline
 
 from emulator.commands.errors import InputError
 
+# What a line can have; beyond is another unit, another column or a slip of the pen. The built-in list has log gf -9.5
+# to 0.8; forbidden lines have less, and gf is at most the lower level's weight times the number of its electrons. He II
+# is the most tightly bound of what shows lines in spectra of stars: 54 eV.
+POSSIBLE = {"wavelength": (1000.0, 1e7), "excitation": (0.0, 50.0), "log_gf": (-20.0, 3.0)}
 TABLE_TEMPERATURES = np.array([2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000])  # K
 
 
@@ -89,8 +93,19 @@ class Lines:
 
     @classmethod
     def from_contents(cls, contents: Mapping[str, list[Any]]) -> "Lines":
-        """The inverse of `contents`."""
-        return cls(**{name: np.array(column) for name, column in contents.items()})
+        """The inverse of `contents`; ValueError for what is no list of lines that the synthesiser knows."""
+        lines = cls(**{name: np.array(column) for name, column in contents.items()})
+        if any(column.shape != (len(lines.species),) for column in vars(lines).values()):
+            raise ValueError("columns of lines that are not one number for each line")
+        for name, (low, high) in POSSIBLE.items():
+            column = getattr(lines, name)
+            if column.dtype.kind not in "fi" or not ((column >= low) & (column <= high)).all():
+                raise ValueError(f"lines with {name} outside {low:g} to {high:g}")
+        if lines.strength.dtype.kind not in "fi" or not set(lines.species.tolist()) <= set(SPECIES):
+            raise ValueError("lines of unknown species or strength")
+        if (np.diff(lines.wavelength) < 0).any():
+            raise ValueError("lines that do not ascend in wavelength")
+        return lines
 
 
 def _read_elements() -> Elements:

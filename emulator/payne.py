@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emulator.commands.errors import InputError, refusing
 from emulator.commands.saving import saved
 from emulator.commands.writing import write_whole
+from emulator.flux import FLUX_RANGE
 from emulator.labels import UNITS, scale
 from emulator.lines import Lines
 from emulator.wavelength import nearest_pixels
@@ -155,12 +156,24 @@ class Payne(nn.Module):
             payne.load_state_dict(state)
             if (lines := contents.get("lines")) is not None:
                 payne.lines = Lines.from_contents(lines)
-            payne._check(where)
+            payne.check(where)
         return payne.eval()
 
-    def _check(self, where: str) -> None:
+    def check(self, where: str) -> None:
+        """Refuse what cannot be an emulator.
+
+        Args:
+            where: it came from, for messages.
+
+        Raises:
+            InputError: for labels without names or ranges, numbers that are not finite, wavelengths that do not ascend,
+                and what makes no flux in the middle of its ranges.
+        """
         if unnamed := [name for name in self.label_names if not (isinstance(name, str) and name.strip())]:
             raise InputError(f"{where}: expected a name for each label, got {unnamed[0]!r}")
+        if len(set(self.label_names)) != len(self.label_low):
+            names = ", ".join(self.label_names)
+            raise InputError(f"{where}: expected {len(self.label_low)} different names of labels, got {names}")
         for name, tensor in self.state_dict().items():
             if not tensor.isfinite().all():
                 raise InputError(f"{where}: expected finite numbers in {name}, got NaN or infinite ones")
@@ -168,6 +181,11 @@ class Payne(nn.Module):
             raise InputError(f"{where}: expected lower ends of labels below upper ones, got others")
         if not ((self.wavelength > 0).all() and (self.wavelength.diff() > 0).all()):
             raise InputError(f"{where}: expected ascending wavelengths above 0, got others")
+        with torch.no_grad():
+            flux = self((self.label_low + self.label_high)[None] / 2)
+        if (most := flux.abs().max()) > FLUX_RANGE[1]:
+            got = f"{most:.3g} in the middle of its ranges"
+            raise InputError(f"{where}: expected an emulator of flux, at most {FLUX_RANGE[1]:g}, got {got}")
 
     def save(self, path: str | Path) -> None:
         """Write a file that stands alone, all of it or nothing.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from emulator.apogee import apogee_wavelength
 from emulator.array_files import check_arrays
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.payne import Payne
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,9 @@ def read_published(
     layers = [layer for layer in payne.modules() if isinstance(layer, nn.Linear)]
     with torch.no_grad():
         for number, layer in enumerate(layers):
-            layer.weight.copy_(torch.from_numpy(arrays[f"w_array_{number}"]))
-            layer.bias.copy_(torch.from_numpy(arrays[f"b_array_{number}"]))
+            for parameter, letter in ((layer.weight, "w"), (layer.bias, "b")):
+                parameter.copy_(torch.from_numpy(arrays[f"{letter}_array_{number}"].astype("float64")))
+    payne.check(str(path))
     return payne.eval()
 
 
@@ -118,7 +119,8 @@ def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
             ) from error
         expected = "The Payne's .npz or a PyTorch checkpoint of tensors, numbers and text"
         raise InputError(f"{path}: expected {expected}, got a truncated or other file") from error
-    tensors = dict(_tensors(contents))
+    with refusing(f"{path}: expected tensors by their names", "something else"):
+        tensors = dict(_tensors(contents))
     found: dict[str, Tensor] = {}
     for kind, ndim, letter in (("weight", 2, "w"), ("bias", 1, "b")):
         layers = [tensor for name, tensor in tensors.items() if name.endswith(kind) and tensor.ndim == ndim]

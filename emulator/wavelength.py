@@ -15,6 +15,7 @@ from emulator.hdf5 import is_hdf5, open_hdf5, read_all
 
 MEDIA = ("vacuum", "air")
 LIGHT_SPEED = speed_of_light / 1e3  # km/s
+SHORTEST_IN_AIR = 2000.0  # Angstrom: shorter waves do not pass through air, and lists in air give them in vacuum
 SAME_WAVELENGTH = 1e-7  # of themselves: wavelengths that differ by less are the same; 30 m/s
 
 
@@ -40,7 +41,7 @@ def with_gaps(values: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
 
 
 def air_to_vacuum(wavelength: np.ndarray) -> np.ndarray:
-    """Vacuum wavelengths for air wavelengths, both in Angstrom, 2000 A and above.
+    """Vacuum wavelengths for air wavelengths, both in Angstrom; those below SHORTEST_IN_AIR are in vacuum already.
 
     The inverse of `vacuum_to_air` to 1e-9 A: the refraction changes so slowly that three rounds find it.
     """
@@ -51,14 +52,15 @@ def air_to_vacuum(wavelength: np.ndarray) -> np.ndarray:
 
 
 def vacuum_to_air(wavelength: np.ndarray) -> np.ndarray:
-    """Air wavelengths for vacuum wavelengths, both in Angstrom, 2000 A and above."""
+    """Air wavelengths for vacuum wavelengths, both in Angstrom; those below SHORTEST_IN_AIR stay in vacuum."""
     return wavelength / _refraction(np.asarray(wavelength, float))
 
 
 def _refraction(vacuum: np.ndarray) -> np.ndarray:
     """The refractive index of standard air, 15 C (Ciddor 1996, Applied Optics 35, 1566, equation 1)."""
-    square = (1e4 / vacuum) ** 2  # of the wavenumber per micrometre
-    return 1 + 0.05792105 / (238.0185 - square) + 0.00167917 / (57.362 - square)
+    square = (1e4 / np.maximum(vacuum, SHORTEST_IN_AIR)) ** 2  # of the wavenumber per micrometre
+    index = 1 + 0.05792105 / (238.0185 - square) + 0.00167917 / (57.362 - square)
+    return np.where(vacuum < SHORTEST_IN_AIR, 1.0, index)
 
 
 def nearest_pixels(wanted: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +102,8 @@ def _read_array(path: Path) -> np.ndarray:
     if path.suffix in (".npy", ".npz"):
         check_arrays(path)
         found = np.load(path, allow_pickle=False)
-        return found if path.suffix == ".npy" else found[_the_one(found.files)]
+        # A member of an archive that is no array comes as its bytes.
+        return found if path.suffix == ".npy" else np.asarray(found[_the_one(found.files)])
     if is_hdf5(path):
         with open_hdf5(path, "a file of wavelengths") as file:
             return read_all(file[_the_one([name for name in file if isinstance(file[name], h5py.Dataset)])])

@@ -13,6 +13,7 @@ from cyclegan.discovery.lines import MissingLine
 from cyclegan.domains.hidden import Feature, read_features
 from cyclegan.trained.forward import ForwardModel
 from cyclegan.trained.run_folder import HIDDEN
+from emulator.commands.errors import InputError
 from emulator.derivatives import responses
 
 MASKED_DEPTH = 0.02  # of continuum: what is lacking counts as a line if a reference star would show it so deep
@@ -83,8 +84,11 @@ def known_truth(model: ForwardModel, folder: Path, labels: Tensor, reference: Te
     table = folder / HIDDEN
     if model.hidden is None or not model.hidden.any() or not table.exists():
         return None
+    features, pixels = read_features(table), len(model.wavelength)
+    if (last := max(feature.stop for feature in features)) > pixels:
+        raise InputError(f"{table}: expected lines that were hidden among {pixels} pixels, got one up to pixel {last}")
     columns = [i for i, name in enumerate(model.label_names) if name.endswith("_h")]
     with torch.no_grad():
         missing = model.synthetic(reference) - model.emulator(reference)
     gain = responses(model.emulator, labels, columns) - responses(model.synthetic, labels, columns)
-    return HiddenLines(read_features(table), missing.numpy(), gain.mean(dim=0).numpy())
+    return HiddenLines(features, missing.numpy(), gain.mean(dim=0).numpy())

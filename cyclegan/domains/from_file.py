@@ -62,7 +62,7 @@ class HDF5Domain:
             log.warning("%s: %s", self.path, inverted)
         if masked := int((~spectra.mask).sum()):
             log.warning(
-                "%s: masked %d of %d pixels in '%s' (NaN, infinite, error above %g, or by the file's own mask)",
+                "%s: masked %d of %d pixels in '%s' (NaN, infinite, no flux, error above %g, or by the file's mask)",
                 self.path,
                 masked,
                 spectra.mask.numel(),

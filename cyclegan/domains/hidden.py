@@ -9,7 +9,7 @@ from scipy.signal import find_peaks, peak_widths
 from torch import Tensor
 
 from cyclegan.spectra.tables import check_names, read_table, write_rows
-from emulator.commands.errors import refusing
+from emulator.commands.errors import InputError, refusing
 from emulator.derivatives import responses
 from emulator.payne import Payne
 from emulator.wavelength import pixels_within
@@ -96,4 +96,9 @@ def read_features(path: Path) -> list[Feature]:
     check_names(list(columns), Feature._fields, str(path), "columns")
     with refusing(f"{path}: expected the lines that were hidden", "something else"):
         rows = zip(*(columns[name] for name in Feature._fields), strict=True)
-        return [Feature(name, int(a), int(b), float(place), float(response)) for name, a, b, place, response in rows]
+        found = [Feature(name, int(a), int(b), float(place), float(response)) for name, a, b, place, response in rows]
+    for row, one in enumerate(found):
+        if not (0 <= one.start < one.stop and 0 < one.wavelength < np.inf and np.isfinite(one.response)):
+            got = ", ".join(map(str, one))
+            raise InputError(f"{path}: expected lines that were hidden, from pixel to pixel, got {got} in row {row}")
+    return found

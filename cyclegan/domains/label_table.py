@@ -11,7 +11,7 @@ from torch import Tensor
 from cyclegan.domains.population import Drawn, Population
 from cyclegan.spectra.tables import numbers, read_table
 from emulator.commands.errors import InputError, refusing
-from emulator.hdf5 import is_hdf5, open_hdf5, read_all, read_label_names
+from emulator.hdf5 import is_hdf5, open_hdf5, read_label_names, read_numbers
 from emulator.labels import UNITS, is_known
 from emulator.payne import Payne
 
@@ -88,4 +88,4 @@ def read_columns(path: str | Path) -> Mapping[str, Tensor]:
             raise InputError(
                 f"{path}: expected labels (stars, L) in 'labels' or 'labels train', and L 'label_names', got {shape}"
             )
-        return dict(zip(names, torch.from_numpy(read_all(found).astype("float64")).T, strict=True))
+        return dict(zip(names, torch.from_numpy(read_numbers(found)).T, strict=True))

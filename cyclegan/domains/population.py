@@ -3,10 +3,11 @@
 A kind of population is a dataclass: its fields are the keys that the configuration's `domains.population` takes.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -75,6 +76,17 @@ class Drawn(Population):
     def contents(self) -> dict[str, Any]:
         """Tensors and plain types, for a checkpoint."""
         return {"labels": self.labels, "smoothing": self.smoothing, "scatter": self.scatter}
+
+    @classmethod
+    def from_contents(cls, contents: Mapping[str, Any]) -> Self:
+        """The inverse of `contents`; ValueError for what is no table of labels."""
+        labels, smoothing, scatter = (contents[name] for name in ("labels", "smoothing", "scatter"))
+        if labels.ndim != 2 or scatter.shape != labels.shape[1:] or len(labels) < 2:
+            raise ValueError(f"labels of shape {tuple(labels.shape)}, scatter of {tuple(scatter.shape)}")
+        sound = labels.isfinite().all() and scatter.isfinite().all() and (scatter >= 0).all()
+        if not (sound and 0 <= float(smoothing) < math.inf):
+            raise ValueError("numbers that are not finite or not from 0 on")
+        return cls(labels.float(), float(smoothing), scatter.float())
 
 
 def inside(emulator: Payne, stars: int, draw: Callable[[], Tensor], what: str) -> Tensor:

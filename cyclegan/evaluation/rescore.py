@@ -9,7 +9,7 @@ import numpy as np
 
 from cyclegan.domains.domains import Domains
 from cyclegan.domains.from_file import HDF5Domain
-from cyclegan.trained.run_folder import METRICS, SCORED, read_metrics, read_scores
+from cyclegan.trained.run_folder import METRICS, SCORED, read_metrics, read_row, read_scores
 from emulator.commands.results import format_table
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def logged_scores(folder: Path, step: int, kept_step: int | None = None) -> dict
     path = folder / METRICS
     for row in read_metrics(path):
         if int(row["step"]) == (step if kept_step is None else kept_step) - 1 and row.get("z_synth"):
-            values = {name: float(value) for name, value in row.items() if value}
+            values = read_row(row, path)
             found[path.name] = {name: value for name, value in values.items() if not name.startswith("train/")}
     return found
 

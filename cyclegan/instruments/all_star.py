@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from astropy.io import fits
 
 from cyclegan.instruments.fits_files import opened_fits, refusing_quietly
 from cyclegan.instruments.instrument import Star
 from emulator.commands.errors import InputError
-from emulator.labels import ABUNDANCES, LABELS
+from emulator.labels import ABUNDANCES, LABELS, is_known
 
 
 class AllStar:
@@ -17,7 +18,7 @@ class AllStar:
 
     TEFF, LOGG, VMICRO, VMACRO, FE_H and X_FE, with [X/H] = X_FE + FE_H. In DR12 [X/H] is a column of its own and the
     microturbulence is 10^PARAM[2]. Names of columns may be in whatever case. missing: the labels that the table has no
-    column for. Values below -999 mean unknown. The table is mapped, not read: it has 3 GB.
+    column for. Values from -999 downwards mean unknown. The table is mapped, not read: it has 3 GB.
     Raises InputError where the file is no such table.
     """
 
@@ -56,7 +57,7 @@ class AllStar:
             if known:
                 rows = self.table[[found[number] for number in known]]
                 labels[known] = np.stack([self._values(rows, name) for name in LABELS], axis=1)
-            return labels
+            return _or_nan(labels)
 
     def _row(self, star: Star) -> int | None:
         first, last = (np.searchsorted(self.names, star.name, side) for side in ("left", "right"))
@@ -74,5 +75,10 @@ class AllStar:
         if not (sources := self._sources(label)):
             return np.full(len(rows), np.nan)
         values = np.stack([np.asarray(rows[s][:, 2] if s == "PARAM" else rows[s], float) for s in sources])
-        values = np.where(values < -999, np.nan, values).sum(axis=0)
+        values = _or_nan(values).sum(axis=0)
         return 10**values if sources == ["PARAM"] else values
+
+
+def _or_nan(labels: np.ndarray) -> np.ndarray:
+    """Labels (...), NaN where they are unknown."""
+    return np.where(is_known(torch.from_numpy(labels)).numpy(), labels, np.nan)

@@ -13,7 +13,7 @@ from torch import Tensor
 from cyclegan.pairing.search import Found, labels_behind
 from cyclegan.spectra.tables import numbers, read_labels, read_rows, read_table
 from emulator.commands.errors import InputError, refusing
-from emulator.hdf5 import is_hdf5, open_hdf5, read_all, read_label_names
+from emulator.hdf5 import is_hdf5, open_hdf5, read_label_names, read_numbers
 from emulator.labels import is_known
 from emulator.payne import Payne
 
@@ -41,7 +41,8 @@ def read_known(path: str | Path, names: tuple[str, ...], rows: Tensor) -> Known:
     if not Path(path).is_file():
         raise InputError(f"{path}: expected a table of what is known of observed stars, found no file")
     read = _from_hdf5 if is_hdf5(path) else _from_csv
-    where, labels, errors = read(path, names, len(rows))
+    where, *tables = read(path, names, len(rows))
+    labels, errors = (table.float() for table in tables)  # before they are judged: it holds less
     unknown = ~(is_known(labels) & is_known(errors))
     if (wrong := ~unknown & (errors <= 0)).any():
         row, column = wrong.nonzero()[0].tolist()
@@ -52,7 +53,7 @@ def read_known(path: str | Path, names: tuple[str, ...], rows: Tensor) -> Known:
     here = stars >= 0
     known = Known(*(torch.full((int(rows.max()) + 1, len(names)), torch.nan) for _ in range(2)))
     for kept, values in ((known.labels, labels), (known.errors, errors)):
-        kept[stars[here]] = values.masked_fill(unknown, torch.nan)[here].float()
+        kept[stars[here]] = values.masked_fill(unknown, torch.nan)[here]
     if not known.labels.isfinite().any():
         raise InputError(
             f"{path}: expected labels of the emulator ({', '.join(names)}) of some stars, each with its error, got none"
@@ -70,7 +71,7 @@ def _from_hdf5(path: str | Path, names: tuple[str, ...], spectra: int) -> tuple[
             if found != (spectra, len(columns)):
                 expected = f"'{name}' of shape {(spectra, len(columns))} (training spectra, label_names)"
                 raise InputError(f"{path}: expected {expected}, got {'none' if found is None else found}")
-            values = torch.from_numpy(read_all(file[name]).astype("float64"))
+            values = torch.from_numpy(read_numbers(file[name]))
             empty = torch.full((spectra,), torch.nan, dtype=torch.float64)
             tables.append(torch.stack([values[:, columns.index(n)] if n in columns else empty for n in names], dim=1))
     return torch.arange(spectra), tables[0], tables[1]

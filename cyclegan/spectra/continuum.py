@@ -180,7 +180,8 @@ def read_continuum_pixels(path: str | Path, wavelength: np.ndarray) -> np.ndarra
         with refusing(f"{path}: expected one array of continuum pixels", "something else"):
             check_arrays(path)
             loaded = np.load(path, allow_pickle=False)
-            values = loaded if path.suffix == ".npy" else loaded[loaded.files[0]]
+            # A member of an archive that is no array comes as its bytes.
+            values = loaded if path.suffix == ".npy" else np.asarray(loaded[loaded.files[0]])
         if values.dtype == bool:
             if values.shape != wavelength.shape:
                 raise InputError(

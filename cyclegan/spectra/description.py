@@ -30,7 +30,7 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
         kept = good & (file.read_mask(subset, rows).numpy() if given else True)
         pixels, not_finite = pixels + flux.size, not_finite + int((~good).sum())
         without_error += int((kept & ~(error > 0)).sum())
-        kept &= (error > 0) & (error <= WORST_ERROR)
+        kept &= (error > 0) & (error <= WORST_ERROR) & file.can_be(flux)
         masked, usable = masked + int((~kept).sum()), usable + int(kept.sum())
         seen += int(kept.any(axis=1).sum())
         low, high = min(low, flux[kept].min(initial=np.inf)), max(high, flux[kept].max(initial=-np.inf))

@@ -14,7 +14,7 @@ from torch import Tensor
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
 from cyclegan.spectra.texts import read_names
 from emulator.commands.errors import InputError, refusing
-from emulator.flux import FLUX_LEVELS, LEVEL_SPECTRA
+from emulator.flux import FLUX_LEVELS, LEVEL_SPECTRA, Values, is_flux
 from emulator.hdf5 import open_hdf5, read_all, read_label_names
 from emulator.labels import is_known
 from emulator.wavelength import MEDIA, air_to_vacuum, nearest_pixels, read_wavelength
@@ -120,8 +120,9 @@ class SpectraFile:
             pair = " and ".join(f"{value:.3f}" for value in wavelength[first : first + 2])
             pixel = first + self.pixels.start
             raise InputError(f"{self.path}: expected ascending wavelengths, got {pair} from pixel {pixel} on")
-        if wavelength[0] <= 0:
-            raise InputError(f"{self.path}: expected wavelengths above 0, got {wavelength[0]:.3f}")
+        if wavelength[0] <= 0 or np.isinf(wavelength[-1]):
+            got = f"{wavelength[0]:.3f} to {wavelength[-1]:.3f}"
+            raise InputError(f"{self.path}: expected finite wavelengths above 0, got {got}")
         return wavelength
 
     def _check_subset(self, subset: str) -> int:
@@ -157,8 +158,8 @@ class SpectraFile:
         return names if subsets else ()
 
     def read(self, subset: str, rows: slice = slice(None)) -> Spectra:
-        """Spectra (n, P) of a subset; NaN or infinite pixels, those with errors above `worst_error`, those that the
-        file masks are masked.
+        """Spectra (n, P) of a subset; NaN or infinite pixels, those with errors above `worst_error` or a flux that is
+        none, those that the file masks are masked.
 
         Raises InputError where the subset is missing or damaged, its flux is not normalised but has to be, or the error
         of a pixel to be used is not above 0.
@@ -173,20 +174,27 @@ class SpectraFile:
             flux, error = (self._read_pixels(f"{name} {subset}", rows) for name in ("spectra", "spectra_err"))
             masked = f"mask {subset}" in self.file
             usable = self.read_mask(subset, rows) if masked else torch.ones_like(flux, dtype=torch.bool)
-        if len(flux) and not (masked and not usable.all()) and flux.sum().isfinite():
-            smallest, largest = error.aminmax()  # the rule is that all is well, and it is much quicker told
-            if smallest > 0 and largest <= self.worst_error and largest.isfinite():
+        if len(flux) and not (masked and not usable.all()):
+            (low, high), (smallest, largest) = flux.aminmax(), error.aminmax()
+            # The rule is that all is well, and it is much quicker told.
+            believed = smallest > 0 and largest <= self.worst_error and largest.isfinite()
+            if believed and self.can_be(low) and self.can_be(high):
                 return Spectra(flux, error, usable)
-        usable &= flux.isfinite() & error.isfinite()
+        sound = self.can_be(flux) & error.isfinite()
+        usable &= sound
         if (wrong := usable & (error <= 0)).any():
             row, pixel = wrong.nonzero()[0].tolist()
             raise InputError(
                 f"{self.path}: expected errors above 0 in 'spectra_err {subset}', got {error[row, pixel]:g}"
                 f" in row {row + (rows.start or 0)}, pixel {pixel} ({int(wrong.sum())} in all)"
             )
-        finite = flux.isfinite() & error.isfinite() & (error > 0)
+        sound &= error > 0
         usable &= error <= self.worst_error
-        return Spectra(torch.where(finite, flux, 1.0), torch.where(finite, error, WORST_ERROR), usable)
+        return Spectra(torch.where(sound, flux, 1.0), torch.where(sound, error, WORST_ERROR), usable)
+
+    def can_be(self, flux: Values) -> Values:
+        """Which flux (...) can be some: what is finite, and where it is to be normalised what `is_flux` says."""
+        return is_flux(flux) if self.normalised else abs(flux) < np.inf
 
     def not_normalised(self, subset: str) -> str | None:
         """What is wrong if the flux of a subset has a continuum far from 1; None if it is normalised.

@@ -7,11 +7,17 @@ observed = model.synth_to_obs(flux)
 
 from pathlib import Path
 
+import torch
+
+from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
 from cyclegan.trained.checkpoint import read_checkpoint
+from cyclegan.trained.familiarity import Familiarity, features
 from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.run_folder import find_checkpoint
+from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH
+from cyclegan.translator.ensemble import MeanGenerator
 from emulator.commands.device import find_device
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.payne import Payne
 
 
@@ -27,13 +33,40 @@ def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | No
         The model, in evaluation mode.
 
     Raises:
-        InputError: where there is no checkpoint, no such device, or an emulator already.
+        InputError: where there is no checkpoint, no such device, an emulator already, or parts of a checkpoint are not
+            of one run.
     """
     found, where = find_device(device, "device"), find_checkpoint(checkpoint)
     read = read_checkpoint(where)
-    if emulator is None:
-        return TrainedModel(read, str(checkpoint), found)
-    if read.record.domains.synth.path is None:
-        raise InputError(f"emulator: expected none beside {checkpoint}, which brings its own, got {emulator}")
-    brought = Payne.load(emulator).on(read.record.wavelength).to(found).requires_grad_(False)
-    return TrainedModel(read, str(checkpoint), found, brought)
+    brought = None
+    if emulator is not None:
+        if read.record.domains.synth.path is None:
+            raise InputError(f"emulator: expected none beside {checkpoint}, which brings its own, got {emulator}")
+        brought = Payne.load(emulator).on(read.record.wavelength).to(found).requires_grad_(False)
+    model = TrainedModel(read, str(checkpoint), found, brought)
+    check_on_a_star(model)
+    return model
+
+
+@torch.no_grad()
+def check_on_a_star(model: TrainedModel) -> None:
+    """Raise InputError where parts of a model's record are not of its networks, or what they make of a star, the mean
+    of the synthetic ones, is not finite.
+    """
+    t, flux = model.translator, model.translator.space_s.mean[None]
+    star = Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
+    with refusing(f"{model.where}: expected a record that its networks go with", "another's"):
+        split = torch.cat([model.split_sample, t.encoder_o(model.seen(OBS_TO_SYNTH, star).flux)[1]])[:1]
+        found = []
+        for direction, domain in zip(DIRECTIONS, ("synth", "obs"), strict=True):
+            seen = model.seen(direction, star)
+            made = model.translate_seen(direction, seen, split)
+            found.append(made.flux)
+            if model.errors:
+                found.append(model.error_of(direction, seen, made, known_split=False))
+            if (known := Familiarity.from_record(model.record, domain, model.device)) is not None:
+                found.append(known.distance(features(t, domain, seen)))
+            if model.map_error is not None and isinstance(t.generator_o, MeanGenerator):
+                found.append(model.map_error.roots(t.generator_o.each(made.shared, split), made.shared))
+        if not all(values.isfinite().all() for values in found):
+            raise ValueError("of a star it makes what is not finite")

@@ -15,7 +15,7 @@ from cyclegan.trained.forward import ForwardModel, mean_of, sampled
 from cyclegan.trained.map_error import MapError
 from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH, SYNTH_TO_OBS, Translated
 from cyclegan.trained.uncertainty import MAP, Uncertainty, members_scatter, noise_of_input, unknown_split
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.payne import Payne
 
 BATCH = 256  # spectra at a time: larger batches leave the processor's caches
@@ -52,8 +52,9 @@ class TrainedModel:
         self.hidden = {name: mask.to(device) for name, mask in record.hidden.items()}
         self.split_sample = record.split_sample().to(device)
         told = record.errors
-        self.errors = {name: Uncertainty.from_plain(told[name], self.device) for name in DIRECTIONS if name in told}
-        self.map_error = MapError.from_plain(told[MAP], self.device) if MAP in told else None
+        with refusing(f"{where}: expected how wrong an ensemble may be", "something else"):
+            self.errors = {name: Uncertainty.from_plain(told[name], self.device) for name in DIRECTIONS if name in told}
+            self.map_error = MapError.from_plain(told[MAP], self.device) if MAP in told else None
         self._continuum = record.continuum_of_theory()
         emulator = record.emulator_of(where)
         self.emulator = None if emulator is None else emulator.to(device).requires_grad_(False)

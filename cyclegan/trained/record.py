@@ -17,6 +17,7 @@ from cyclegan.translator.networks import Networks, make_networks
 from emulator.commands.config import validate
 from emulator.commands.errors import InputError, refusing
 from emulator.payne import Payne
+from emulator.wavelength import same_wavelengths
 
 VERSION = 2  # of the record; version 0.1 of the program wrote none
 
@@ -101,6 +102,10 @@ class Record:
         for name, value, ndim in (("split", self.split, 2), ("offset", self.offset, 2)):
             if value is not None and (value.ndim != ndim or not value.isfinite().all()):
                 raise InputError(f"{where}: expected '{name}' of a run's record, a finite table, got another")
+        for name, parts in {"familiar": self.familiar, "controls": self.controls, "errors": self.errors}.items():
+            values = [value for own in parts.values() for value in own.values() if isinstance(value, Tensor)]
+            if not all(value.isfinite().all() for value in values):
+                raise InputError(f"{where}: expected finite numbers in '{name}' of a run's record, got others")
 
     @property
     def domains(self) -> DomainsConfig:
@@ -119,18 +124,26 @@ class Record:
         return part
 
     def emulator_of(self, where: str) -> Payne | None:
-        """The emulator of the emulated domains, whatever has become of its file."""
-        return None if self.emulator is None else Payne.from_contents(self.emulator, where)
+        """The emulator of the emulated domains, whatever has become of its file; InputError for one of other pixels."""
+        return self._emulator(self.emulator, where)
 
     def observed_emulator_of(self, where: str) -> Payne | None:
         """That of the observed domain, where it has one of its own."""
-        return None if self.observed_emulator is None else Payne.from_contents(self.observed_emulator, where)
+        return self._emulator(self.observed_emulator, where)
+
+    def _emulator(self, contents: dict[str, Any] | None, where: str) -> Payne | None:
+        if contents is None:
+            return None
+        emulator = Payne.from_contents(contents, where)
+        if not same_wavelengths(emulator.wavelength, self.wavelength):
+            raise InputError(f"{where}: expected an emulator on the wavelengths of a run's record, got one on others")
+        return emulator
 
     def population_of_theory(self) -> Population:
         """Which stars emulated domains are made of, whatever has become of the file that said so."""
         if self.population is not None:
             with refusing("a run's record: expected the table that emulated stars were drawn from", "another one"):
-                return Drawn(**self.population)
+                return Drawn.from_contents(self.population)
         return make_population(self.domains.population, imported_only=True)
 
     def continuum_of_theory(self) -> Continuum | None:

@@ -11,6 +11,7 @@ from emulator.commands.errors import InputError, refusing
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 CONFIG, METRICS, SCORED, LOG = "config.yaml", "metrics.csv", "scores.json", "train.log"
+LONGEST_STEP = 15  # digits
 HIDDEN = "hidden_features_synth.csv"  # lines that theory was made to lack
 
 History = dict[str, tuple[np.ndarray, np.ndarray]]  # by column: steps, values
@@ -32,18 +33,25 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     with refusing(f"{path}: expected the metrics of a run, a row for each step", "something else"):
         whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
         rows = csv.DictReader(whole.splitlines())
-        return [row for row in rows if None not in (*row, *row.values()) and row["step"].isdecimal()]
+        found = [row for row in rows if None not in (*row, *row.values()) and row["step"].isdecimal()]
+        if any(len(row["step"]) > LONGEST_STEP for row in found):
+            raise ValueError(f"a step of more than {LONGEST_STEP} digits")
+        return found
+
+
+def read_row(row: dict[str, str], path: Path) -> dict[str, float]:
+    """The values of a row of `read_metrics` by column, where it has some; InputError naming the file for no numbers."""
+    with refusing(f"{path}: expected numbers in the metrics of a run", "others"):
+        return {name: float(value) for name, value in row.items() if value}
 
 
 def read_history(path: Path) -> History:
     """Each column of a metrics.csv as (steps, values), where it has values."""
     columns: dict[str, list[tuple[int, float]]] = {}
-    rows = read_metrics(path)
-    with refusing(f"{path}: expected numbers in the metrics of a run", "others"):
-        for row in rows:
-            for name, value in row.items():
-                if value and name not in ("step", "epoch"):
-                    columns.setdefault(name, []).append((int(row["step"]), float(value)))
+    for row in read_metrics(path):
+        for name, value in read_row(row, path).items():
+            if name not in ("step", "epoch"):
+                columns.setdefault(name, []).append((int(row["step"]), value))
     found = {name: np.array(points).T for name, points in columns.items()}
     return {name: (steps, values) for name, (steps, values) in found.items()}
 
@@ -51,4 +59,7 @@ def read_history(path: Path) -> History:
 def read_scores(path: Path) -> dict[str, Any]:
     """What a run's scores.json holds; InputError for another file."""
     with refusing(f"{path}: expected the scores of a run in JSON", "something else"):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"a {type(found).__name__}")
+        return found

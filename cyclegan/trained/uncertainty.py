@@ -81,10 +81,10 @@ class Uncertainty:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Tensor | bool], device: torch.device) -> Self:
-        """What `to_plain` gave, on a device."""
+        """What `to_plain` gave, on a device; ValueError for what is none."""
         pixel, powers, calibrated = (plain[name] for name in ("pixel", "powers", "calibrated"))
-        assert isinstance(pixel, Tensor)
-        assert isinstance(powers, Tensor)
+        if not (isinstance(pixel, Tensor) and isinstance(powers, Tensor)):
+            raise ValueError("no tensors")
         return cls(pixel.to(device), powers.to(device), bool(calibrated))
 
 

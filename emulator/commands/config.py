@@ -1,6 +1,7 @@
 """Where a command's configuration lies, and its check against a schema of typed fields."""
 
 import importlib
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
@@ -21,6 +22,7 @@ from emulator.commands.errors import InputError, refusing
 MOST_SEED = 2**32 - 1  # that all libraries take
 # Of a configuration; those of this program have 3000, 100 and 5.
 MOST_BYTES, MOST_VALUES, MOST_DEPTH = 2**18, 10_000, 30
+PLAIN = (str, int, float, list, tuple, dict, type(None))  # types of values
 RENAMED = {"split": "subset"}  # keys of version 0.1
 TARGET = "_target_"  # the key that names the class of what can be of several kinds
 Schema = TypeVar("Schema")
@@ -41,11 +43,12 @@ def validate(config: DictConfig, schema: type[Schema], prefix: str = "") -> Sche
     they are for each value. prefix: of the keys in messages, where `config` is a part of another.
     Raises InputError naming the key, what it got and what it expects; keys added with `+` are checked alike.
     """
-    try:
-        checked = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.create(OmegaConf.to_container(config)))
-        OmegaConf.resolve(checked)
-    except OmegaConfBaseException as error:
-        raise InputError(_config_problem(error, prefix)) from error
+    with refusing(f"config: expected values of the types that {prefix or 'the '}keys take", "others"):
+        try:
+            checked = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.create(OmegaConf.to_container(config)))
+            OmegaConf.resolve(checked)
+        except OmegaConfBaseException as error:
+            raise InputError(_config_problem(error, prefix)) from error
     if missing := sorted(OmegaConf.missing_keys(checked)):
         raise InputError(f"config key '{prefix}{missing[0]}': expected a value, got none")
     found = OmegaConf.to_object(checked)
@@ -112,6 +115,10 @@ def _check_ranges(config: Any, prefix: str) -> None:
 
 def _check_range(key: str, number: Any, field: Field[Any]) -> None:
     rule = field.metadata
+    if isinstance(number, float) and not math.isfinite(number):
+        raise InputError(f"config key '{key}': expected a finite number, got {number}")
+    if not {"minimum", "above", "maximum"}.isdisjoint(rule) and not isinstance(number, int | float):
+        raise InputError(f"config key '{key}': expected a number, got {number}")
     if "minimum" in rule and not number >= rule["minimum"]:
         raise InputError(f"config key '{key}': expected at least {rule['minimum']}, got {number}")
     if "above" in rule and not number > rule["above"]:
@@ -185,12 +192,16 @@ def check_plain(config: object, where: str) -> None:
         count += 1
         if count > MOST_VALUES:
             raise InputError(f"{where}: expected at most {MOST_VALUES} keys and values of a run, got more")
+        if not isinstance(value, PLAIN):
+            raise InputError(f"{where}: config key '{key}': expected a plain value, got {type(value).__name__}")
         if isinstance(value, str) and "${" in value:
             raise InputError(
                 f"{where}: config key '{key}': expected a value, got an interpolation, which is not followed"
             )
+        if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
+            raise InputError(f"{where}: config key '{key}': expected texts as keys, got others")
         items = (
-            value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
         )
         parts += [(f"{key}.{name}" if key else str(name), part) for name, part in items]
 

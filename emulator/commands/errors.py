@@ -9,7 +9,13 @@ INTERRUPTED = 130  # the exit code of what Ctrl-C ends
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. The message is one line: what, expected, got, where."""
+    """Something the user gave cannot be used. The message is one line: what, expected, got, where.
+
+    What it quotes of a file may have ends of lines of whatever kind in it: these become blanks.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 def first_line(error: BaseException) -> str:

@@ -121,3 +121,14 @@ def test_signals_are_ranked_against_scores():
     assert found["auc_obs"] == pytest.approx(1)
     assert math.isnan(found["wasserstein"])
     assert all(math.isnan(row["x_synth_obs"]) for row in rank_correlations(rows[:2]))
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"x_synth_obs": "low"}'])
+def test_scores_that_cannot_be_read_cost_their_job_alone(tmp_path, text):
+    make_job(tmp_path / "0", ["seed=1"], 2.0)
+    make_job(tmp_path / "1", ["seed=2"], 1.0)
+    (tmp_path / "1" / "scores.json").write_text(text)
+    good, bad = read_jobs(tmp_path)
+    assert (good["job"], good["x_synth_obs"]) == ("0", 2.0)
+    assert math.isnan(bad["x_synth_obs"])
+    assert bad["ended"] == "done" or "scores.json: expected the scores of a run in JSON" in bad["ended"]

@@ -7,8 +7,9 @@ from lacking import random_labels
 
 from cyclegan.discovery.lines import MissingLine
 from cyclegan.discovery.truth import HiddenLines, judge_lines, known_truth
-from cyclegan.domains.hidden import Feature, read_features
+from cyclegan.domains.hidden import Feature, read_features, write_features
 from cyclegan.trained.run_folder import HIDDEN
+from emulator.commands.errors import InputError
 
 
 def test_lines_are_judged_by_what_was_hidden():
@@ -54,6 +55,13 @@ def test_what_was_hidden_is_what_the_emulator_has_and_theory_has_not(trained, pa
     columns = [i for i, name in enumerate(payne.label_names) if name.endswith("_h")]
     slopes = (payne.output.weight / (payne.label_high - payne.label_low))[:, columns].detach().numpy()
     np.testing.assert_allclose(truth.gain, np.where(hidden[:, None], slopes, 0.0), rtol=1e-3, atol=1e-5)
+
+
+def test_lines_beyond_the_spectra_are_refused(trained, payne, tmp_path):
+    write_features([Feature("Fe", 200, 204, 15800.0, -1.0)], tmp_path / HIDDEN)
+    stars = random_labels(payne, 2)
+    with pytest.raises(InputError, match=r"lines that were hidden among 203 pixels, got one up to pixel 204"):
+        known_truth(trained.forward_model, tmp_path, stars, stars)
 
 
 def test_where_nothing_was_hidden_nothing_is_known(trained, payne, payne2payne_run, tmp_path):

@@ -86,3 +86,12 @@ def test_another_table_is_none_of_features(tmp_path, text):
     (tmp_path / "features.csv").write_text(text)
     with pytest.raises(InputError, match=r"features.csv: expected (columns|the lines that were hidden)"):
         read_features(tmp_path / "features.csv")
+
+
+@pytest.mark.parametrize(
+    "row", ["-1,2,1.0,-1.0", "3,3,1.0,-1.0", "5,3,1.0,-1.0", "1,2,nan,-1.0", "1,2,inf,0", "1,2,1,nan"]
+)
+def test_a_line_that_cannot_be_is_refused(tmp_path, row):
+    (tmp_path / "features.csv").write_text(f"element,start,stop,wavelength,response\nFe,1,2,5.0,-1.0\nFe,{row}\n")
+    with pytest.raises(InputError, match=r"features.csv: expected lines that were hidden, .* in row 1$"):
+        read_features(tmp_path / "features.csv")

@@ -180,6 +180,8 @@ BAD_NPZ = {
     "a NaN range": (nan_at("x_max", 1), ["x_max", "nan at (1,)"]),
     "a range of nothing": (changed(x_max=published()["x_min"]), ["x_min below x_max", "label 0"]),
     "Teff in other units": (changed(x_min=np.array([4.0, 0, -1]), x_max=np.array([6.5, 5, 0])), ["in K", "4 to 6.5"]),
+    "a weight that no network has": (changed(b_array_2=np.full(11, 1e30)), ["an emulator of flux, at most 100"]),
+    "a weight beyond single precision": (changed(b_array_2=np.full(11, 1e300)), ["finite numbers in output.bias"]),
     "a truncated file": (cut, ["truncated or other file"]),
     "a damaged file": (damaged, ["truncated or other file"]),
     "a file of something else": (lambda path: path.write_text("flux\n"), ["truncated or other file"]),
@@ -200,6 +202,13 @@ def test_a_bad_npz_is_told_in_one_line(tmp_path, monkeypatch, what):
     assert "\n" not in message
     assert all(word in message for word in ["nn.npz", "expected", *words]), message
     assert not (tmp_path / "ran").exists()
+
+
+def test_numbers_may_lie_in_the_other_order_of_bytes(npz):
+    expected = read_published(npz, NAMES, WAVELENGTH)
+    np.savez(npz, **{name: array.astype(array.dtype.newbyteorder(">")) for name, array in published().items()})
+    assert_same_spectra(read_published(npz, NAMES, WAVELENGTH), published())
+    assert read_published(npz, NAMES, WAVELENGTH).state_dict().keys() == expected.state_dict().keys()
 
 
 def without(*names):
@@ -232,6 +241,14 @@ def test_a_bad_checkpoint_is_told_in_one_line(tmp_path, monkeypatch, what):
     assert "\n" not in message
     assert all(word in message for word in ["PAYNE.pth.tar", "expected", *words]), message
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_that_holds_itself_is_refused(tmp_path):
+    endless = {"layer": torch.ones(3)}
+    endless["more"] = endless
+    torch.save(endless, tmp_path / "nn.pt")
+    with pytest.raises(InputError, match=r"nn\.pt: expected tensors by their names, got something else"):
+        read_published(tmp_path / "nn.pt", NAMES, WAVELENGTH)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a network", "truncated"])

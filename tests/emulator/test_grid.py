@@ -177,6 +177,13 @@ BAD_GRIDS = {
     "infinite label": (replaced("labels", with_value((9, 1), np.inf)), r"finite labels, got inf at \(9, 1\)"),
     "NaN wavelength": (replaced("wavelength", with_value(5, np.nan)), r"finite wavelength, got nan"),
     "descending": (replaced("wavelength", lambda v: v[::-1]), "ascending wavelengths.* pixel 0"),
+    "negative wavelength": (replaced("wavelength", lambda v: v - 5005), "wavelengths above 0, got -5"),
+    "complex numbers": (replaced("labels", lambda v: v + 1j), r"arrays of numbers, got .*'labels' of complex128"),
+    "complex flux": (replaced("spectra", lambda v: v + 1j), "arrays of numbers"),
+    "a label beyond single precision": (
+        replaced("labels", with_value((9, 1), 1e300)),
+        r"labels that single precision holds, got 1e\+300",
+    ),
     "repeated wavelength": (replaced("wavelength", with_value(5, 5004.0)), "ascending wavelengths.* pixel 4"),
     "a label that never varies": (replaced("labels", with_value(np.s_[:, 1], 0.5)), "one value of 'mass'"),
     "no names": (attribute("label_names", None), "expected 3 different names.* got 0"),

@@ -1,12 +1,13 @@
 """emulator/lines.py: the tables are what they say, and whole."""
 
+import math
 from importlib.resources import files
 
 import numpy as np
 import pytest
 
 from emulator.labels import ELEMENTS
-from emulator.lines import ATOMS, LINES, MOLECULES, SPECIES, TABLE_TEMPERATURES
+from emulator.lines import ATOMS, LINES, MOLECULES, SPECIES, TABLE_TEMPERATURES, Lines
 
 
 def test_lines_ascend_and_are_finite():
@@ -46,6 +47,29 @@ def test_partition_functions_do_not_swing_between_the_tabulated_temperatures():
         nodes = table(np.log(TABLE_TEMPERATURES))
         assert (table(between) <= nodes.max(axis=0) + 1e-3).all()
         assert (table(between) >= nodes.min(axis=0) - 1e-3).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("wavelength", math.nan), ("wavelength", 15.7), ("wavelength", 99999.0), ("excitation", -1.0)),
+        *(("log_gf", 34.0), ("log_gf", math.inf), ("log_gf", "high"), ("species", "Xx I"), ("species", {"Fe": 1})),
+        *(("strength", "much"), ("strength", [1.0]), ("species", "\ud800")),
+    ],
+)
+def test_contents_that_are_no_lines_are_refused(name, value):
+    contents = LINES.chosen(np.arange(5)).contents()
+    assert Lines.from_contents(contents).fingerprint() == LINES.chosen(np.arange(5)).fingerprint()
+    contents[name][2] = value
+    with pytest.raises((ValueError, TypeError)):
+        Lines.from_contents(contents)
+
+
+def test_columns_of_lines_are_as_long_as_each_other():
+    contents = LINES.chosen(np.arange(5)).contents()
+    for other in (contents["log_gf"][:-1], [], -1.0, [contents["log_gf"]] * 5):
+        with pytest.raises(ValueError, match="not one number for each line"):
+            Lines.from_contents(contents | {"log_gf": other})
 
 
 def test_molecules_are_made_of_known_atoms():

@@ -121,6 +121,11 @@ def changed(**changes):
         (lambda: changed(state={"wavelength": make_payne().wavelength.flip(0)}), "ascending wavelengths"),
         (lambda: changed(label_names=[" ", *make_payne().label_names[1:]]), "a name for each label, got ' '"),
         (lambda: changed(label_names=[1, *make_payne().label_names[1:]]), "a name for each label, got 1"),
+        (lambda: changed(label_names=["teff", "logg", "teff"]), "3 different names of labels, got teff, logg, teff"),
+        (
+            lambda: changed(state={"output.bias": make_payne().output.bias.detach() + 1e6}),
+            "an emulator of flux, at most 100, got",
+        ),
         (lambda: changed(lines={"wavelength": 3}), "of two hidden layers, got other weights"),
         (lambda: changed(width="wide"), "of two hidden layers, got other weights"),
     ],

@@ -1,5 +1,7 @@
 """emulator/wavelength.py: air and vacuum, pixels, which wavelengths are the same, and wavelengths in files."""
 
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
@@ -35,6 +37,20 @@ def test_air_is_shorter_by_what_is_known():
 
 def test_there_and_back_is_the_same():
     np.testing.assert_allclose(air_to_vacuum(vacuum_to_air(GRID)), GRID, rtol=0, atol=1e-9)
+
+
+def test_below_2000_angstrom_wavelengths_are_in_vacuum_by_convention():
+    short = np.array([1e-3, 648.2, 1320.35, 1999.9])  # among them where the formula of refraction has its poles
+    for converted in (air_to_vacuum(short), vacuum_to_air(short)):
+        np.testing.assert_array_equal(converted, short)
+    assert (np.diff(air_to_vacuum(np.linspace(1000.0, 3000.0, 2001))) > 0).all()
+
+
+def test_a_member_of_an_archive_that_is_no_array_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("wavelength", "15000 15001")
+    with pytest.raises(InputError, match=r"w\.npz: expected a list of wavelengths, got shape"):
+        read_wavelength(tmp_path / "w.npz")
 
 
 def write(path, values):

@@ -8,6 +8,7 @@ from skies import SkyDomain
 
 from cyclegan.domains.domains import Domains
 from cyclegan.evaluation.rescore import Compared, ScoresDifferError, check_alike, compare_scores, logged_scores
+from emulator.commands.errors import InputError
 
 
 def test_scores_are_compared_to_the_digits_that_were_logged():
@@ -46,3 +47,9 @@ def test_more_than_rounding_is_an_error(sky, capsys, caplog):
         check_alike([rounded, other], domains)
     check_alike([], domains)
     assert "nothing to compare with" in caplog.text
+
+
+def test_logged_scores_that_are_no_numbers_are_refused(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,z_synth\n15,much\n")
+    with pytest.raises(InputError, match=r"metrics.csv: expected numbers in the metrics of a run, got others"):
+        logged_scores(tmp_path, 16)

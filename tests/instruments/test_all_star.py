@@ -73,6 +73,20 @@ def test_labels_are_joined(folder, tmp_path, capsys, release):
     np.testing.assert_allclose(np.delete(found["vmic"], [8, 30]), 1.5, rtol=1e-6)
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, -999.0, 1e300])
+def test_what_is_no_label_is_unknown(tmp_path, value):
+    table = Table.read(all_star(tmp_path / "allStar.fits", "DR12"))
+    for name in ("TEFF", "FE_H"):
+        table[name][table["APOGEE_ID"] == "2M00000004+0000000"] = value
+    table["PARAM"][table["APOGEE_ID"] == "2M00000004+0000000"] = value
+    table.write(tmp_path / "spoilt.fits")
+    found = read_star(write_apstar(tmp_path / "star.fits", *star(0), name="2M00000004+0000000"))
+    labels = dict(zip(LABELS, AllStar(tmp_path / "spoilt.fits").find([found])[0].tolist(), strict=True))
+    assert [np.isnan(labels[name]) for name in ("teff", "fe_h")] == [True, True]
+    assert np.isnan(labels["vmic"]) or value == -999
+    assert labels["logg"] == 2.5
+
+
 def test_of_several_rows_that_of_the_same_field_counts(tmp_path):
     labels = AllStar(all_star(tmp_path / "allStar.fits"))
     found = []

@@ -164,3 +164,13 @@ def test_a_file_without_errors_is_refused(tmp_path):
         read_known(tmp_path / "obs.h5", NAMES, torch.arange(2))
     with pytest.raises(InputError, match="found no file"):
         read_known(tmp_path / "none.csv", NAMES, torch.arange(2))
+
+
+def test_what_single_precision_does_not_hold_is_not_known(tmp_path):
+    path = tmp_path / "known.csv"
+    path.write_text("obs,teff,teff_err,logg,logg_err\n0,1e300,100,4.0,0.1\n")
+    read = read_known(path, NAMES, torch.arange(2))
+    assert read.labels[0].isfinite().tolist() == [False, True, False]
+    path.write_text("obs,teff,teff_err\n0,5000,1e-300\n")
+    with pytest.raises(InputError, match="expected an error of 'teff' above 0, got 0 in row 0"):
+        read_known(path, NAMES, torch.arange(2))

@@ -1,5 +1,7 @@
 """cyclegan/spectra/continuum.py: against known polynomials, numpy's fit, and spectra with a continuum put in."""
 
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
@@ -197,9 +199,12 @@ def test_continuum_pixels_from_a_file(tmp_path, kind):
 def test_bad_continuum_pixels_are_told(tmp_path):
     np.save(tmp_path / "short.npy", np.ones(99, bool))
     (tmp_path / "text.npy").write_text("hello")
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
+        archive.writestr("pixels", "hello")
     for name, words in (
         ("short.npy", r"expected 700 .* got \(99,\)"),
         ("text.npy", "one array"),
+        ("text.npz", "a list of wavelengths"),
         ("none.npy", "found none"),
     ):
         with pytest.raises(InputError, match=words):

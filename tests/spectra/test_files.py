@@ -79,6 +79,21 @@ def test_infinite_errors_are_masked_however_large_an_error_may_be(path):
         assert (~file.read("val").mask).nonzero().tolist() == [[0, 2]]
 
 
+@pytest.mark.parametrize("value", [1e30, -1e30, 101.0, -2.0])
+def test_a_flux_that_nothing_has_is_masked_where_it_is_normalised(path, value):
+    with h5py.File(path, "r+") as file:
+        file["mask val"][...] = True
+        file["spectra val"][0, 2] = value
+    with SpectraFile(path) as file:
+        spectra = file.read("val")
+        assert (~spectra.mask).nonzero().tolist() == [[0, 2]]
+        assert spectra.flux[0, 2] == 1
+    with SpectraFile(path, normalised=False) as file:
+        spectra = file.read("val")
+        assert spectra.mask.all()
+        assert spectra.flux[0, 2] == np.float32(value)
+
+
 def flattened(file, name):
     values = file[name][()][None]
     del file[name]
@@ -135,6 +150,7 @@ def test_wavelengths_may_lie_in_a_file_of_their_own(path, tmp_path):
         (lambda file: [file.move(f"spectra {s}", f"flux {s}") for s in ("train", "val")], ["'spectra SUBSET'"]),
         (lambda file: file["wavelength"].write_direct(np.ones(PIXELS)), ["ascending"]),
         (lambda file: file["wavelength"].write_direct(np.arange(PIXELS) - 5.0), ["above 0", "-5.000"]),
+        (lambda file: file["wavelength"].write_direct(np.r_[1.0 : PIXELS - 1, 99, np.inf]), ["finite", "to inf"]),
         (lambda file: flattened(file, "wavelength"), ["'wavelength' of shape (pixels,)", "(1, 30)"]),
         (lambda file: renamed(file, "train", np.arange(3)), ["'id train' of shape (75,)", "(3,)"]),
     ],

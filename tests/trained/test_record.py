@@ -239,6 +239,9 @@ def test_a_part_of_another_type_is_refused(written, name, value):
         ("wavelength", torch.tensor(2.0), "ascending wavelengths"),
         ("hidden", {"synth": torch.ones(3, dtype=torch.bool)}, "booleans for .* pixels in 'hidden.synth'"),
         ("split", torch.tensor([[torch.nan, 1.0]]), "'split' of a run's record, a finite table"),
+        ("familiar", {"obs": {"limits": torch.tensor([1.0, torch.nan])}}, "finite numbers in 'familiar'"),
+        ("controls", {"shift": {"flux": torch.tensor([torch.inf])}}, "finite numbers in 'controls'"),
+        ("errors", {"map": {"usual": torch.tensor([torch.nan])}}, "finite numbers in 'errors'"),
         ("offset", torch.ones(3), "'offset' of a run's record, a finite table"),
     ],
 )
@@ -254,3 +257,29 @@ def test_contents_of_something_else_are_refused(written, name):
     back = Record.from_plain(written, "toy.ckpt")
     with pytest.raises(InputError, match="a run's record: expected"):
         back.continuum_of_theory() if name == "continuum" else back.population_of_theory()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"labels": torch.ones(3)}, {"labels": torch.full((3, 2), torch.nan)}, {"scatter": torch.ones(3)}),
+        *(
+            {"scatter": torch.tensor([-1.0, 1.0])},
+            {"smoothing": torch.ones(3)},
+            {"smoothing": -1.0},
+            {"smoothing": "a"},
+        ),
+    ],
+)
+def test_a_table_of_stars_that_is_none_is_refused(written, change):
+    good = {"labels": torch.rand(9, 2), "smoothing": 0.1, "scatter": torch.zeros(2)}
+    assert Record.from_plain(written | {"population": good}, "toy.ckpt").population_of_theory().smoothing == 0.1
+    back = Record.from_plain(written | {"population": good | change}, "toy.ckpt")
+    with pytest.raises(InputError, match="expected the table that emulated stars were drawn from, got another one"):
+        back.population_of_theory()
+
+
+def test_an_emulator_on_other_pixels_is_refused(written, payne):
+    written["emulator"] = payne.on(payne.wavelength[1:]).contents()
+    with pytest.raises(InputError, match=r"toy.ckpt: expected an emulator on the wavelengths of a run's record"):
+        Record.from_plain(written, "toy.ckpt").emulator_of("toy.ckpt")

@@ -65,3 +65,9 @@ def test_scores_that_are_no_text_are_told(tmp_path):
     (tmp_path / "scores.json").write_bytes(b"\xff")
     with pytest.raises(InputError, match=r"scores.json: expected the scores of a run in JSON"):
         read_scores(tmp_path / "scores.json")
+
+
+def test_a_step_that_no_run_reaches_is_told(tmp_path):
+    (tmp_path / "metrics.csv").write_text(METRICS + f"{'9' * 5000},0,0.1,\n")
+    with pytest.raises(InputError, match=r"metrics.csv: .* \(a step of more than 15 digits\)$"):
+        read_metrics(tmp_path / "metrics.csv")

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from emulator.commands.config import check_plain, config_folder, groups_of, nearest_key, read_config, validate
@@ -53,6 +54,8 @@ def test_what_comes_of_it_are_the_dataclasses_and_plain_lists_and_mappings():
         ("rate=null", ["'rate'", "None"]),
         ("rate=0", ["'rate'", "more than 0", "got 0"]),
         ("rate=nan", ["'rate'", "got nan"]),
+        ("rate=.inf", ["'rate'", "a finite number", "got inf"]),
+        ("rate=" + "9" * 400, ["values of the types that the keys take", "too large"]),
         ("rate=2", ["'rate'", "at most 1", "got 2"]),
         ("part.sizes=[4,0]", ["'part.sizes'", "at least 1", "got 0"]),
         ("part.sizes=[4,abc]", ["'part.sizes[1]'", "abc"]),
@@ -175,3 +178,21 @@ def test_a_configuration_without_end_is_refused():
     for config in (endless, laughs):
         with pytest.raises(InputError, match="expected at most 10000 keys and values of a run, got more"):
             check_plain(config, "a.ckpt")
+
+
+def test_a_value_of_a_mapping_is_one_number():
+    with pytest.raises(InputError, match=r"^config key 'weights\.pairs': expected a number, got \[1\.0\]$"):
+        validate(OmegaConf.create({"weights": {"pairs": [1.0]}}), Weighted)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"a": {"b": torch.ones(2)}}, "'a.b': expected a plain value, got Tensor"),
+        ({"a": {None: 1}}, "'a': expected texts as keys, got others"),
+        ({"a": [{3: 1}]}, "'a.0': expected texts as keys, got others"),
+    ],
+)
+def test_a_configuration_is_of_plain_values_by_names(config, words):
+    with pytest.raises(InputError, match=f"^a.ckpt: config key {words}"):
+        check_plain(config, "a.ckpt")

@@ -14,6 +14,11 @@ def test_whatever_a_parser_raises_refuses_the_file(error: Exception) -> None:
         raise error
 
 
+def test_a_message_is_one_line_whatever_it_quotes():
+    breaks = ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029")
+    assert str(InputError("columns a" + "b".join(breaks) + "c")).splitlines() == ["columns a b b b b b b b b c"]
+
+
 def test_what_a_parser_says_is_cut_short():
     with pytest.raises(InputError) as raised, refusing("a.h5: expected spectra"):
         raise ValueError("x" * 10_000)
