@@ -62,6 +62,7 @@ def make_checkpoint(
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     """The same as a file."""
-    step, weights, record, pairing = checkpoint
-    torch.save({"global_step": step, "state_dict": weights, "record": record.to_plain(), "pairing": pairing}, path)
+    step, weights, record, pairing, latest = checkpoint
+    parts = {"global_step": step, "state_dict": weights, "record": record.to_plain(), "pairing": pairing}
+    torch.save({**parts, "latest": latest}, path)
     return path

@@ -38,7 +38,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     pairing = found.get("pairing", {})
     latest = found.get("latest", {})
     whole = type(step) is int and all(isinstance(part, dict) for part in (pairing, weights, latest))
-    if not (whole and all(isinstance(name, str) and isinstance(one, Tensor) for name, one in weights.items())):
+    whole = whole and all(isinstance(name, str) and isinstance(one, Tensor) for name, one in weights.items())
+    whole = whole and all(isinstance(name, str) and type(one) in (int, float) for name, one in latest.items())
+    if not whole or (latest and "step" not in latest):
         raise InputError(f"{path}: expected a checkpoint of this program, got other types of values in it")
     return Checkpoint(step, weights, record, pairing, latest)
 

@@ -26,12 +26,11 @@ from random import Random
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests")) if path not in sys.path]
 
+from emulator.commands.errors import InputError  # noqa: E402
+from emulator.commands.results import format_table  # noqa: E402
 from faults.good_inputs import write_good_inputs  # noqa: E402
 from faults.mutations import mutate  # noqa: E402
 from faults.readers import READERS, Reader  # noqa: E402
-
-from emulator.commands.errors import InputError  # noqa: E402
-from emulator.commands.results import format_table  # noqa: E402
 
 SECONDS = 10  # of computing, that a file may take
 PATIENCE = 60  # seconds by the clock, which other programs share

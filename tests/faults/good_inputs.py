@@ -68,7 +68,7 @@ def good_labels(stars: int) -> torch.Tensor:
 
 def _write_spectra(folder: Path) -> None:
     wavelength, continuum = toy_wavelength(), Continuum(toy_wavelength().numpy(), 1)
-    with written_spectra(folder / "spectra.h5", wavelength, NAMES) as writer:
+    with written_spectra(folder / "spectra.h5", "fuzz", wavelength, NAMES) as writer:
         for subset, count in {"train": STARS, "val": STARS // 2, "test": STARS // 2}.items():
             labels = good_labels(count)
             flux = good_emulator()(labels)

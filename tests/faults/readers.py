@@ -9,8 +9,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from faults.good_inputs import NAMES, good_emulator
-from faults.soundness import are_finite, are_wavelengths, check_emulator, check_known, check_labels, check_spectra
 from omegaconf import OmegaConf
 from skies import PIXELS, make_sky, toy_wavelength, write_domain
 from torch import Tensor
@@ -52,6 +50,8 @@ from emulator.lines import SPECIES
 from emulator.payne import Payne
 from emulator.published import read_published
 from emulator.wavelength import read_wavelength
+from faults.good_inputs import NAMES, good_emulator
+from faults.soundness import are_finite, are_wavelengths, check_emulator, check_known, check_labels, check_spectra
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ CHANGES = {
     "too few stars": other_stars(known=torch.zeros(1, 1)),
     "split latents of other networks": lambda found: found["record"].update(split=torch.ones(9, 7)),
     "weights without a name": lambda found: found["state_dict"].update({3: torch.ones(3)}),
+    "logged texts": lambda found: found.update(latest={"step": 3, "loss": "low"}),
+    "logged at no step": lambda found: found.update(latest={"loss": 1.0}),
     "no weights of pixels": lambda found: found["state_dict"]["translator.space_s.weight"].zero_(),
 }
 
