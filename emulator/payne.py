@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emulator.commands.errors import InputError, refusing
-from emulator.commands.saving import saved
+from emulator.commands.saving import load_saved, saved
 from emulator.commands.writing import write_whole
 from emulator.flux import FLUX_RANGE
 from emulator.labels import UNITS, scale
@@ -209,7 +209,7 @@ class Payne(nn.Module):
             InputError: where there is no file, or another one.
         """
         try:
-            contents = torch.load(path, map_location="cpu", weights_only=True)
+            contents = load_saved(path)
         except FileNotFoundError as error:
             raise InputError(
                 f"{path}: expected an emulator's file, as `python -m emulator.train output={path}` makes one,"

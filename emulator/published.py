@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from emulator.apogee import apogee_wavelength
 from emulator.array_files import check_arrays
 from emulator.commands.errors import InputError, refusing
+from emulator.commands.saving import load_saved
 from emulator.payne import Payne
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def _read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     """
     try:
         with torch.serialization.safe_globals(FLOAT_ARRAYS):
-            contents = torch.load(path, map_location="cpu", weights_only=True)
+            contents = load_saved(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected The Payne's .npz or a PyTorch checkpoint, found no such file") from error
     except Exception as error:  # an unpickler that meets other bytes raises anything

@@ -10,6 +10,7 @@ from cyclegan.trained.record import Record
 from cyclegan.translator.translator import Translator, build_translator, ensemble_of
 from emulator.commands.config import check_plain
 from emulator.commands.errors import InputError, refusing
+from emulator.commands.saving import load_saved
 
 
 class Checkpoint(NamedTuple):
@@ -29,7 +30,7 @@ class Checkpoint(NamedTuple):
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """A whole checkpoint; InputError if it is not one of this program's, or another version's."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = load_saved(path)
         step, weights, record = (found[name] for name in ("global_step", "state_dict", "record"))
     except Exception as error:  # an unpickler that meets other bytes raises whatever they lead it to
         raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error

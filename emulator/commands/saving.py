@@ -1,6 +1,9 @@
 """Networks as files."""
 
 import io
+import warnings
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +17,23 @@ def saved(contents: Any) -> memoryview:
     file = io.BytesIO()  # of a disk that is full torch.save says no more than that a position is unexpected
     torch.save(contents, file)
     return file.getbuffer()
+
+
+def load_saved(path: str | Path) -> Any:
+    """What a file of torch holds, on the CPU: tensors and plain types, nothing that runs.
+
+    Raises ValueError for one that is packed, which torch never writes, and which may unpack to any size; and whatever
+    else its bytes lead an unpickler to.
+    """
+    with Path(path).open("rb") as file:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                if any(member.file_size > member.compress_size for member in archive.infolist()):
+                    raise ValueError("a packed file")
+        file.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged bytes, which are refused
+            return torch.load(file, map_location="cpu", weights_only=True)
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -142,7 +142,8 @@ def remove_orphans(folder: Path) -> None:
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
         else:
-            Path(entry.path).unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's, or gone meanwhile
+                Path(entry.path).unlink()
 
 
 def _unfinished_name() -> str:

@@ -6,6 +6,7 @@ import shutil
 import signal
 from functools import partial
 
+import h5py
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -176,6 +177,28 @@ def test_another_theory_is_refused(start, finished, tmp_path):
         assert bad.code == 2
         assert f"error: config key '{override.split('=')[0]}': expected only trainer, losses, logger" in bad.err
     assert (tmp_path / "run" / "scores.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("side", ["synth", "obs"])
+def test_other_spectra_under_the_same_name_are_refused(finished, domain_files, tmp_path, side):
+    """Moved ones are the same; of a checkpoint that is older than this check nothing is known."""
+    shutil.copytree(finished["files"].folder / "run", tmp_path / "run")
+    config = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    for name, path in zip(("synth", "obs"), domain_files, strict=True):
+        config.domains[name].path = str(shutil.copy(path, tmp_path))
+    kept = (tmp_path / "run" / "last.ckpt").read_bytes()
+    train(validate(config, TrainConfig), tmp_path / "run")
+    with h5py.File(tmp_path / f"{side}.h5", "r+") as file:
+        file["spectra train"][5, 7] += 1e-3
+    (tmp_path / "run" / "last.ckpt").write_bytes(kept)
+    with pytest.raises(
+        InputError, match=rf"{side}\.h5: expected the spectra that the run was trained with, in a file of"
+    ):
+        train(validate(config, TrainConfig), tmp_path / "run")
+    contents = checkpoint(finished["files"])
+    del contents["record"]["spectra"]
+    torch.save(contents, tmp_path / "run" / "last.ckpt")
+    train(validate(config, TrainConfig), tmp_path / "run")
 
 
 def test_pairs_cannot_begin_in_the_middle_of_a_run(finished, tmp_path):

@@ -1,7 +1,7 @@
 """Every call of the system that a command makes, made to fail in turn; and processes killed there.
 
     cc -shared -fPIC -o calls.so tests/faults/calls.c
-    cd tests; LD_PRELOAD=$PWD/../calls.so python -m faults.harness fail|kill CASES SEED [COMMAND...]
+    cd tests; LD_PRELOAD=$PWD/../calls.so python -m faults.harness FAILS KILLS SEED [COMMAND...]
 
 Each case is a copy of a folder with inputs, finished runs and what all commands wrote there before. In it one command
 runs whose n-th call fails (no room, an error of the disk, no permission), or which is killed there. Then no file may be
@@ -12,6 +12,7 @@ import csv
 import ctypes
 import errno
 import gc
+import importlib
 import json
 import os
 import random
@@ -30,6 +31,7 @@ import h5py
 import torch
 from PIL import Image
 
+from emulator.commands.writing import remove_orphans
 from faults.tiny import COMMANDS, EMULATED, FILES, Tiny, call, write_inputs
 
 REASONS = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -37,10 +39,16 @@ LONGEST = 120  # seconds for a case
 calls = ctypes.CDLL(None)
 
 
-def forked(work: Callable[[], None], folder: Path) -> int:
-    """The exit code of `work` in a copy of this process that works in a folder, minus the signal that ended it."""
+def forked(work: Callable[[], None], folder: Path, seconds: float | None = None) -> int:
+    """The exit code of `work` in a copy of this process that works in a folder, minus the signal that ended it.
+
+    seconds: after which it is killed.
+    """
     child = os.fork()
     if child:
+        if seconds is not None:
+            time.sleep(seconds)
+            os.kill(child, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     code: Any = 0
     try:
@@ -61,8 +69,13 @@ def forked(work: Callable[[], None], folder: Path) -> int:
     os._exit(code)
 
 
-def once(command: Tiny, folder: Path, number: int, reason: int) -> tuple[int, int]:
-    """Run a command whose `number`-th call fails for a reason, or none (0): its exit code, and how many it made."""
+def once(
+    command: Tiny, folder: Path, number: int = 0, reason: int = 0, seconds: float | None = None
+) -> tuple[int, int]:
+    """Run a command whose `number`-th call fails for a reason: its exit code, and how many it made.
+
+    number: none for 0; seconds: after which it is killed.
+    """
     counted = folder.parent / "count"
 
     def work() -> None:
@@ -75,7 +88,7 @@ def once(command: Tiny, folder: Path, number: int, reason: int) -> tuple[int, in
             counted.write_text(str(made))
 
     counted.unlink(missing_ok=True)
-    code = forked(work, folder)
+    code = forked(work, folder, seconds)
     return code, int(counted.read_text()) if counted.exists() else 0
 
 
@@ -117,9 +130,13 @@ def faults_of(folder: Path, before: dict[str, bytes], code: int, killed: bool, c
     found += [f"lost {name}" for name in before.keys() - after.keys()]
     changed = [name for name in after if after[name] != before.get(name) and ".unfinished" not in name]
     found += [f"half-written {problem}" for name in changed if (problem := damage(folder / name))]
+    # A kill leaves them to the next command, and so does a call that fails to remove them.
+    for place in sorted({path.parent for path in folder.rglob(".unfinished*")}):
+        if place.exists():
+            remove_orphans(place)
+    found += [f"left {path.name}" for path in folder.rglob(".unfinished*")]
     if killed:
         return found
-    found += [f"left {path.name}" for path in folder.rglob(".unfinished*")]
     said = (folder.parent / "err").read_text(errors="replace")
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     if code not in (0, 1, 2):
@@ -133,22 +150,29 @@ class Bench:
     """The folder that all cases are copies of."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        for name in names:
+            importlib.import_module(COMMANDS[name].module)
         gc.freeze()  # what is imported is shared by all copies of this process
         self.base, self.work = folder / "base", folder / "work" / "case"
         self.base.mkdir()
         self.work.parent.mkdir()
         forked(lambda: write_inputs(self.base), self.base)
         runs = {"files": FILES, "emulated": EMULATED, "half": (*FILES, "trainer.epochs=1")}
+        needed = " ".join(argument for name in names for argument in COMMANDS[name].arguments)
         for name, arguments in runs.items():
+            if f"={name}" not in needed:
+                continue
             train = Tiny("cyclegan.train", (*arguments, f"hydra.run.dir={name}"), "")
             assert forked(lambda train=train: call(train), self.base) == 0, (self.base.parent / "err").read_text()
-        self.calls, self.whole = {}, {}
+        self.calls, self.whole, self.seconds = {}, {}, {}
         for name in names:
             if name not in ("train", "resume"):
-                code, _ = once(COMMANDS[name], self.base, 0, 0)
+                code, _ = once(COMMANDS[name], self.base)
                 assert code == 0, (name, (folder / "err").read_text())
         for name in names:
-            code, self.calls[name] = once(COMMANDS[name], self.fresh(), 0, 0)
+            folder, began = self.fresh(), time.monotonic()
+            code, self.calls[name] = once(COMMANDS[name], folder)
+            self.seconds[name] = time.monotonic() - began
             assert code == 0, (name, (self.work.parent / "err").read_text())
             self.whole[name] = self.weights()
 
@@ -177,16 +201,19 @@ class Bench:
             found.append(f"no {COMMANDS[name].made}, and exit code 0")
         return found
 
-    def killed(self, name: str, number: int) -> list[str]:
-        """What is wrong after a command was killed at its n-th call, or after it was run again."""
+    def killed(self, name: str, number: int, part: float) -> list[str]:
+        """What is wrong after a command was killed, or after it was run again.
+
+        At its n-th call, or where that is 0 when `part` of the time that it takes has passed.
+        """
         folder, command = self.fresh(), COMMANDS[name]
         before = contents(folder)
-        code, _ = once(command, folder, number, -signal.SIGKILL)
+        code, _ = once(command, folder, number, -signal.SIGKILL, None if number else part * self.seconds[name])
         found = faults_of(folder, before, code, True, command)
         again = command
         if name == "train" and (folder / "new" / "last.ckpt").exists():
             again = Tiny(command.module, ("resume=new",), command.made)
-        code, _ = once(again, folder, 0, 0)
+        code, _ = once(again, folder)
         found += [f"again: {fault}" for fault in faults_of(folder, {}, code, False, command)]
         if code != 0:
             found.append(f"again: exit code {code}: {(self.work.parent / 'err').read_text()[-300:]!r}")
@@ -207,24 +234,34 @@ def same(one: Any, other: Any) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def main(kind: str, cases: int, seed: int, names: Sequence[str]) -> int:
+def cases_of(bench: Bench, kind: str, count: int, draws: random.Random) -> list[tuple[str, int, int]]:
+    """Commands, numbers of calls, and reasons for them to fail: so many of a kind, each place as often as any other."""
+    places = [(name, number) for name, made in bench.calls.items() for number in range(1, made + 1)]
+    if kind == "kill":  # half of them at a call, half at any time
+        every = [(name, number if draws.random() < 0.5 else 0, 0) for name, number in places]
+    else:
+        every = [(*place, reason) for place in places for reason in REASONS]
+    draws.shuffle(every)
+    return (every * (1 + count // len(every)))[:count]
+
+
+def main(fails: int, kills: int, seed: int, names: Sequence[str]) -> int:
     """Run so many cases of the commands named and print what was wrong, and how many there were; 1 if anything was."""
     draws, counts, wrong, began = random.Random(seed), Counter[str](), 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder).resolve(), names)
-        print("calls:", json.dumps(bench.calls), flush=True)
-        places = [(name, number) for name, count in bench.calls.items() for number in range(1, count + 1)]
-        every = [(*place, reason) for place in places for reason in (REASONS if kind == "fail" else (0,))]
-        draws.shuffle(every)
-        for name, number, reason in (every * (1 + cases // len(every)))[:cases]:
-            faults = bench.failing(name, number, reason) if reason else bench.killed(name, number)
+        told = {name: f"{count} calls, {bench.seconds[name]:.1f} s" for name, count in bench.calls.items()}
+        print(json.dumps(told, indent=1), flush=True)
+        for name, number, reason in (*cases_of(bench, "fail", fails, draws), *cases_of(bench, "kill", kills, draws)):
+            faults = bench.failing(name, number, reason) if reason else bench.killed(name, number, draws.random())
             counts[name] += 1
             for fault in faults:
                 wrong += 1
                 print(f"{name}, call {number}, {errno.errorcode.get(reason, 'killed')}: {fault}", flush=True)
-    print(f"{kind}: {sum(counts.values())} cases, {wrong} faults, {time.monotonic() - began:.0f} s: {dict(counts)}")
+    seconds = time.monotonic() - began
+    print(f"{fails} calls failed, {kills} kills, {wrong} faults, {seconds:.0f} s: {dict(counts)}")
     return min(wrong, 1)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] or list(COMMANDS)))
+    raise SystemExit(main(*map(int, sys.argv[1:4]), sys.argv[4:] or list(COMMANDS)))
