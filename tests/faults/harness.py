@@ -24,6 +24,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -246,20 +247,28 @@ def cases_of(bench: Bench, kind: str, count: int, draws: random.Random) -> list[
 
 
 def main(fails: int, kills: int, seed: int, names: Sequence[str]) -> int:
-    """Run so many cases of the commands named and print what was wrong, and how many there were; 1 if anything was."""
-    draws, counts, wrong, began = random.Random(seed), Counter[str](), 0, time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    """Run so many cases of the commands named and print what was wrong, and how many there were; 1 if anything was.
+
+    Ctrl-C ends it with what was done so far.
+    """
+    draws, done, wrong, began = random.Random(seed), Counter[tuple[str, str]](), 0, time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
         bench = Bench(Path(folder).resolve(), names)
         told = {name: f"{count} calls, {bench.seconds[name]:.1f} s" for name, count in bench.calls.items()}
         print(json.dumps(told, indent=1), flush=True)
-        for name, number, reason in (*cases_of(bench, "fail", fails, draws), *cases_of(bench, "kill", kills, draws)):
+        cases = [*cases_of(bench, "fail", fails, draws), *cases_of(bench, "kill", kills, draws)]
+        draws.shuffle(cases)
+        for name, number, reason in cases:
             faults = bench.failing(name, number, reason) if reason else bench.killed(name, number, draws.random())
-            counts[name] += 1
+            done[name, "failed" if reason else "killed"] += 1
             for fault in faults:
                 wrong += 1
                 print(f"{name}, call {number}, {errno.errorcode.get(reason, 'killed')}: {fault}", flush=True)
-    seconds = time.monotonic() - began
-    print(f"{fails} calls failed, {kills} kills, {wrong} faults, {seconds:.0f} s: {dict(counts)}")
+    failed, killed = (
+        sum(count for (_, kind), count in done.items() if kind == which) for which in ("failed", "killed")
+    )
+    print({name: [done[name, "failed"], done[name, "killed"]] for name in names})
+    print(f"{failed} calls failed, {killed} kills, {wrong} faults, {time.monotonic() - began:.0f} s")
     return min(wrong, 1)
 
 
