@@ -26,13 +26,12 @@ from emulator.commands.config import MOST_SEED, config_folder, read_config, vali
 from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
 from emulator.commands.metrics import MetricsTable
-from emulator.commands.outputs import check_apart, check_own, inputs_of
+from emulator.commands.outputs import check_apart, inputs_of
 from emulator.commands.processes import LoneTrainer, seed
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
-from emulator.commands.saving import saved
 from emulator.commands.side_outputs import as_picture, save_picture
-from emulator.commands.writing import written_whole
+from emulator.commands.writing import written_together
 from emulator.grid import GridData, find_or_make_grid
 from emulator.labels import LABELS, sample_grid_labels
 from emulator.lacking import take_out
@@ -103,7 +102,12 @@ def train_payne(config: EmulatorConfig, folder: str | Path) -> Path:
     output, training = Path(config.output), config.training
     _check(config)
     seed(config.seed)
-    with written_whole(output) as unfinished:  # around all the work: a place that cannot be written fails first
+    report_name, picture_name = (output.with_suffix(suffix).name for suffix in (".json", ".png"))
+    own = _is_report(output.with_suffix(".json"))
+    # Around all the work: a place that cannot be written fails first.
+    with written_together(
+        output.parent, (report_name, output.name, picture_name), inputs_of(config.grid), "emulator.train", own
+    ) as unfinished:
         start = time.perf_counter()
         path, lines = _find_grid(config)
         grid_ready = time.perf_counter()
@@ -121,12 +125,11 @@ def train_payne(config: EmulatorConfig, folder: str | Path) -> Path:
             rate = training.learning_rate
             raise InputError(f"training diverged: expected a training.learning_rate that converges, got {rate}")
         report = {"median_error": median, "p95_error": high, "seconds": seconds, **_about(grid, path)}
-        write_json(output.with_suffix(".json"), report | {"config": asdict(config), "versions": _versions()})
-        unfinished.write(saved(payne.contents()))
+        write_json(unfinished / report_name, report | {"config": asdict(config), "versions": _versions()})
+        payne.save(unfinished / output.name)
+        with as_picture(picture_name):
+            save_picture(plot_worst(payne, labels, flux, truth), unfinished / picture_name, dpi=150)
     log.info("held-out spectra: absolute flux error %.5f (median), %.5f (95th percentile)", median, high)
-    picture = output.with_suffix(".png")
-    with as_picture(picture.name):
-        save_picture(plot_worst(payne, labels, flux, truth), picture, dpi=150)
     return output
 
 
@@ -135,9 +138,7 @@ def _check(config: EmulatorConfig) -> None:
     output, own = Path(config.output), config.grid
     if output.suffix != ".pt":
         raise InputError(f"config key 'output': expected a file name ending in .pt, got {output}")
-    outputs = [output, *(output.with_suffix(suffix) for suffix in (".json", ".png", LACKING, WHOLE))]
-    check_apart(outputs, inputs_of(own))
-    check_own(outputs[:3], _is_report(output.with_suffix(".json")), "emulator.train")
+    check_apart([output.with_suffix(suffix) for suffix in (LACKING, WHOLE)], inputs_of(own))
     for key, given in (("lines", own.lines), ("lacking", own.lacking or None), ("lines_added", own.lines_added)):
         if own.path is not None and given is not None:
             raise InputError(
@@ -150,7 +151,7 @@ def _check(config: EmulatorConfig) -> None:
 
 
 def _is_report(path: Path) -> bool:
-    """Whether there is what this command writes beside an emulator, and before it."""
+    """Whether there is what this command writes beside an emulator."""
     try:
         return {"median_error", "grid"} <= set(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

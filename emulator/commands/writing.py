@@ -98,15 +98,19 @@ def write_whole(path: str | Path, content: "str | Buffer") -> None:
 
 @contextmanager
 def written_together(
-    folder: Path, names: Sequence[str], inputs: Mapping[str, str | Path | None], command: str
+    folder: Path,
+    names: Sequence[str],
+    inputs: Mapping[str, str | Path | None],
+    command: str,
+    own: bool | None = None,
 ) -> Iterator[Path]:
     """A temporary folder, whose files come to `folder` once the block is through, and which is deleted in any case.
 
-    names: of files that the command always writes; where the first of them is in `folder` already, an earlier time's
-    are replaced. Other files that are there stay: InputError where one of them would be replaced, or an input, or
-    `folder` cannot be written.
+    names: of files that the command always writes; own: whether those that are in `folder` are its own of an earlier
+    time, which are replaced; None: they are where the first of them is there. Other files stay: InputError where one of
+    them would be replaced, or an input, or `folder` cannot be written.
     """
-    own = (folder / names[0]).exists()
+    own = (folder / names[0]).exists() if own is None else own
 
     def check(paths: Sequence[Path]) -> None:
         check_apart(paths, inputs)
@@ -128,6 +132,8 @@ def written_together(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (temporary / name).replace(target)
                 _sync(target.parent)
+    except InputError as error:  # as it is told to whoever asked for `folder`
+        raise InputError(str(error).replace(str(temporary), str(folder))) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -161,7 +161,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_work(grid_file):
-    with pytest.raises(InputError, match=r"own\.h5/payne\.pt: expected a place to write"):
+    with pytest.raises(InputError, match=r"own\.h5: expected a place to write"):
         train_payne(load_config([f"output={grid_file}/payne.pt"]), grid_file.parent)
 
 
@@ -189,9 +189,9 @@ def test_a_killed_run_leaves_no_file_under_its_name(tmp_path, kill):
     process = start(tmp_path, "grid.stars=5000", "grid.workers=1")
     try:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("models/.grid.*.h5")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob("models/.unfinished-*.h5")) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert list(tmp_path.glob("models/.grid.*.h5"))
+        assert list(tmp_path.glob("models/.unfinished-*.h5"))
     finally:
         process.send_signal(kill)
         process.communicate(timeout=60)
