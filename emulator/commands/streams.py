@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 
@@ -48,3 +49,8 @@ class LogFile(logging.FileHandler):
         """Logging's call after a fault, which is the exception at hand."""
         self.lost = True
         print(f"{self.baseFilename} is not written on: {sys.exc_info()[1]}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file; what it did not take is lost."""
+        with suppress(OSError):
+            super().close()

@@ -227,3 +227,14 @@ def test_an_input_stays_under_whatever_name(tmp_path):
     ):
         pass
     assert (tmp_path / "stars.csv").read_text() == "input"
+
+
+def test_what_finds_no_room_is_told_by_the_name_that_it_would_have_had(tmp_path):
+    def write():
+        with written_together(tmp_path / "report", *OWN) as unfinished:
+            write_whole(unfinished / "report.html", b"x" * 3000)
+
+    with room_for(1000), pytest.raises(InputError) as raised:
+        write()
+    assert str(raised.value).startswith(f"{tmp_path}/report/report.html: expected room for more than 0.0 MB in ")
+    assert ".unfinished" not in str(raised.value)
