@@ -17,6 +17,8 @@ from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 
 COMBINED, VISITS = "combined", "visits"
+COADDS = 2  # rows before the visits
+LONE = 2  # rows, or fewer, of a star of one visit: it, and an empty one
 MOST_SNR = 1e6  # of a spectrum; what is said to be more is none
 LONGEST_NAME = 200  # characters
 
@@ -44,8 +46,9 @@ def read_star(path: str | Path, rows: str = COMBINED) -> Star:
     """The combined spectrum of an apStar or aspcapStar file of DR12 to DR17, or its `visits`, on APOGEE's wavelengths.
 
     apStar: HDU 1 flux, 2 error, 3 bit mask; of several visits, row 0 is the coadd with a weight for each pixel, row 1
-    with one for each visit, and the visits follow; of one visit there is just that. aspcapStar: HDU 1 flux, 2 error,
-    3 the model, and no bit mask. Raises InputError for a file that is not such a one, or is truncated.
+    with one for each visit, and the visits follow; of one visit there is just that, and often an empty row. A row
+    without a usable pixel is no spectrum. aspcapStar: HDU 1 flux, 2 error, 3 the model, and no bit mask. Raises
+    InputError for a file that is not such a one, is truncated, or holds no such spectrum.
     """
     path = Path(path)
     with opened_fits(path, f"{path}: expected a FITS file") as hdus:
@@ -62,21 +65,20 @@ def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
     has_bits = third.dtype.kind in "iu"
     if rows == VISITS and not has_bits:
         raise InputError(f"{path}: expected an apStar file, which holds visits, got an aspcapStar file")
-    if len(flux) == 2:
-        raise InputError(f"{path}: expected 1 spectrum, or 2 combined ones and the visits, got 2")
-    first = 2 if len(flux) > 2 else 0
-    picked = slice(first, None) if rows == VISITS else slice(0, 1)
-    count = len(flux[picked])
-    visit = np.arange(1, count + 1) if rows == VISITS else np.zeros(1, int)
+    picked = _pick_rows(np.isfinite(flux) & (flux != 0) & np.isfinite(error) & (error > 0), path, rows)
+    is_lone = len(flux) <= LONE
+    visit = np.where(is_lone, 1, picked - 1) if rows == VISITS else np.zeros(1, int)
     about = hdus[0].header
     if not has_bits and len(hdus) > 4:  # aspcapStar tells about its star in a table of one row
         told = set(hdus[4].columns.names).intersection(("APOGEE_ID", "SNR", "TELESCOPE", "FIELD"))
         about = {key: hdus[4].data[key][0] for key in told}
     snr = [_signal_to_noise(about, f"SNRVIS{number}" if number else "SNR") for number in visit]
+    if is_lone and not snr[0] > 0:  # DR17 has 0 for a lone visit
+        snr = [_signal_to_noise(about, "SNR")]
     return Star(
         flux[picked].astype("float32"),
         error[picked].astype("float32"),
-        third[picked].astype("int32") if has_bits else np.zeros((count, PIXELS), "int32"),
+        third[picked].astype("int32") if has_bits else np.zeros((len(picked), PIXELS), "int32"),
         visit,
         np.array(snr, "float32"),
         _star_name([about.get("OBJID"), about.get("APOGEE_ID"), _name_of(path)], path),
@@ -87,6 +89,20 @@ def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
             "FILE": path.name,
         },
     )
+
+
+def _pick_rows(usable: np.ndarray, path: Path, rows: str) -> np.ndarray:
+    """Which rows of a file are the spectra that are asked for; usable (n, P): pixels with a flux and an error."""
+    filled = np.flatnonzero(usable.any(axis=1))
+    if len(usable) <= LONE:
+        if len(filled) > 1:
+            raise InputError(f"{path}: expected 1 spectrum, or 2 combined ones and the visits, got {len(filled)}")
+    else:
+        filled = filled[filled >= COADDS] if rows == VISITS else filled[filled == 0]
+    if not len(filled):
+        wanted = "visits" if rows == VISITS else "a spectrum"
+        raise InputError(f"{path}: expected {wanted} with usable pixels, got none: masked throughout")
+    return filled
 
 
 def _check_layout(hdus: fits.HDUList, expected: str) -> None:

@@ -33,6 +33,38 @@ def test_the_first_row_is_the_combined_one_and_the_third_the_first_visit(tmp_pat
     assert combined.name == visits.name == "2M00000000+0000000"
 
 
+@pytest.mark.parametrize("shape", [(PIXELS,), (1, PIXELS), (2, PIXELS)])
+@pytest.mark.parametrize("rows", ["combined", "visits"])
+def test_a_lone_visit_is_read_in_whatever_shape_it_comes(tmp_path, shape, rows):
+    one = star(1)
+    arrays = [np.zeros(shape) for _ in one]
+    for array, values in zip(arrays, one, strict=True):
+        np.atleast_2d(array)[0] = values
+    found = read_star(write_apstar(tmp_path / "star.fits", *arrays, snr=90.0), rows)
+    np.testing.assert_array_equal(found.flux, one[0][None].astype("float32"))
+    np.testing.assert_array_equal(found.error, one[1][None].astype("float32"))
+    assert (found.bits.shape, found.visit.tolist()) == ((1, PIXELS), [int(rows == "visits")])
+    assert found.snr.tolist() == [46.0 if rows == "visits" else 90.0]
+    fits.setval(tmp_path / "star.fits", "SNRVIS1", value=0.0)
+    assert read_star(tmp_path / "star.fits", rows).snr.tolist() == [90.0]
+
+
+@pytest.mark.parametrize("empty", ["zero", "nan", "no error"])
+def test_a_row_without_a_usable_pixel_is_no_visit(tmp_path, empty):
+    flux, error, bits = star(1, rows=5)
+    values = {"zero": (0, 0), "nan": (np.nan, np.nan), "no error": (flux[3], 0)}
+    flux[3], error[3] = values[empty]
+    found = read_star(write_apstar(tmp_path / "star.fits", flux, error, bits), "visits")
+    assert found.visit.tolist() == [1, 3]
+    assert found.snr.tolist() == [51.0, 53.0]
+    np.testing.assert_array_equal(found.flux, flux[[2, 4]].astype("float32"))
+    flux[2:] = 0
+    path = write_apstar(tmp_path / "none.fits", flux, error, bits)
+    assert len(read_star(path).flux) == 1
+    with pytest.raises(InputError, match="expected visits with usable pixels, got none: masked throughout"):
+        read_star(path, "visits")
+
+
 def test_aspcapstar_has_no_bits_and_names_its_star_in_a_table_or_its_file(tmp_path):
     flux, error, _ = star(2)
     named = write_apstar(tmp_path / "aspcapStar-dr17-x.fits", flux, error, name="2M12345678-1234567", snr=77.0)
@@ -196,6 +228,23 @@ def reference():
     if not REFERENCE.exists():
         pytest.skip(f"REAL SPECTRA NOT TESTED: there is no {REFERENCE}")
     return REFERENCE
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("rows", ["combined", "visits"])
+def test_files_of_the_survey_itself(reference, tmp_path, rows):
+    names, visits = ("2M17335483-2753043", "2M19485057+5005279"), (3, 1)
+    paths = [reference / "fits" / f"apStar-dr17-{name}.fits" for name in names]
+    report = converted(*paths, tmp_path / "o.h5", "--val", 0, "--test", 0, "--rows", rows, "--strict")
+    assert report.stars["train"] == set(names)
+    with SpectraFile(tmp_path / "o.h5") as file:
+        count = dict(zip(*np.unique(file.identities("train"), return_counts=True), strict=True))
+        assert [count[name] for name in names] == ([1, 1] if rows == "combined" else list(visits))
+        spectra = file.read("train")
+        assert (spectra.mask.double().mean(dim=1) > 0.75).all()
+        assert abs(float(spectra.flux[spectra.mask].median()) - 0.97) < 0.03
+        # The lone visit's ratio is that of its star.
+        assert file.file["snr train"][-1] == pytest.approx(137.49, abs=0.01)
 
 
 @pytest.mark.reference
