@@ -44,22 +44,23 @@ def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | No
             raise InputError(f"emulator: expected none beside {checkpoint}, which brings its own, got {emulator}")
         brought = Payne.load(emulator).on(read.record.wavelength).to(found).requires_grad_(False)
     model = TrainedModel(read, str(checkpoint), found, brought)
-    check_on_a_star(model)
+    check_on_stars(model)
     return model
 
 
 @torch.no_grad()
-def check_on_a_star(model: TrainedModel) -> None:
-    """Raise InputError where parts of a model's record are not of its networks, or what they make of a star, the mean
-    of the synthetic ones, is not finite.
+def check_on_stars(model: TrainedModel) -> None:
+    """Raise InputError where parts of a model's record are not of its networks, or what they make of stars, the mean of
+    the synthetic ones and one without lines, is not finite.
     """
-    t, flux = model.translator, model.translator.space_s.mean[None]
-    star = Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
+    t, mean = model.translator, model.translator.space_s.mean
+    flux = torch.stack([mean, torch.ones_like(mean)])
+    stars = Spectra(flux, torch.full_like(flux, ERROR_FLOOR), torch.ones_like(flux, dtype=torch.bool))
     with refusing(f"{model.where}: expected a record that its networks go with", "another's"):
-        split = torch.cat([model.split_sample, t.encoder_o(model.seen(OBS_TO_SYNTH, star).flux)[1]])[:1]
+        split = torch.cat([model.split_sample, t.encoder_o(model.seen(OBS_TO_SYNTH, stars).flux)[1]])[:1].expand(2, -1)
         found = []
         for direction, domain in zip(DIRECTIONS, ("synth", "obs"), strict=True):
-            seen = model.seen(direction, star)
+            seen = model.seen(direction, stars)
             made = model.translate_seen(direction, seen, split)
             found.append(made.flux)
             if model.errors:
@@ -69,4 +70,4 @@ def check_on_a_star(model: TrainedModel) -> None:
             if model.map_error is not None and isinstance(t.generator_o, MeanGenerator):
                 found.append(model.map_error.roots(t.generator_o.each(made.shared, split), made.shared))
         if not all(values.isfinite().all() for values in found):
-            raise ValueError("of a star it makes what is not finite")
+            raise ValueError("of stars it makes what is not finite")

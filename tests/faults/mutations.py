@@ -231,7 +231,7 @@ def mutate_packed(path: Path, chance: Random) -> None:
 def mutate_fits(path: Path, chance: Random) -> None:
     """A card with another value, of another key, twice, or blank; or numbers among the data."""
     data = bytearray(path.read_bytes())
-    cards = [at for at in range(0, len(data) - 79, 80) if re.match(rb"[A-Z0-9_-]{1,8} *= ", data[at : at + 12])]
+    cards = [at for at in range(0, len(data) - 79, 80) if re.match(rb"[A-Z0-9_-]{1,8} *= ", bytes(data[at : at + 12]))]
     if not cards:
         return
     at, how = chance.choice(cards), chance.randrange(10)
@@ -305,7 +305,8 @@ def mutate_torch(path: Path, chance: Random) -> None:
     def leaf(value: Any) -> Any:
         if isinstance(value, torch.Tensor) and chance.random() < 0.8:
             return torch.from_numpy(np.ascontiguousarray(mutate_array(value.numpy(), chance)))
-        return chance.choice((*VALUES, torch.tensor(np.nan), torch.zeros(3, 3), torch.empty(0), float("-inf")))
+        others = torch.tensor(np.nan), torch.zeros(3, 3), torch.empty(0), torch.eye(3).to_sparse(), float("-inf")
+        return chance.choice((*VALUES, *others, torch.empty(2, device="meta"), torch.zeros(3, dtype=torch.complex64)))
 
     with suppress(Exception):
         whole = _listed(torch.load(path, weights_only=False))
