@@ -3,11 +3,13 @@
 import io
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from torch import Tensor
 
 from emulator.commands.writing import write_whole
 
@@ -22,8 +24,9 @@ def saved(contents: Any) -> memoryview:
 def load_saved(path: str | Path) -> Any:
     """What a file of torch holds, on the CPU: tensors and plain types, nothing that runs.
 
-    Raises ValueError for one that is packed, which torch never writes, and which may unpack to any size; and whatever
-    else its bytes lead an unpickler to.
+    Raises ValueError for one that is packed, which torch never writes, and which may unpack to any size; for a tensor
+    that is no array of real numbers: a complex, sparse or quantised one, or one without values; and whatever else its
+    bytes lead an unpickler to.
     """
     with Path(path).open("rb") as file:
         if zipfile.is_zipfile(file):
@@ -33,7 +36,22 @@ def load_saved(path: str | Path) -> Any:
         file.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged bytes, which are refused
-            return torch.load(file, map_location="cpu", weights_only=True)
+            contents = torch.load(file, map_location="cpu", weights_only=True)
+    _check_tensors(contents)
+    return contents
+
+
+def _check_tensors(contents: Any) -> None:
+    parts, seen = [contents], set()
+    while parts:
+        part = parts.pop()
+        if isinstance(part, Tensor):
+            dense = part.layout == torch.strided and part.device.type == "cpu"
+            if not dense or part.is_complex() or part.is_quantized:
+                raise ValueError(f"a tensor of {part.dtype}, {part.layout}, on {part.device}")
+        elif isinstance(part, Mapping | list | tuple) and id(part) not in seen:  # one may hold itself
+            seen.add(id(part))
+            parts += part.values() if isinstance(part, Mapping) else part
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -18,6 +18,31 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert torch.equal(found["weights"], torch.arange(4.0))
 
 
+def test_what_holds_itself_is_loaded(tmp_path):
+    contents = {"a": [torch.ones(2, dtype=torch.bool), (1.0, "text", None)]}
+    contents["itself"] = contents
+    write_whole(tmp_path / "a.pt", saved(contents))
+    found = load_saved(tmp_path / "a.pt")
+    assert found["itself"] is found
+    assert found["a"][1] == (1.0, "text", None)
+
+
+@pytest.mark.parametrize("kind", ["complex", "sparse", "quantised", "without values"])
+@pytest.mark.filterwarnings("ignore")  # of PyTorch, about quantised tensors
+def test_a_tensor_that_is_no_array_of_real_numbers_is_refused_wherever_it_is(tmp_path, kind):
+    tensor = {
+        "complex": lambda: torch.zeros(3, dtype=torch.complex64),
+        "sparse": lambda: torch.eye(3).to_sparse(),
+        "quantised": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+        "without values": lambda: torch.empty(3, device="meta"),
+    }[kind]()
+    write_whole(tmp_path / "a.pt", saved({"state": [({"weights": tensor},)]}))
+    with pytest.raises(ValueError, match=r"^a tensor of"):
+        load_saved(tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"a\.pt: expected a file written by Payne\.save"):
+        Payne.load(tmp_path / "a.pt")
+
+
 def test_a_packed_file_is_refused_before_it_is_unpacked(tmp_path):
     """A megabyte would have become a gigabyte."""
     bomb = tmp_path / "bomb.pt"
