@@ -159,9 +159,9 @@ class Bench:
         self.work.parent.mkdir()
         forked(lambda: write_inputs(self.base), self.base)
         runs = {"files": FILES, "emulated": EMULATED, "half": (*FILES, "trainer.epochs=1")}
-        needed = " ".join(argument for name in names for argument in COMMANDS[name].arguments)
+        needed = {argument.partition("=")[2] for name in names for argument in COMMANDS[name].arguments[:1]}
         for name, arguments in runs.items():
-            if f"={name}" not in needed:
+            if name not in needed:
                 continue
             train = Tiny("cyclegan.train", (*arguments, f"hydra.run.dir={name}"), "")
             assert forked(lambda train=train: call(train), self.base) == 0, (self.base.parent / "err").read_text()
