@@ -146,7 +146,7 @@ def fit(config: FitConfig) -> dict[str, Any]:
     forward, names = model.forward_model, model.label_names
     output = find_checkpoint(config.checkpoint).parent / "fit" if config.output is None else Path(config.output)
     with (
-        FileSource(config.input, model, config.wavelength) as file,
+        FileSource(config.input, model, config.wavelength, observed=True) as file,
         written_together(output, OUTPUTS, inputs_of(config), "fit") as unfinished,
     ):
         subsets, known = subsets_to_fit(config, file), known_labels(config, file, names)

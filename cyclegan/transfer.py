@@ -70,7 +70,7 @@ def open_source(config: TransferConfig, model: TrainedModel) -> Iterator[Source]
     if config.labels is not None:
         yield LabelSource(config.labels, model)
     elif config.input is not None:
-        with FileSource(config.input, model, config.wavelength) as file:
+        with FileSource(config.input, model, config.wavelength, config.direction == OBS_TO_SYNTH) as file:
             yield file
 
 

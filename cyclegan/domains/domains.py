@@ -99,7 +99,9 @@ def make_domains(
     emulated: dict[str, EmulatedDomain] = {}
     for name, domain in config.sides().items():
         if domain.path is not None:
-            files[name] = HDF5Domain(domain.path, config.skip_pixels, config.wavelength, config.worst_error)
+            files[name] = HDF5Domain(
+                domain.path, config.skip_pixels, config.wavelength, config.worst_error, observed=name == "obs"
+            )
         elif emulator is not None:
             own = observed if name == "obs" and observed is not None else emulator
             observation = make_observation(domain.effects, own.wavelength)

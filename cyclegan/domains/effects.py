@@ -68,8 +68,10 @@ class RecordedNoise(Effect):
 
     @classmethod
     def from_file(cls, path: str | Path, wavelength: Tensor) -> "RecordedNoise":
-        """The errors of `spectra_err train`; InputError where the file is on other wavelengths than (P,)."""
+        """The errors of `spectra_err train`; InputError where there are none, or for other wavelengths than (P,)."""
         with SpectraFile(path, normalised=False) as file:
+            if not file.has_errors:
+                raise InputError(f"{path}: expected errors, 'spectra_err train', to draw noise by, got a file without")
             here, there = wavelength.cpu(), file.wavelength
             if not same_wavelengths(here, there):
                 found, expected = (f"{len(w)} from {w[0]:.2f} to {w[-1]:.2f} Angstrom" for w in (there, here))

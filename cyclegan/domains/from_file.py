@@ -19,8 +19,8 @@ class HDF5Domain:
     """Spectra from a file in the layout of `SpectraFile`, with all of train, val and test.
 
     skip_pixels: how many to leave out at the blue end; wavelength_file: for files without wavelengths; worst_error: of
-    the continuum, above which pixels are masked. Everything is checked at the door. What is masked is counted and
-    reported.
+    the continuum, above which pixels are masked; observed: whether the spectra are, or theory's. Everything is checked
+    at the door. What is masked is counted and reported.
     """
 
     fixed = True
@@ -31,12 +31,14 @@ class HDF5Domain:
         skip_pixels: int = 0,
         wavelength_file: str | Path | None = None,
         worst_error: float = WORST_ERROR,
+        observed: bool = True,
     ) -> None:
         with SpectraFile(path, skip_pixels, wavelength_file, worst_error=worst_error) as file:
             self.path, self.wavelength, self.label_names = file.path, file.wavelength, file.label_names
             self.origin = str(path)
             if skip_pixels:
                 log.info("%s: left out %d pixels at the blue end (domains.skip_pixels)", path, skip_pixels)
+            file.tell_of_errors(observed)
             self.subsets = {subset: self._read(file, subset) for subset in SUBSETS}
             self.fingerprint = fingerprint(self.path, self.subsets.values())
             self.labels = {subset: file.labels(subset) for subset in SUBSETS}

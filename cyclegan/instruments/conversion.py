@@ -18,7 +18,7 @@ from cyclegan.instruments.instrument import LabelTable, Reader, Star
 from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
 from cyclegan.spectra.files import SUBSETS, SpectraFile, read_medium
 from cyclegan.spectra.resampling import Resampler
-from cyclegan.spectra.spectra import WORST_ERROR, Spectra
+from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from cyclegan.spectra.texts import read_names
 from cyclegan.spectra.writer import SpectraWriter, written_spectra
 from emulator.commands.errors import InputError, refusing
@@ -71,6 +71,7 @@ class Report:
     usable: float = 0.0
     refused: int = 0
     unlabelled: set[str] = field(default_factory=set)
+    errors: bool = True  # whether the spectra have any
     missing: Sequence[str] | None = None  # labels for which a table has no column; None where there is no table
 
     def refuse(self, problem: InputError | str) -> None:
@@ -109,6 +110,8 @@ class Report:
         lines.append(f"{'masked pixels':22}{'share':>10}")
         shares = {**self.masked, "usable in the end": self.usable}
         lines += [f"  {cause:20}{share / self.read:>10.2%}" for cause, share in shares.items() if share]
+        if not self.errors:
+            lines.append("no errors ('spectra_err SUBSET') in the input: the output has none")
         if self.missing is not None:
             named = self.names
             without = f", no column for {', '.join(self.missing)}" if self.missing else ""
@@ -210,6 +213,8 @@ def _columns(file: h5py.File, subset: str, rows: slice, count: int) -> dict[str,
 def store(piece: Piece, continuum: Continuum, writer: SpectraWriter, report: Report) -> None:
     """Normalise a batch, mask what is too uncertain, and write it; a spectrum with no usable pixel is refused."""
     spectra = continuum.normalize(piece.spectra)
+    if not writer.errors:  # what stood for them was of the flux before it was normalised
+        spectra = spectra._replace(error=torch.full_like(spectra.error, ERROR_FLOOR))
     report.mask("no continuum", piece.spectra.mask & ~spectra.mask)
     report.mask(f"error above {WORST_ERROR}", spectra.mask & (spectra.error > WORST_ERROR))
     spectra = spectra._replace(mask=spectra.mask & (spectra.error <= WORST_ERROR))
@@ -266,8 +271,13 @@ def convert_hdf5(reader: Reader, path: Path, options: Options, report: Report) -
         own = source.wavelength.numpy()
         wavelength, continuum = _target(reader, options, own)
         pieces = pieces_of_hdf5(source, Resampler(own, wavelength), report)
+        report.errors = source.has_errors
         with written_spectra(
-            options.output, reader.instrument.name.lower(), torch.from_numpy(wavelength), source.label_names
+            options.output,
+            reader.instrument.name.lower(),
+            torch.from_numpy(wavelength),
+            source.label_names,
+            errors=source.has_errors,
         ) as writer:
             store_all(pieces, continuum, writer, report)
 

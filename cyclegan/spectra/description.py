@@ -5,7 +5,7 @@ from textwrap import indent
 
 import numpy as np
 
-from cyclegan.spectra.files import FEWEST, SUBSETS, SpectraFile
+from cyclegan.spectra.files import FEWEST, NO_ERRORS, SUBSETS, UNKNOWN_NOISE, SpectraFile
 from cyclegan.spectra.same_stars import Rows, match_rows
 from cyclegan.spectra.spectra import WORST_ERROR
 from emulator.commands.errors import InputError
@@ -22,9 +22,7 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
     low, high, total, error_total, usable, seen = np.inf, -np.inf, 0.0, 0.0, 0, 0
     for first in range(0, count, CHUNK):
         rows = slice(first, first + CHUNK)
-        flux, error = (
-            file.file[f"{name} {subset}"][rows, file.pixels].astype("float32") for name in ("spectra", "spectra_err")
-        )
+        flux, error = (values.numpy() for values in file.read_as_stored(subset, rows))
         good = np.isfinite(flux) & np.isfinite(error)
         given = f"mask {subset}" in file.file
         kept = good & (file.read_mask(subset, rows).numpy() if given else True)
@@ -84,6 +82,8 @@ def describe(file: SpectraFile) -> list[str]:
         described = [describe_subset(file, subset) for subset in file.subsets]
         labels = describe_labels(file)
     print(indent(format_table([row for row, _ in described]), "  "))
+    if not file.has_errors:
+        print(f"  {NO_ERRORS}; if these are observed, their {UNKNOWN_NOISE}")
     if labels:
         print(indent(format_table(labels), "  "))
     problems = [problem for _, own in described for problem in own]

@@ -1,5 +1,6 @@
 """Spectra in HDF5 files: the layout (docs/data.md), read a piece at a time."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cyclegan.spectra.spectra import WORST_ERROR, Spectra
+from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from cyclegan.spectra.texts import read_names
 from emulator.commands.errors import InputError, refusing
 from emulator.flux import FLUX_LEVELS, LEVEL_SPECTRA, Values, is_flux
@@ -19,11 +20,16 @@ from emulator.hdf5 import open_hdf5, read_all, read_label_names
 from emulator.labels import is_known
 from emulator.wavelength import MEDIA, air_to_vacuum, nearest_pixels, read_wavelength
 
+log = logging.getLogger(__name__)
+
 SUBSETS = ("train", "val", "test")
 # Spectra of each that training can do with: 10 of 'train' were translated worse than by a mean shift
 # (docs/few-stars.md), and `separation.quick_auc` shows a half of those of 'val' as real, and trains on half of these.
 FEWEST = {"train": 20, "val": 4, "test": 1}
 MASK = "True or 1 where a pixel is usable, False or 0 where not"
+NO_ERRORS = f"no errors ('spectra_err SUBSET'), so {ERROR_FLOOR:g}, the floor, is taken for that of each pixel"
+UNKNOWN_NOISE = "noise is unknown: what is in units of it, as scores, chi-square and errors of labels, means little"
+NEGLIGIBLE = 1e-6  # of the flux: an error that is too small to be believed anywhere, however steep the continuum
 MOST_MASKED = 0.5  # of a subset's pixels, by the file's own mask: more, and it is likely the wrong way round
 
 
@@ -34,10 +40,11 @@ def read_medium(file: h5py.File) -> str:
 
 
 class SpectraFile:
-    """A file of `spectra SUBSET` and `spectra_err SUBSET` (n, P), `wavelength` (P,), and what goes with them.
+    """A file of `spectra SUBSET` and maybe `spectra_err SUBSET` (n, P), `wavelength` (P,), and what goes with them.
 
     wavelength (P,): vacuum Angstrom; medium: that of the file's own wavelengths; subsets: how many spectra each holds;
-    label_names: of the columns of `labels SUBSET`, empty where there are none. skip_pixels: how many to leave out at
+    label_names: of the columns of `labels SUBSET`, empty where there are none; has_errors: in all subsets or in none,
+    as those of theory; they are then ERROR_FLOOR. skip_pixels: how many to leave out at
     the blue end; wavelength_file: where the wavelengths are, for files that have none; normalised: whether flux has to
     be; worst_error: of the continuum, above which pixels are masked. What is not read here stays in `file`.
     Shapes are checked when the file is opened, values when they are read: InputError names the file, the dataset,
@@ -60,6 +67,7 @@ class SpectraFile:
         try:
             with self.reading():
                 self.wavelength = torch.from_numpy(self._read_wavelength(wavelength_file))
+                self.has_errors = any({f"spectra {one}", f"spectra_err {one}"} <= self.file.keys() for one in SUBSETS)
                 self.subsets = {
                     subset: self._check_subset(subset) for subset in SUBSETS if f"spectra {subset}" in self.file
                 }
@@ -133,8 +141,12 @@ class SpectraFile:
                 f"{self.path}: expected 'spectra {subset}' of shape (n, {pixels}) (spectra, pixels), got {flux.shape}"
             )
         expected = (len(flux), pixels)
-        names = ["spectra", "spectra_err", *(["mask"] if f"mask {subset}" in self.file else [])]
-        for name in names:
+        if self.has_errors and f"spectra_err {subset}" not in self.file:
+            raise InputError(
+                f"{self.path}: expected errors in all subsets or in none, got no 'spectra_err {subset}' among"
+                f" {', '.join(sorted(self.file))}"
+            )
+        for name in [name for name in ("spectra_err", "mask") if f"{name} {subset}" in self.file]:
             if (found := self._dataset(f"{name} {subset}").shape) != expected:
                 raise InputError(
                     f"{self.path}: expected '{name} {subset}' of shape {expected} (spectra, pixels), got {found}"
@@ -171,7 +183,7 @@ class SpectraFile:
                 if problem := self.not_normalised(subset):
                     raise InputError(f"{self.path}: {problem}")
                 self._level_known.add(subset)
-            flux, error = (self._read_pixels(f"{name} {subset}", rows) for name in ("spectra", "spectra_err"))
+            flux, error = self.read_as_stored(subset, rows)
             masked = f"mask {subset}" in self.file
             usable = self.read_mask(subset, rows) if masked else torch.ones_like(flux, dtype=torch.bool)
         if len(flux) and not (masked and not usable.all()):
@@ -192,6 +204,29 @@ class SpectraFile:
         usable &= error <= self.worst_error
         return Spectra(torch.where(sound, flux, 1.0), torch.where(sound, error, WORST_ERROR), usable)
 
+    def read_as_stored(self, subset: str, rows: slice | np.ndarray) -> tuple[Tensor, Tensor]:
+        """Flux and errors (n, P) as they are in the file, whatever they are.
+
+        Errors that it does not have are ERROR_FLOOR; where flux need not be normalised, and none is known in its unit,
+        NEGLIGIBLE of a spectrum's median, the same for all pixels.
+        """
+        flux = self._read_pixels(f"spectra {subset}", rows)
+        if self.has_errors:
+            return flux, self._read_pixels(f"spectra_err {subset}", rows)
+        if self.normalised:
+            return flux, torch.full_like(flux, ERROR_FLOOR)
+        level = flux.abs().nanmedian(dim=1, keepdim=True).values
+        return flux, (NEGLIGIBLE * torch.where(level > 0, level, 1.0)).expand_as(flux)
+
+    def tell_of_errors(self, observed: bool) -> None:
+        """Log what is taken for errors that the file does not have; a warning where it holds observed spectra."""
+        if self.has_errors:
+            return
+        if observed:
+            log.warning("%s: %s; the %s", self.path, NO_ERRORS, UNKNOWN_NOISE)
+        else:
+            log.info("%s: %s", self.path, NO_ERRORS)
+
     def can_be(self, flux: Values) -> Values:
         """Which flux (...) can be some: what is finite, and where it is to be normalised what `is_flux` says."""
         return is_flux(flux) if self.normalised else abs(flux) < np.inf
@@ -202,7 +237,7 @@ class SpectraFile:
         That is told by the median of some spectra, wherever a pixel is not so noisy that it says nothing.
         """
         rows = self._some_rows(subset)
-        flux, error = (self._read_pixels(f"{name} {subset}", rows) for name in ("spectra", "spectra_err"))
+        flux, error = self.read_as_stored(subset, rows)
         told = flux.isfinite() & (error <= self.worst_error * flux.abs().clamp_min(1))
         if f"mask {subset}" in self.file:
             told &= self.read_mask(subset, rows)

@@ -22,6 +22,7 @@ class SpectraWriter:
     """Appends spectra, a piece at a time, to a file in the layout of `SpectraFile`.
 
     counts: how many spectra each subset will get, where that is known: they are stored in one piece, which is quicker.
+    errors: whether the spectra have any; those that were only assumed are not written.
     What is the same in all pixels, as the errors of synthetic spectra and the mask of good ones, takes no room: HDF5
     gives a dataset's fill value where nothing was written.
     """
@@ -32,8 +33,9 @@ class SpectraWriter:
         wavelength: Tensor,
         label_names: Sequence[str] = (),
         counts: Mapping[str, int] | None = None,
+        errors: bool = True,
     ) -> None:
-        self.file, self.counts = file, counts or {}
+        self.file, self.counts, self.errors = file, counts or {}, errors
         self.datasets: dict[str, h5py.Dataset] = {}
         self.written: dict[str, int] = {}  # rows, by dataset
         file.attrs["medium"] = "vacuum"
@@ -47,7 +49,8 @@ class SpectraWriter:
         Raises InputError where there is no room for them.
         """
         flux, error, mask = (tensor.cpu().numpy() for tensor in spectra)
-        for name, values in {"spectra": flux, "spectra_err": error, "mask": mask, **columns}.items():
+        own = {"spectra": flux} | ({"spectra_err": error} if self.errors else {}) | {"mask": mask}
+        for name, values in {**own, **columns}.items():
             values = values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
             self._extend(f"{name} {subset}", values, self.counts.get(subset))
         self.file.check()
@@ -84,6 +87,7 @@ def written_spectra(
     wavelength: Tensor,
     label_names: Sequence[str] = (),
     counts: Mapping[str, int] | None = None,
+    errors: bool = True,
 ) -> Iterator[SpectraWriter]:
     """A SpectraWriter to a file that appears under its name only when the block is through.
 
@@ -93,7 +97,7 @@ def written_spectra(
     check_own([Path(path)], _maker(Path(path)) == command, command)
     flux = np.dtype("float32").itemsize * len(wavelength) * sum((counts or {}).values())
     with written_hdf5(path, flux) as file:
-        yield SpectraWriter(file, wavelength, label_names, counts)
+        yield SpectraWriter(file, wavelength, label_names, counts, errors)
         file.attrs[MAKER] = command  # last: attributes of an input may have been carried over
 
 

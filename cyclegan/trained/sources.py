@@ -21,6 +21,7 @@ from emulator.commands.errors import InputError
 
 log = logging.getLogger(__name__)
 
+ASSUMED = "assumed: the input has none"
 MEAN, DRAWN = "mean", "drawn"
 TABLE_SUBSET = "test"  # under which stars of a table of labels are written: they are nobody's training set
 
@@ -40,9 +41,9 @@ class Source(Protocol):
 
 
 class FileSource(SpectraFile):
-    """Spectra from a file that has the wavelengths (P,) of a model, and maybe more."""
+    """Spectra from a file that has the wavelengths (P,) of a model, and maybe more; observed: or theory's."""
 
-    def __init__(self, path: str, model: TrainedModel, wavelength_file: str | None) -> None:
+    def __init__(self, path: str, model: TrainedModel, wavelength_file: str | None, observed: bool) -> None:
         super().__init__(path, wavelength_file=wavelength_file, worst_error=model.worst_error)
         pixels = len(self.wavelength)
         try:
@@ -50,6 +51,7 @@ class FileSource(SpectraFile):
         except InputError:
             self.close()
             raise
+        self.tell_of_errors(observed)
         self.columns = [
             name
             for name, dataset in self.file.items()
@@ -67,6 +69,8 @@ class FileSource(SpectraFile):
             # Wavelengths are written as vacuum ones; how the pixels that are left were normalised is told below.
             if name != "medium" and not name.startswith("continuum_"):
                 output.attrs[name] = value
+        if not self.has_errors:
+            output.attrs["error"] = ASSUMED
         try:
             continuum = Continuum.read(self.file, self.wavelength.numpy(), self.places())
         except InputError as error:
@@ -122,7 +126,7 @@ def split_latents(
     if not Path(wanted).is_file():
         raise InputError(f"config key 'split': expected {MEAN}, {DRAWN} or a file of spectra, got {wanted}")
     latents = {}
-    with FileSource(wanted, model, wavelength_file) as file:
+    with FileSource(wanted, model, wavelength_file, observed=True) as file:
         for i, (name, count) in enumerate(counts.items()):
             theirs = name if name in file.subsets else next(iter(file.subsets))
             batches = tqdm(file.chunks(theirs, batch_size), f"encoding {theirs}", unit="batch", leave=False)

@@ -128,6 +128,14 @@ def test_stars_without_a_usable_pixel_lend_nobody_their_errors(recorded):
         RecordedNoise.from_file(recorded, toy_wavelength())
 
 
+def test_a_file_without_errors_lends_none(recorded):
+    with h5py.File(recorded, "r+") as file:
+        for subset in ("train", "val", "test"):
+            del file[f"spectra_err {subset}"]
+    with pytest.raises(InputError, match="expected errors, 'spectra_err train', to draw noise by, got a file without"):
+        RecordedNoise.from_file(recorded, toy_wavelength())
+
+
 def test_a_missing_file_of_errors_is_told(tmp_path):
     with pytest.raises(InputError, match=r"nothing.h5: expected a file of spectra, or photon for noise"):
         make_observation(effects(noise=str(tmp_path / "nothing.h5")), toy_wavelength())

@@ -10,7 +10,7 @@ import torch
 
 from cyclegan.domains.domains import leave_out_blind
 from cyclegan.domains.from_file import HDF5Domain
-from cyclegan.spectra.spectra import WORST_ERROR, typical_weight
+from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, typical_weight
 from emulator.commands.errors import InputError
 
 
@@ -169,3 +169,17 @@ def test_a_truncated_file_is_told(good, share):
 def test_skipping_all_pixels_is_told(good):
     with pytest.raises(InputError, match="expected at least 2 wavelengths from pixel 47 on, got 0"):
         HDF5Domain(good, skip_pixels=47)
+
+
+@pytest.mark.parametrize(("observed", "level"), [(True, "WARNING"), (False, "INFO")])
+def test_that_there_are_no_errors_is_told_once_with_what_it_means_of_observed_stars(good, observed, level, caplog):
+    with h5py.File(good, "r+") as file:
+        for subset in ("train", "val", "test"):
+            del file[f"spectra_err {subset}"]
+    with caplog.at_level(logging.INFO):
+        domain = HDF5Domain(good, observed=observed)
+    assert (domain.draw(0).error == ERROR_FLOOR).all()
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert f"{good}: no errors ('spectra_err SUBSET'), so 0.005, the floor," in record.getMessage()
+    assert ("noise is unknown" in record.getMessage()) == observed

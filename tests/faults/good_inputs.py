@@ -21,7 +21,7 @@ from cyclegan.domains.domains import Stars
 from cyclegan.linear.maps import controls
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.spaces import projected_on
-from cyclegan.spectra.spectra import Spectra
+from cyclegan.spectra.spectra import Spectra, exact
 from cyclegan.spectra.writer import written_spectra
 from cyclegan.trained.familiarity import Familiarity
 from cyclegan.trained.uncertainty import errors_of
@@ -78,6 +78,9 @@ def _write_spectra(folder: Path) -> None:
             errors = 0.01 * labels.abs() + 0.01
             writer.append(subset, spectra, labels=labels, labels_err=errors, id=names)
         continuum.write(writer.file)
+    with written_spectra(folder / "exact.h5", "fuzz", wavelength, errors=False) as writer:
+        for subset in ("train", "val", "test"):
+            writer.append(subset, exact(good_emulator()(good_labels(STARS))))
     labels = good_labels(60)
     with h5py.File(folder / "grid.h5", "w") as file:
         file.attrs.update(format_version=1, medium="vacuum", label_names=list(NAMES))

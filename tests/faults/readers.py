@@ -290,9 +290,9 @@ def _hidden(path: Path) -> None:
 
 
 READERS = (
-    Reader("spectra", ("spectra.h5", "synth.h5"), _spectra),
-    Reader("spectra described", ("spectra.h5", "synth.h5"), _described),
-    Reader("spectra to train on", ("spectra.h5", "synth.h5"), _domain),
+    Reader("spectra", ("spectra.h5", "synth.h5", "exact.h5"), _spectra),
+    Reader("spectra described", ("spectra.h5", "synth.h5", "exact.h5"), _described),
+    Reader("spectra to train on", ("spectra.h5", "synth.h5", "exact.h5"), _domain),
     Reader("grid", ("grid.h5", "grid.h5", "spectra.h5"), _grid),
     Reader("wavelengths", ("wavelength.npy", "wavelength.npz", "wavelength.txt", "wavelength.h5"), _wavelength),
     Reader("emulator", ("emulator.pt",), _emulator),

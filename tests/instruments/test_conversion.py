@@ -167,6 +167,31 @@ def test_theory_gets_the_treatment_that_observed_spectra_got(folder, tmp_path, h
         assert Continuum.read(synth.file, wavelength).degree == continuum.degree
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-17])
+@pytest.mark.parametrize("options", [(), ("--pixels", "8575")])
+def test_theory_without_errors_is_normalised_as_if_all_were_the_same_and_has_none_then(tmp_path, unit, options):
+    theory = write_theory(tmp_path / "theory.h5", APOGEE.wavelength[::2] if options else APOGEE.wavelength)
+    with h5py.File(theory, "r+") as file:
+        for subset in SUBSETS:
+            file[f"spectra_err {subset}"][...] = 1e-4
+    converted(theory, tmp_path / "same.h5", *options)
+    with h5py.File(theory, "r+") as file:
+        for subset in SUBSETS:
+            del file[f"spectra_err {subset}"]
+            file[f"spectra {subset}"][...] *= unit
+    report = converted(theory, tmp_path / "none.h5", *options)
+    assert "no errors ('spectra_err SUBSET') in the input: the output has none" in report.table()
+    with SpectraFile(tmp_path / "none.h5") as none, SpectraFile(tmp_path / "same.h5") as same:
+        assert same.has_errors
+        assert not none.has_errors
+        for subset in SUBSETS:
+            found, expected = none.read(subset), same.read(subset)
+            assert torch.equal(found.mask, expected.mask)
+            assert found.mask.double().mean() > 0.9
+            torch.testing.assert_close(found.flux[found.mask], expected.flux[found.mask], rtol=1e-3, atol=0)
+            assert none.identities(subset) == same.identities(subset)
+
+
 def test_bad_options_are_told(folder, tmp_path):
     np.savetxt(tmp_path / "optical.txt", np.linspace(5000, 6000, 100))
     converted(folder, tmp_path / "obs.h5")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cyclegan.spectra.files import SpectraFile
-from cyclegan.spectra.spectra import WORST_ERROR, Spectra
+from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from cyclegan.spectra.writer import written_spectra
 from emulator.commands.errors import InputError
 from emulator.wavelength import vacuum_to_air
@@ -146,7 +146,11 @@ def test_wavelengths_may_lie_in_a_file_of_their_own(path, tmp_path):
     [
         (lambda file: file.attrs.update(medium="water"), ["medium = vacuum or air", "water"]),
         (lambda file: file.attrs.update(label_names=["teff"]), ["'labels train' of shape (75, 1)", "(75, 2)"]),
-        (lambda file: file.move("spectra_err val", "error val"), ["'spectra_err val'", "error val"]),
+        (
+            lambda file: file.move("spectra_err val", "error val"),
+            ["'spectra_err val'", "all subsets or in none", "error val"],
+        ),
+        (lambda file: flattened(file, "spectra_err val"), ["'spectra_err val' of shape (4, 30)", "(1, 4, 30)"]),
         (lambda file: [file.move(f"spectra {s}", f"flux {s}") for s in ("train", "val")], ["'spectra SUBSET'"]),
         (lambda file: file["wavelength"].write_direct(np.ones(PIXELS)), ["ascending"]),
         (lambda file: file["wavelength"].write_direct(np.arange(PIXELS) - 5.0), ["above 0", "-5.000"]),
@@ -297,3 +301,40 @@ def test_label_names_may_be_bytes_in_utf_8(path):
         file.attrs["label_names"] = np.array([b"teff", "[\u03b1/M]".encode()])
     with SpectraFile(path) as file:
         assert file.label_names == ("teff", "[\u03b1/M]")
+
+
+def without_errors(path):
+    with h5py.File(path, "r+") as file:
+        for name in [name for name in file if name.startswith("spectra_err")]:
+            del file[name]
+
+
+def test_errors_that_a_file_does_not_have_are_the_floor(path):
+    with h5py.File(path, "r+") as file:
+        file["spectra train"][3, 7] = np.nan
+    without_errors(path)
+    with SpectraFile(path, skip_pixels=2) as file:
+        assert not file.has_errors
+        spectra = file.read("train")
+        flux = torch.cat([some_spectra(70, 1).flux, some_spectra(5, 2).flux])[:, 2:]
+        mask = torch.cat([some_spectra(70, 1).mask, some_spectra(5, 2).mask])[:, 2:]
+        mask[3, 5], flux[3, 5] = False, 1.0
+        assert torch.equal(spectra.mask, mask)
+        assert torch.equal(spectra.flux, flux)
+        assert (spectra.error[spectra.mask] == ERROR_FLOOR).all()
+        assert torch.equal(torch.cat([chunk.error for chunk in file.chunks("train", 32)]), spectra.error)
+        file.pick(file.wavelength[3:20:2])
+        assert file.read("train").error.shape == (75, 9)
+
+
+def test_of_flux_in_any_unit_they_are_in_that_unit(path):
+    with h5py.File(path, "r+") as file:
+        file["spectra train"][...] *= 3e-17
+        file["spectra train"][2] = 0.0
+    without_errors(path)
+    with SpectraFile(path, normalised=False) as file:
+        spectra = file.read("train")
+    level = spectra.flux.median(dim=1, keepdim=True).values.clone()
+    level[2] = 1.0  # of no flux anything may be the unit
+    expected = (1e-6 * level).expand_as(spectra.error)
+    torch.testing.assert_close(spectra.error, expected, rtol=1e-6, atol=0)
