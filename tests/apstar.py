@@ -32,6 +32,20 @@ def write_apstar(path: Path, flux, error, bits=None, name="2M00000000+0000000", 
     return path
 
 
+def write_apvisit(path: Path, wavelength, flux, error, bits, name="2M00000000+0000000", snr=100.0, **header) -> Path:
+    """An apVisit file: wavelength, flux, error and bits (3, pixels), a row a detector; header: more cards of HDU 0."""
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    hdus[0].header.update({"OBJID": name, "SNR": snr, "TELESCOP": "apo25m", "SURVEY": "apogee2", **header})
+    hdus[0].header["HISTORY"] = "APOGEE Reduction Pipeline"
+    types = {"Flux (10^-17 erg/s/cm^2/Ang)": "float32", "Flux Error (10^-17 erg/s/cm^2/Ang)": "float32"}
+    types |= {"Flag Mask (bitwise)": "int16", "Wavelength (Ang)": "float64"}
+    for values, (unit, kind) in zip((flux, error, bits, wavelength), types.items(), strict=True):
+        hdus.append(fits.ImageHDU(np.asarray(values, kind)))
+        hdus[-1].header.update(CTYPE1="Pixel", CTYPE2="Chip", BUNIT=unit)
+    hdus.writeto(path)
+    return path
+
+
 def overwrite_card(path: Path, key: str, text: str, number: int = 0) -> Path:
     """Write a card of HDU `number` of a file as somebody else's program may: KEY = text, whatever FITS asks for."""
     content = bytearray(path.read_bytes())

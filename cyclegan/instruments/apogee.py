@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyError
 
 from cyclegan.instruments.all_star import AllStar
-from cyclegan.instruments.fits_files import opened_fits
+from cyclegan.instruments.apvisit import is_visit, read_visit
+from cyclegan.instruments.fits_files import header_number, opened_fits
 from cyclegan.instruments.instrument import Star
 from emulator.apogee import APOGEE, LOG_START, LOG_STEP, PIXELS
 from emulator.commands.errors import InputError
@@ -24,10 +24,10 @@ LONGEST_NAME = 200  # characters
 
 
 class ApogeeReader:
-    """The survey's apStar and aspcapStar files, and its allStar table."""
+    """The survey's apStar, aspcapStar and apVisit files, and its allStar table."""
 
     instrument = APOGEE
-    files = "apStar and aspcapStar files"
+    files = "apStar, aspcapStar and apVisit files"
     patterns: tuple[str, ...] = ("*.fits", "*.fits.gz", "*.fit", "*.fit.gz")
     rows: tuple[str, ...] = (COMBINED, VISITS)
     label_names: tuple[str, ...] = LABELS
@@ -43,21 +43,29 @@ class ApogeeReader:
 
 
 def read_star(path: str | Path, rows: str = COMBINED) -> Star:
-    """The combined spectrum of an apStar or aspcapStar file of DR12 to DR17, or its `visits`, on APOGEE's wavelengths.
+    """The combined spectrum of an apStar, aspcapStar or apVisit file, or its `visits`, on APOGEE's wavelengths.
 
     apStar: HDU 1 flux, 2 error, 3 bit mask; of several visits, row 0 is the coadd with a weight for each pixel, row 1
     with one for each visit, and the visits follow; of one visit there is just that, and often an empty row. A row
-    without a usable pixel is no spectrum. aspcapStar: HDU 1 flux, 2 error, 3 the model, and no bit mask. Raises
-    InputError for a file that is not such a one, is truncated, or holds no such spectrum.
+    without a usable pixel is no spectrum. aspcapStar: HDU 1 flux, 2 error, 3 the model, and no bit mask. Both are of
+    DR12 to DR17. apVisit: `read_visit`, and visit 1 whatever `rows`. The HDUs tell which it is, not the name.
+    Raises InputError for a file that is not such a one, is truncated, or holds no such spectrum.
     """
     path = Path(path)
     with opened_fits(path, f"{path}: expected a FITS file") as hdus:
-        return _star(hdus, path, rows)
+        return _visit(hdus, path) if is_visit(hdus) else _star(hdus, path, rows)
+
+
+def _visit(hdus: fits.HDUList, path: Path) -> Star:
+    flux, error, bits = (values[None] for values in read_visit(hdus, path))
+    about = hdus[0].header
+    snr = np.array([_signal_to_noise(about, "SNR")], "float32")
+    return Star(flux, error, bits, np.ones(1, int), snr, *_origin(about, path))
 
 
 def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
     expected = (
-        f"{path}: expected an apStar or aspcapStar file, {PIXELS} pixels from log10(wavelength) {LOG_START}"
+        f"{path}: expected an apStar, aspcapStar or apVisit file, {PIXELS} pixels from log10(wavelength) {LOG_START}"
         f" in steps of {LOG_STEP:g}"
     )
     _check_layout(hdus, expected)
@@ -81,6 +89,13 @@ def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
         third[picked].astype("int32") if has_bits else np.zeros((len(picked), PIXELS), "int32"),
         visit,
         np.array(snr, "float32"),
+        *_origin(about, path),
+    )
+
+
+def _origin(about: Mapping[str, Any], path: Path) -> tuple[str, Path, dict[str, str]]:
+    """The star's name, its file, and what a table of labels may tell it from others by."""
+    return (
         _star_name([about.get("OBJID"), about.get("APOGEE_ID"), _name_of(path)], path),
         path,
         {
@@ -119,13 +134,8 @@ def _check_layout(hdus: fits.HDUList, expected: str) -> None:
 
 def _signal_to_noise(about: Mapping[str, Any], key: str) -> float:
     """What a header says, NaN where that is no number that can be one: it is not needed to read a spectrum."""
-    try:
-        value = about.get(key)
-    except VerifyError:  # IDL writes NaN without the quotes that FITS asks for
-        return np.nan
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        return np.nan
-    return float(value) if 0 <= value <= MOST_SNR else np.nan
+    value = header_number(about, key)
+    return value if 0 <= value <= MOST_SNR else np.nan
 
 
 def _star_name(told: list[object], path: Path) -> str:

@@ -4,13 +4,15 @@ import gzip
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 
 from emulator.commands.errors import InputError, refusing
 
@@ -41,6 +43,17 @@ def opened_fits(path: Path, expected: str, mapped: bool = False) -> Iterator[fit
                 if table and hdu.columns.dtype.itemsize > hdu.header["NAXIS1"]:
                     raise ValueError("columns wider than the rows of their table")
             yield hdus
+
+
+def header_number(header: Mapping[str, Any], key: str) -> float:
+    """What a header says by a key, NaN where that is no number."""
+    try:
+        value = header.get(key)
+    except VerifyError:  # IDL writes NaN without the quotes that FITS asks for
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return math.nan
+    return float(value)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 from apogee_stars import star
-from apstar import write_apstar
+from apstar import write_apstar, write_apvisit
 from astropy.io import fits
 from astropy.table import Table
 from handmade import make_checkpoint, save_checkpoint
@@ -199,6 +199,8 @@ def _write_line_lists(folder: Path) -> None:
 def _write_fits(folder: Path) -> None:
     write_apstar(folder / "apStar.fits", *star(1, rows=3), name="2M0001")
     write_apstar(folder / "aspcapStar.fits", *star(2)[:2], name="2M0002")
+    wavelength = np.linspace(16950, 15150, 3 * 512).reshape(3, 512)
+    write_apvisit(folder / "apVisit.fits", wavelength, *np.ones((2, 3, 512)), np.zeros((3, 512)), VRAD=20.0)
     (folder / "packed.fits.gz").write_bytes(gzip.compress((folder / "apStar.fits").read_bytes(), mtime=0))
     count = 30
     number = np.arange(count)

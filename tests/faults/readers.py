@@ -308,6 +308,7 @@ READERS = (
     Reader("continuum pixels", ("continuum.npy", "continuum.npz", "continuum.txt"), _continuum_pixels),
     Reader("line list", ("moog.txt", "vald.txt"), _line_list),
     Reader("apStar", ("apStar.fits", "packed.fits.gz"), _star),
+    Reader("apVisit", ("apVisit.fits",), _star),
     Reader("aspcapStar", ("aspcapStar.fits",), _aspcap),
     Reader("allStar", ("allStar.fits",), _all_star),
     Reader("atlas", ("atlas.npz", "atlas.fits", "atlas_image.fits"), _atlas),
