@@ -214,7 +214,7 @@ def test_bad_options_are_told(folder, tmp_path):
         ([folder, out, "--like", theory], "expected a file that this command wrote"),
         ([folder, out, "--like", tmp_path / "nowhere.h5"], "found no such file"),
         ([folder, theory, out], "one HDF5 file"),
-        ([theory, theory], "another than OUT"),
+        ([theory, theory], "expected another file to write than"),
         ([folder, out, "--labels", theory], "expected an allStar table in FITS"),
         ([folder, out, "--labels", tmp_path / "nowhere.fits"], "expected an allStar table in FITS"),
     ):

@@ -148,7 +148,7 @@ def test_what_is_wrong_with_its_files_is_told_by_their_name(folder, tmp_path, ca
     with pytest.raises(InputError, match="void: expected toy files in this folder, found none"):
         converted(tmp_path / "void", tmp_path / "out.h5")
     with pytest.raises(InputError, match="IN: expected toy files, or one HDF5 file"):
-        converted(tmp_path / "toys.h5", tmp_path / "toys.h5")
+        converted(tmp_path / "toys.h5", folder, tmp_path / "out.h5")
     for option, value in (("--rows", "visits"), ("--pixels", "7214")):
         with pytest.raises(InputError, match=f"argument {option}: invalid choice: '{value}'"):
             converted(folder, tmp_path / "out.h5", option, value)
