@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cyclegan.discovery.line_list import check_output, lines_of_theory, remark, synthesiser_labels, write_line_list
+from cyclegan.discovery.line_list import check_outputs, lines_of_theory, remark, synthesiser_labels, write_line_list
 from cyclegan.discovery.strengths import Fitted
 from emulator.commands.errors import InputError
 from emulator.labels import LABELS
@@ -77,7 +77,19 @@ def test_a_theory_whose_list_is_not_known_has_the_synthesisers(trained, caplog):
     assert "not known" in caplog.text
 
 
-def test_a_list_is_not_named_as_its_table():
-    check_output(None)
-    with pytest.raises(InputError, match=r"'line_list': expected another suffix than \.csv"):
-        check_output("found.csv")
+@pytest.mark.parametrize("name", ["found.csv", "found.json", "found.png"])
+def test_a_list_is_not_named_as_what_lies_beside_it(name):
+    check_outputs(None, {})
+    with pytest.raises(InputError, match=r"'line_list': expected a suffix other than \.csv, \.json, \.png"):
+        check_outputs(name, {})
+
+
+def test_a_list_and_what_lies_beside_it_are_written_over_nothing_of_others(tmp_path):
+    (tmp_path / "scores.json").write_text("training's")
+    with pytest.raises(InputError, match=r"scores\.json: expected a file that discover wrote, or none, got another's"):
+        check_outputs(str(tmp_path / "scores.txt"), {})
+    with pytest.raises(InputError, match=r"stars\.csv: expected another file to write than 'labels', got the same"):
+        check_outputs(str(tmp_path / "stars.txt"), {"labels": tmp_path / "stars.csv"})
+    for name in ("own.txt", "own.csv", "own.json"):
+        (tmp_path / name).touch()
+    check_outputs(str(tmp_path / "own.txt"), {})  # of an earlier time

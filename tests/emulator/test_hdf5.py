@@ -184,6 +184,7 @@ def test_an_empty_name_of_a_label_is_refused(tmp_path):
 
 def test_an_interrupt_ends_a_walk_and_its_process(tmp_path, monkeypatch):
     walkers, fork = [], os.fork
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
     monkeypatch.setattr(os, "fork", lambda: walkers.append(fork()) or walkers[-1])
     monkeypatch.setattr(hdf5, "SECONDS", 20)
     path = tmp_path / "a.h5"
@@ -193,6 +194,7 @@ def test_an_interrupt_ends_a_walk_and_its_process(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         open_hdf5(path, "spectra")
     timer.join()
+    signal.signal(signal.SIGINT, before)
     with pytest.raises(ChildProcessError):  # it is not there any more
         os.waitpid(walkers[0], os.WNOHANG)
 

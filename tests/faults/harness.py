@@ -251,6 +251,7 @@ def main(fails: int, kills: int, seed: int, names: Sequence[str]) -> int:
 
     Ctrl-C ends it with what was done so far.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what it runs in the background
     draws, done, wrong, began = random.Random(seed), Counter[tuple[str, str]](), 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
         bench = Bench(Path(folder).resolve(), names)

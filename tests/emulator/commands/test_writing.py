@@ -149,7 +149,11 @@ def terminate_while_writing(folder, number):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path, number):
-    process = multiprocessing.get_context("fork").Process(target=terminate_while_writing, args=(tmp_path, number))
+    def write():
+        signal.signal(number, signal.SIG_DFL)  # these tests may be run by nohup
+        terminate_while_writing(tmp_path, number)
+
+    process = multiprocessing.get_context("fork").Process(target=write)
     process.start()
     process.join()
     assert process.exitcode == 128 + number
