@@ -75,8 +75,10 @@ DEEP = 2000  # containers within each other: more than Python goes down by itsel
 def mutate(path: Path, chance: Random) -> None:
     """Damage a file in place, once or a few times."""
     rule = _rule_for(path)
-    for _ in range(chance.choice((1, 1, 2, 3))):
-        if rule is not None and chance.random() < 0.65:
+    ruled = [rule is not None and chance.random() < 0.65 for _ in range(chance.choice((1, 1, 2, 3)))]
+    # Bytes last: libraries that write a kind of files break down at damaged ones.
+    for by_rule in sorted(ruled, reverse=True):
+        if by_rule and rule is not None:
             rule(path, chance)
         else:
             path.write_bytes(mutate_bytes(path.read_bytes(), chance))
