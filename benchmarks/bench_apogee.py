@@ -50,11 +50,11 @@ def test_conversion(folder, tmp_path, how):
         "given pixels": ["--continuum", tmp_path / "pixels.npy"],
         "another grid": ["--wavelength", tmp_path / "grid.npy"],
     }[how]
-    reader = ApogeeReader()
-    asked = parse(parser(reader, "cyclegan.apogee", ""), [str(a) for a in (folder, tmp_path / "out.h5", *options)])
+    readers = (ApogeeReader(),)
+    asked = parse(parser(readers, "cyclegan.apogee", ""), [str(a) for a in (folder, tmp_path / "out.h5", *options)])
     with processor_threads(1):
         start = time.process_time()
-        report = convert_spectra(reader, asked)
+        report = convert_spectra(readers, asked)
         rate = sum(report.spectra.values()) / (time.process_time() - start)
     print(f"\n{how}: {rate:.0f} spectra a CPU second")
     assert rate >= LEAST

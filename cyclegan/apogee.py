@@ -11,10 +11,10 @@ from emulator.commands.streams import outlast_readers
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Convert what the command line asks for, and print what was read and masked."""
-    reader = ApogeeReader()
+    readers = (ApogeeReader(),)
     with errors_in_one_line():
-        options = parse(parser(reader, "cyclegan.apogee", (__doc__ or "").partition(": ")[2]), arguments)
-        print(convert_spectra(reader, options).table())
+        options = parse(parser(readers, "cyclegan.apogee", (__doc__ or "").partition(": ")[2]), arguments)
+        print(convert_spectra(readers, options).table())
 
 
 if __name__ == "__main__":

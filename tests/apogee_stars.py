@@ -30,9 +30,9 @@ def star(seed, rows=1, noise=0.01):
 
 def converted(*arguments) -> Report:
     """What `python -m cyclegan.apogee` does with these arguments."""
-    reader = ApogeeReader()
+    readers = (ApogeeReader(),)
     return convert_spectra(
-        reader, parse(parser(reader, "cyclegan.apogee", ""), [str(argument) for argument in arguments])
+        readers, parse(parser(readers, "cyclegan.apogee", ""), [str(argument) for argument in arguments])
     )
 
 

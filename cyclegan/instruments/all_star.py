@@ -1,6 +1,6 @@
 """Labels of APOGEE's stars, from the survey's allStar table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,6 @@ import torch
 from astropy.io import fits
 
 from cyclegan.instruments.fits_files import opened_fits, refusing_quietly
-from cyclegan.instruments.instrument import Star
 from emulator.commands.errors import InputError
 from emulator.labels import ABUNDANCES, LABELS, is_known
 
@@ -45,27 +44,29 @@ class AllStar:
             choices = [[named], ["PARAM"]] if label == "vmic" else [[named]]
         return next((choice for choice in choices if self.columns.issuperset(choice)), [])
 
-    def find(self, stars: Sequence[Star]) -> np.ndarray:
-        """Labels (n, len(LABELS)) of n stars, NaN where unknown.
+    def find(self, names: np.ndarray, about: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Labels (n, len(LABELS)) of the stars of n spectra, NaN where unknown; names (n,); about: as in `Stars`.
 
         Of several rows with a star's name, the one of its telescope, field and file, then that of the highest SNR.
         """
         with refusing_quietly(self.expected):
-            found = [self._row(star) for star in stars]
+            keys = list(zip(names.tolist(), *(values.tolist() for values in about.values()), strict=True))
+            rows = {key: self._row(key[0], dict(zip(about, key[1:], strict=True))) for key in dict.fromkeys(keys)}
+            found = [rows[key] for key in keys]
             known = [number for number, row in enumerate(found) if row is not None]
-            labels = np.full((len(stars), len(LABELS)), np.nan, "float32")
+            labels = np.full((len(keys), len(LABELS)), np.nan, "float32")
             if known:
-                rows = self.table[[found[number] for number in known]]
-                labels[known] = np.stack([self._values(rows, name) for name in LABELS], axis=1)
+                picked = self.table[[found[number] for number in known]]
+                labels[known] = np.stack([self._values(picked, name) for name in LABELS], axis=1)
             return _or_nan(labels)
 
-    def _row(self, star: Star) -> int | None:
-        first, last = (np.searchsorted(self.names, star.name, side) for side in ("left", "right"))
+    def _row(self, name: str, about: Mapping[str, str]) -> int | None:
+        first, last = (np.searchsorted(self.names, name, side) for side in ("left", "right"))
         candidates = self.order[first:last]
         if len(candidates) == 0:
             return None
         rows, rank = self.table[candidates], np.zeros(len(candidates))
-        for column, value in star.about.items():
+        for column, value in about.items():
             if column in self.columns:
                 rank += np.char.strip(np.asarray(rows[column]).astype(str)) == value
         snr = np.asarray(rows["SNR"], float) if "SNR" in self.columns else rank

@@ -1,7 +1,7 @@
 """APOGEE: the spectrograph, and its survey's FITS files of stars."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ from astropy.io import fits
 from cyclegan.instruments.all_star import AllStar
 from cyclegan.instruments.apvisit import is_visit, read_visit
 from cyclegan.instruments.fits_files import header_number, opened_fits
-from cyclegan.instruments.instrument import Star
+from cyclegan.instruments.instrument import Stars
 from emulator.apogee import APOGEE, LOG_START, LOG_STEP, PIXELS
 from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 
 COMBINED, VISITS = "combined", "visits"
 COADDS = 2  # rows before the visits
+HDUS = 5  # of which spectra are made: those of the sky, the tellurics and the fits to velocities follow
 LONE = 2  # rows, or fewer, of a star of one visit: it, and an empty one
 MOST_SNR = 1e6  # of a spectrum; what is said to be more is none
 LONGEST_NAME = 200  # characters
@@ -33,16 +34,24 @@ class ApogeeReader:
     label_names: tuple[str, ...] = LABELS
     labels = "allStar table"
 
-    def read(self, path: Path, rows: str) -> Star:
-        """`read_star`."""
-        return read_star(path, rows)
+    def recognises(self, path: Path) -> bool:
+        """Whether a file is FITS with an apVisit's HDUs, or with HDU 1 to 3 on the survey's grid."""
+        try:
+            with opened_fits(path, f"{path}: expected a FITS file", most=HDUS) as hdus:
+                return is_visit(hdus) or _unlike(hdus) is None
+        except InputError:
+            return False
+
+    def read(self, path: Path, rows: str) -> Iterator[Stars]:
+        """`read_star`, one star."""
+        yield read_star(path, rows)
 
     def read_labels(self, path: Path) -> AllStar:
         """The labels of the survey's stars."""
         return AllStar(path)
 
 
-def read_star(path: str | Path, rows: str = COMBINED) -> Star:
+def read_star(path: str | Path, rows: str = COMBINED) -> Stars:
     """The combined spectrum of an apStar, aspcapStar or apVisit file, or its `visits`, on APOGEE's wavelengths.
 
     apStar: HDU 1 flux, 2 error, 3 bit mask; of several visits, row 0 is the coadd with a weight for each pixel, row 1
@@ -52,23 +61,24 @@ def read_star(path: str | Path, rows: str = COMBINED) -> Star:
     Raises InputError for a file that is not such a one, is truncated, or holds no such spectrum.
     """
     path = Path(path)
-    with opened_fits(path, f"{path}: expected a FITS file") as hdus:
+    with opened_fits(path, f"{path}: expected a FITS file", most=HDUS) as hdus:
         return _visit(hdus, path) if is_visit(hdus) else _star(hdus, path, rows)
 
 
-def _visit(hdus: fits.HDUList, path: Path) -> Star:
+def _visit(hdus: fits.HDUList, path: Path) -> Stars:
     flux, error, bits = (values[None] for values in read_visit(hdus, path))
     about = hdus[0].header
     snr = np.array([_signal_to_noise(about, "SNR")], "float32")
-    return Star(flux, error, bits, np.ones(1, int), snr, *_origin(about, path))
+    return Stars(flux, error, bits, np.ones(1, int), snr, *_origin(about, path, 1))
 
 
-def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
+def _star(hdus: fits.HDUList, path: Path, rows: str) -> Stars:
     expected = (
         f"{path}: expected an apStar, aspcapStar or apVisit file, {PIXELS} pixels from log10(wavelength) {LOG_START}"
         f" in steps of {LOG_STEP:g}"
     )
-    _check_layout(hdus, expected)
+    if found := _unlike(hdus):
+        raise InputError(f"{expected} in HDU 1 to 3, got {found}")
     flux, error, third = (np.atleast_2d(hdu.data) for hdu in hdus[1:4])
     has_bits = third.dtype.kind in "iu"
     if rows == VISITS and not has_bits:
@@ -83,27 +93,25 @@ def _star(hdus: fits.HDUList, path: Path, rows: str) -> Star:
     snr = [_signal_to_noise(about, f"SNRVIS{number}" if number else "SNR") for number in visit]
     if is_lone and not snr[0] > 0:  # DR17 has 0 for a lone visit
         snr = [_signal_to_noise(about, "SNR")]
-    return Star(
+    return Stars(
         flux[picked].astype("float32"),
         error[picked].astype("float32"),
         third[picked].astype("int32") if has_bits else np.zeros((len(picked), PIXELS), "int32"),
         visit,
         np.array(snr, "float32"),
-        *_origin(about, path),
+        *_origin(about, path, len(picked)),
     )
 
 
-def _origin(about: Mapping[str, Any], path: Path) -> tuple[str, Path, dict[str, str]]:
-    """The star's name, its file, and what a table of labels may tell it from others by."""
-    return (
-        _star_name([about.get("OBJID"), about.get("APOGEE_ID"), _name_of(path)], path),
-        path,
-        {
-            "TELESCOPE": str(about.get("TELESCOP") or about.get("TELESCOPE") or "").strip(),
-            "FIELD": str(about.get("FIELD") or "").strip(),
-            "FILE": path.name,
-        },
-    )
+def _origin(about: Mapping[str, Any], path: Path, count: int) -> tuple[np.ndarray, Path, dict[str, np.ndarray]]:
+    """The star's name, its file, and what a table of labels may tell it from others by; for each of its spectra."""
+    name = _star_name([about.get("OBJID"), about.get("APOGEE_ID"), _name_of(path)], path)
+    told = {
+        "TELESCOPE": str(about.get("TELESCOP") or about.get("TELESCOPE") or "").strip(),
+        "FIELD": str(about.get("FIELD") or "").strip(),
+        "FILE": path.name,
+    }
+    return np.full(count, name), path, {key: np.full(count, value) for key, value in told.items()}
 
 
 def _pick_rows(usable: np.ndarray, path: Path, rows: str) -> np.ndarray:
@@ -120,16 +128,17 @@ def _pick_rows(usable: np.ndarray, path: Path, rows: str) -> np.ndarray:
     return filled
 
 
-def _check_layout(hdus: fits.HDUList, expected: str) -> None:
-    """Raise InputError where HDU 1 to 3 are not images of one shape on the survey's grid."""
+def _unlike(hdus: fits.HDUList) -> str | None:
+    """What HDU 1 to 3 are where they are not images of one shape on the survey's grid."""
     if len(hdus) < 4 or not all(isinstance(hdu, fits.ImageHDU) for hdu in hdus[1:4]):
-        raise InputError(f"{expected} in HDU 1 to 3, got {', '.join(type(hdu).__name__ for hdu in hdus[:4])}")
+        return f"HDUs {', '.join(type(hdu).__name__ for hdu in hdus[:4])}"
     header = hdus[1].header
     grid = tuple(header.get(key, hdus[0].header.get(key)) for key in ("NAXIS1", "CRVAL1", "CDELT1"))
     if grid[0] != PIXELS or None in grid or not np.allclose(grid[1:], (LOG_START, LOG_STEP), rtol=1e-6, atol=0):
-        raise InputError(f"{expected}, got {grid[0]} from {grid[1]} in steps of {grid[2]}")
+        return f"{grid[0]} from {grid[1]} in steps of {grid[2]}"
     if len({hdu.shape for hdu in hdus[1:4]}) > 1 or len(hdus[1].shape) > 2:
-        raise InputError(f"{expected}, got HDU 1 to 3 of shapes {', '.join(str(hdu.shape) for hdu in hdus[1:4])}")
+        return f"HDU 1 to 3 of shapes {', '.join(str(hdu.shape) for hdu in hdus[1:4])}"
+    return None
 
 
 def _signal_to_noise(about: Mapping[str, Any], key: str) -> float:

@@ -26,9 +26,10 @@ END = re.compile(rb"END(?![A-Z0-9_-])")
 
 
 @contextmanager
-def opened_fits(path: Path, expected: str, mapped: bool = False) -> Iterator[fits.HDUList]:
+def opened_fits(path: Path, expected: str, mapped: bool = False, most: int = MOST) -> Iterator[fits.HDUList]:
     """The HDUs of a FITS file, plain or packed by gzip, for as long as the block lasts; what is mapped stays so.
 
+    most: HDUs to take; headers of the others, which take time, are not parsed, but what they claim is checked.
     Raises InputError, `expected` and why, where there is no such file, where its headers claim more than it holds, and
     for whatever astropy says of it in the block.
     """
@@ -36,7 +37,8 @@ def opened_fits(path: Path, expected: str, mapped: bool = False) -> Iterator[fit
         raise InputError(f"{expected}, found none")
     with refusing_quietly(expected), _unpacked(path) as file:
         _check_claims(file)
-        with fits.open(file, memmap=mapped, disable_image_compression=True) as hdus:
+        with fits.open(file, memmap=mapped, disable_image_compression=True) as opened:
+            hdus = opened[:most]  # a list of all of them would be read to its end
             for hdu in hdus:
                 # A column may claim to be wider than the rows that hold it.
                 table = isinstance(hdu, fits.BinTableHDU | fits.TableHDU)

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cyclegan.instruments.instrument import Reader
+from cyclegan.instruments.known import files_of
 from emulator.commands.errors import InputError
 
 
@@ -63,16 +64,16 @@ class InputFiles:
         self.passed_over.setdefault(why, []).append(str(path))
 
 
-def find_files(inputs: Sequence[str], reader: Reader) -> InputFiles:
-    """What `inputs`, files and folders, come to for a reader. A file that is reached twice counts once.
+def find_files(inputs: Sequence[str], readers: Sequence[Reader]) -> InputFiles:
+    """What `inputs`, files and folders, come to for readers. A file that is reached twice counts once.
 
     Raises InputError for a folder without any.
     """
-    found = InputFiles()
+    found, patterns = InputFiles(), sorted({pattern for reader in readers for pattern in reader.patterns})
     for given in map(Path, inputs):
         if not given.is_dir():
             found.take(given)
-        elif not found.search(given, reader.patterns):
+        elif not found.search(given, patterns):
             among = "".join(f", {len(paths)} {why}" for why, paths in found.passed_over.items())
-            raise InputError(f"{given}: expected {reader.files} in this folder, found none{among}")
+            raise InputError(f"{given}: expected {files_of(readers)} in this folder, found none{among}")
     return found

@@ -1,6 +1,6 @@
 """What the conversion asks of an instrument: its numbers, and a reader of its files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -8,12 +8,15 @@ import numpy as np
 
 from emulator.instrument import Instrument
 
+BATCH = 256  # spectra that are held at a time
 
-class Star(NamedTuple):
-    """The spectra of one file, on the instrument's wavelengths.
+
+class Stars(NamedTuple):
+    """Spectra of one file, of one star or of several, on the instrument's wavelengths.
 
     flux and error (n, P), in the file's unit; bits (n, P): of the instrument's mask; visit (n,): 0 for a combined
-    spectrum; snr (n,). about: what else the file says of the star, by the names of columns of a table of labels.
+    spectrum; snr (n,); name (n,): of the star that each is of. about: what else the file says of each, (n,) by the
+    names of columns of a table of labels, for stars that have several rows there.
     """
 
     flux: np.ndarray
@@ -21,9 +24,9 @@ class Star(NamedTuple):
     bits: np.ndarray
     visit: np.ndarray
     snr: np.ndarray
-    name: str
+    name: np.ndarray
     path: Path
-    about: Mapping[str, str]
+    about: Mapping[str, np.ndarray]
 
 
 class LabelTable(Protocol):
@@ -31,8 +34,8 @@ class LabelTable(Protocol):
 
     missing: Sequence[str]
 
-    def find(self, stars: Sequence[Star]) -> np.ndarray:
-        """Labels (n, L) of n stars, NaN where unknown."""
+    def find(self, names: np.ndarray, about: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Labels (n, L) of the stars of n spectra, NaN where unknown; names and about: as in `Stars`."""
         ...
 
 
@@ -51,8 +54,15 @@ class Reader(Protocol):
     label_names: tuple[str, ...]
     labels: str
 
-    def read(self, path: Path, rows: str) -> Star:
-        """The spectra of a file; InputError for a file that is not such a one, or is damaged."""
+    def recognises(self, path: Path) -> bool:
+        """Whether a file is one of these, by its content, of which as little is read as tells it."""
+        ...
+
+    def read(self, path: Path, rows: str) -> Iterator[Stars]:
+        """The spectra of a file, at most BATCH at a time; InputError for a file that is none of these, or is damaged.
+
+        What was yielded before an InputError stands.
+        """
         ...
 
     def read_labels(self, path: Path) -> LabelTable:

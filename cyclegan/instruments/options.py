@@ -1,14 +1,41 @@
-"""The options of a command that converts an instrument's files."""
+"""The options of a command that converts instruments' files."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
-from cyclegan.instruments.conversion import DEGREE, Options
+import numpy as np
+
 from cyclegan.instruments.instrument import Reader
+from cyclegan.instruments.known import files_of
 from emulator.commands.errors import InputError
 from emulator.commands.overrides import at_home
+from emulator.instrument import Instrument
+
+DEGREE = 3  # of the continuum's polynomials
+
+
+@dataclass
+class Options:
+    """What a conversion is asked to do, as the command's help describes it. None: what the instrument has for it."""
+
+    inputs: Sequence[str]
+    output: str
+    rows: str | None
+    pixels: str | None
+    wavelength: str | None
+    bits: int | None
+    degree: int | None
+    continuum: str | None
+    like: str | None
+    labels: str | None
+    val: float
+    test: float
+    seed: int
+    strict: bool
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,22 +51,23 @@ def bit_mask(text: str) -> int:
     return int(text, 0)
 
 
-def parser(reader: Reader, command: str, description: str) -> Parser:
-    """The options of `python -m command` for the files of a reader; description: what the command is for."""
-    instrument = reader.instrument
+def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
+    """The options of `python -m command` for the files of these readers; description: what the command is for."""
     parser = Parser(prog=f"python -m {command}", description=description, allow_abbrev=False)
     add = parser.add_argument
-    add("inputs", metavar="IN", nargs="+", help=f"{reader.files}, folders of them, or one HDF5 file")
+    add("inputs", metavar="IN", nargs="+", help=f"{files_of(readers)}, folders of them, or one HDF5 file")
     add("output", metavar="OUT.h5", help="the file to write")
-    add("--rows", choices=reader.rows, default=reader.rows[0], help="of each file (default: %(default)s)")
-    cut, pixels = next(iter(instrument.cuts)), len(instrument.wavelength)
-    add("--pixels", choices=instrument.cuts, help=f"of {pixels} pixels, which chips keep (default: {cut})")
+    rows = _of_each(readers, lambda reader: reader.rows)
+    add("--rows", metavar="NAME", help=f"of each file; {rows}; the first is the default")
+    cuts = _of_each(readers, lambda reader: reader.instrument.cuts)
+    add("--pixels", metavar="NAME", help=f"which pixels chips keep; {cuts}; the first is the default")
     add("--wavelength", metavar="FILE", help="resample to these vacuum wavelengths instead, conserving flux")
-    add("--bits", type=bit_mask, default=instrument.bad_bits, help="that mask a pixel (default: %(default)s)")
+    bits = _of_each(readers, lambda reader: [str(reader.instrument.bad_bits)])
+    add("--bits", type=bit_mask, metavar="NUMBER", help=f"that mask a pixel; by default {bits}")
     add("--degree", type=int, help=f"of the continuum's Chebyshev polynomials (default: {DEGREE})")
     add("--continuum", metavar="FILE", help="continuum pixels or their wavelengths (default: found by clipping)")
     add("--like", metavar="FILE.h5", help="take grid and continuum from a file that this command wrote")
-    add("--labels", metavar="FILE", help=f"the survey's {reader.labels}, to join labels from")
+    add("--labels", metavar="FILE", help=f"the survey's {_labels(readers)}, to join labels from")
     add("--val", type=float, default=0.1, help="share of the stars (default: %(default)s)")
     add("--test", type=float, default=0.1, help="share of the stars (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the subsets (default: %(default)s)")
@@ -47,7 +75,52 @@ def parser(reader: Reader, command: str, description: str) -> Parser:
     return parser
 
 
+def _of_each(readers: Sequence[Reader], choices: Callable[[Reader], Iterable[str]]) -> str:
+    """The choices that each instrument has, for a user to read."""
+    return ", ".join(f"{reader.instrument.name}: {' or '.join(choices(reader))}" for reader in readers)
+
+
+def _labels(readers: Sequence[Reader]) -> str:
+    return " or ".join(reader.labels for reader in readers)
+
+
 def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:
-    """The options that a command line gives; None: that of this process. InputError for others."""
+    """The options that a command line gives; None: that of this process. InputError for such as cannot be."""
     given = sys.argv[1:] if arguments is None else arguments
-    return Options(**vars(parser.parse_args([at_home(argument) for argument in given])))
+    options = Options(**vars(parser.parse_args([at_home(argument) for argument in given])))
+    output = Path(options.output)
+    if output.suffix not in (".h5", ".hdf5"):
+        raise InputError(f"OUT: expected a file name ending in .h5 after the inputs, got {output}")
+    if not (options.val >= 0 and options.test >= 0 and options.val + options.test < 1):
+        raise InputError(f"--val, --test: expected shares that leave some to train, got {options.val}, {options.test}")
+    if options.degree is not None and options.degree < 0:
+        raise InputError(f"--degree: expected 0 or more, got {options.degree}")
+    return options
+
+
+def chosen_rows(options: Options, reader: Reader) -> str:
+    """Which spectra of a file to read; InputError where the instrument's files have no such."""
+    return reader.rows[0] if options.rows is None else _choice("--rows", options.rows, reader.rows, reader.instrument)
+
+
+def chosen_cut(options: Options, instrument: Instrument) -> np.ndarray:
+    """The wavelengths (p,) of the pixels to keep, vacuum Angstrom; InputError where the instrument has no such cut."""
+    if options.pixels is not None:
+        _choice("--pixels", options.pixels, instrument.cuts, instrument)
+    return instrument.cut(options.pixels)
+
+
+def chosen_bits(options: Options, instrument: Instrument) -> int:
+    """The bits that mask a pixel, as a number; InputError for bits that the instrument's mask does not have."""
+    if options.bits is None:
+        return instrument.bad_bits
+    if not 0 <= options.bits < 1 << len(instrument.bits):
+        known = f"bits 0 to {len(instrument.bits) - 1}" if instrument.bits else "0, for want of a mask,"
+        raise InputError(f"--bits: expected {known} of {instrument.name}, got {options.bits}")
+    return options.bits
+
+
+def _choice(option: str, given: str, choices: Iterable[str], instrument: Instrument) -> str:
+    if given not in choices:
+        raise InputError(f"{option}: expected {' or '.join(choices)}, of {instrument.name}, got '{given}'")
+    return given

@@ -26,7 +26,6 @@ from cyclegan.evaluation.rescore import compare_scores, logged_scores
 from cyclegan.instruments.all_star import AllStar
 from cyclegan.instruments.apogee import COMBINED, VISITS, read_star
 from cyclegan.instruments.atlas import read_atlas
-from cyclegan.instruments.instrument import Star
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.known_labels import known_of_anchors, read_known
 from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
@@ -248,8 +247,8 @@ def _star(path: Path) -> None:
         assert [values.dtype for values in star[:3]] == [np.float32, np.float32, np.int32], "other types"
         assert count > 0, "no spectrum"
         assert (np.isnan(star.snr) | (star.snr >= 0)).all(), "signal to noise that is none"
-        assert star.name.isprintable(), "a name that is none"
-        assert star.name.strip(), "no name"
+        assert all(name.isprintable() for name in star.name.tolist()), "a name that is none"
+        assert all(name.strip() for name in star.name.tolist()), "no name"
 
 
 def _aspcap(path: Path) -> None:
@@ -257,11 +256,10 @@ def _aspcap(path: Path) -> None:
 
 
 def _all_star(path: Path) -> None:
-    table, nothing = AllStar(path), np.empty((0, 0))
+    table, names = AllStar(path), np.array([f"2M{number:04d}" for number in (*range(30), 9999)])
     about = {"TELESCOPE": "apo25m", "FIELD": "M67", "FILE": "a.fits"}
-    names = [f"2M{number:04d}" for number in (*range(30), 9999)]
-    stars = [Star(*[nothing] * 5, name, path, about) for name in names]
-    check_labels(torch.from_numpy(table.find(stars)), (len(stars), len(LABELS)))
+    found = table.find(names, {key: np.full(len(names), value) for key, value in about.items()})
+    check_labels(torch.from_numpy(found), (len(names), len(LABELS)))
     assert set(table.missing) < set(LABELS)
 
 

@@ -14,6 +14,11 @@ from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 
 
+def found_in(table, stars):
+    """The labels of a file's spectra in a table."""
+    return table.find(stars.name, stars.about)
+
+
 def all_star(path, release="DR17", n=30):
     """An allStar table: DR17 has X_FE and named turbulences, DR12 X_H and PARAM. Star 3 is there three times."""
     number = np.r_[np.arange(n), 3, 3]
@@ -81,7 +86,7 @@ def test_what_is_no_label_is_unknown(tmp_path, value):
     table["PARAM"][table["APOGEE_ID"] == "2M00000004+0000000"] = value
     table.write(tmp_path / "spoilt.fits")
     found = read_star(write_apstar(tmp_path / "star.fits", *star(0), name="2M00000004+0000000"))
-    labels = dict(zip(LABELS, AllStar(tmp_path / "spoilt.fits").find([found])[0].tolist(), strict=True))
+    labels = dict(zip(LABELS, found_in(AllStar(tmp_path / "spoilt.fits"), found)[0].tolist(), strict=True))
     assert [np.isnan(labels[name]) for name in ("teff", "fe_h")] == [True, True]
     assert np.isnan(labels["vmic"]) or value == -999
     assert labels["logg"] == 2.5
@@ -92,8 +97,8 @@ def test_of_several_rows_that_of_the_same_field_counts(tmp_path):
     found = []
     for field in ("M67", "M13", "M92", "M5"):
         path = write_apstar(tmp_path / f"{field}.fits", *star(0), name="2M00000003+0000000", FIELD=field)
-        found.append(read_star(path))
-    assert labels.find(found)[:, 0].tolist() == [4003.0, 1.0, 2.0, 2.0]
+        found.append(found_in(labels, read_star(path))[0, 0])
+    assert found == [4003.0, 1.0, 2.0, 2.0]
 
 
 def test_columns_count_in_whatever_case(tmp_path):
@@ -105,8 +110,8 @@ def test_columns_count_in_whatever_case(tmp_path):
     expected = AllStar(tmp_path / "allStar.fits")
     labels = AllStar(tmp_path / "lower.fits")
     assert labels.missing == expected.missing
-    np.testing.assert_array_equal(labels.find([found]), expected.find([found]))
-    assert labels.find([found])[0, 0] == 1.0
+    np.testing.assert_array_equal(found_in(labels, found), found_in(expected, found))
+    assert found_in(labels, found)[0, 0] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,7 @@ def test_columns_of_other_kinds_are_told(tmp_path, changes, words):
     )
     Table({name: values for name, values in columns.items() if values}).write(path)
     with pytest.raises(InputError, match=words):
-        AllStar(path).find([found])
+        found_in(AllStar(path), found)
 
 
 def test_a_table_that_claims_more_than_there_is_is_refused(tmp_path):
@@ -139,4 +144,4 @@ def test_a_table_that_claims_more_than_there_is_is_refused(tmp_path):
 def test_a_table_with_names_that_astropy_warns_of_is_read_without_a_word(tmp_path):
     path = overwrite_card(all_star(tmp_path / "allStar.fits"), "TTYPE2", "'%s%s'", 1)
     found = read_star(write_apstar(tmp_path / "a.fits", *star(0), name="2M00000004+0000000"))
-    assert AllStar(path).find([found])[0, 0] == 4004.0
+    assert found_in(AllStar(path), found)[0, 0] == 4004.0

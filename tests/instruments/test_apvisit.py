@@ -46,7 +46,7 @@ def test_lines_come_to_where_they_belong(tmp_path, velocity, rows):
     assert np.median(np.abs(found.flux[0, INSIDE] / expected - 1)) < 1e-4
     assert (found.error[0, INSIDE] > 0).all()
     assert not found.bits.any()
-    assert (found.name, found.visit.tolist(), found.snr.tolist()) == ("2M00000000+0000000", [1], [100.0])
+    assert (found.name.tolist(), found.visit.tolist(), found.snr.tolist()) == (["2M00000000+0000000"], [1], [100.0])
     gap = (APOGEE.wavelength > 15830) & (APOGEE.wavelength < 15840)
     assert not found.flux[0, gap].any()
     assert not found.error[0, gap].any()

@@ -7,7 +7,7 @@ import torch
 from apogee_stars import GAPS, PIXELS, converted, of_all_subsets, star
 from apstar import write_apstar
 
-from cyclegan.instruments.conversion import subset_of
+from cyclegan.instruments.pieces import subset_of
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.files import SUBSETS, SpectraFile
 from cyclegan.spectra.resampling import Resampler
@@ -205,7 +205,7 @@ def test_bad_options_are_told(folder, tmp_path):
         ([folder, out, "--val", "0.6", "--test", "0.5"], "--val, --test"),
         ([folder, out, "--val", "0.001"], "none of 30 for 'val'"),
         ([folder, out, "--degree", "-1"], "--degree: expected 0 or more"),
-        ([folder, out, "--pixels", "7000"], "invalid choice: '7000'"),
+        ([folder, out, "--pixels", "7000"], "--pixels: expected 7214 or 7514 or 8575, of APOGEE, got '7000'"),
         ([folder, out, "--bits", "many"], "argument --bits: invalid bit_mask value: 'many'"),
         ([folder, out, "--typo"], "unrecognized arguments: --typo"),
         ([out], "the following arguments are required: OUT.h5"),

@@ -7,11 +7,11 @@ import pytest
 from apogee_stars import converted, star
 from apstar import write_apstar
 
-from cyclegan.instruments.apogee import ApogeeReader
+from cyclegan.instruments.apogee import ApogeeReader, read_star
 from cyclegan.instruments.input_files import find_files
 from emulator.commands.errors import InputError
 
-READER = ApogeeReader()
+READERS = (ApogeeReader(),)
 
 
 def test_linked_folders_are_searched_and_loops_of_links_end(folder, tmp_path):
@@ -33,7 +33,7 @@ def test_a_file_that_is_reached_twice_counts_once(tmp_path):
     one = write_apstar(tmp_path / "one.fits", *star(1))
     os.link(one, tmp_path / "hard.fits")
     (tmp_path / "soft.fits").symlink_to(one)
-    found = find_files([str(one), str(tmp_path), str(one), str(tmp_path)], READER)
+    found = find_files([str(one), str(tmp_path), str(one), str(tmp_path)], READERS)
     assert found.paths == [one]
     assert len(found.passed_over["reached before"]) == 5
 
@@ -43,14 +43,14 @@ def test_names_count_in_whatever_case_and_with_whatever_ending(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in [*names, "fits", "a.fits.txt", "index.html"]:
         (tmp_path / name).touch()
-    found = find_files([str(tmp_path)], READER)
+    found = find_files([str(tmp_path)], READERS)
     assert found.paths == [tmp_path / name for name in names]
     assert found.passed_over == {"other files": [str(tmp_path / n) for n in ("a.fits.txt", "fits", "index.html")]}
 
 
 def test_a_star_in_a_file_of_such_a_name_is_named_by_it(tmp_path):
     path = write_apstar(tmp_path / "apStar-dr17-2M00000001+0000001.FITS", *star(1), name=" ")
-    assert READER.read(path, "combined").name == "2M00000001+0000001"
+    assert read_star(path).name.tolist() == ["2M00000001+0000001"]
 
 
 def test_what_is_passed_over_is_counted_and_the_first_of_it_named(folder, tmp_path, monkeypatch):
@@ -76,4 +76,4 @@ def test_what_is_passed_over_is_counted_and_the_first_of_it_named(folder, tmp_pa
 def test_a_folder_without_any_says_what_it_has_instead(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(InputError, match="files in this folder, found none, 1 other files"):
-        find_files([str(tmp_path)], READER)
+        find_files([str(tmp_path)], READERS)

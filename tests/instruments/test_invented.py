@@ -1,5 +1,6 @@
 """cyclegan/instruments/conversion.py and options.py: an instrument that nobody built is converted as any other."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 
 from cyclegan.instruments import conversion
+from cyclegan.instruments.apogee import ApogeeReader
 from cyclegan.instruments.conversion import convert_spectra
-from cyclegan.instruments.instrument import Star
+from cyclegan.instruments.instrument import Stars
 from cyclegan.instruments.options import parse, parser
 from cyclegan.spectra.files import SUBSETS, SpectraFile
 from emulator.commands.errors import InputError
@@ -36,10 +38,10 @@ class Catalogue(NamedTuple):
 
     missing: tuple[str, ...] = ("hue",)
 
-    def find(self, stars):
+    def find(self, names, about):
         """Labels (n, 3) of n stars."""
-        numbers = np.array([float(star.name.removeprefix("toy ")) for star in stars])
-        return np.stack([numbers, 2 * numbers, np.full(len(stars), np.nan)], axis=1).astype("float32")
+        numbers = np.array([float(name.removeprefix("toy ")) for name in names])
+        return np.stack([numbers, 2 * numbers, np.full(len(names), np.nan)], axis=1).astype("float32")
 
 
 class ToyReader:
@@ -52,7 +54,11 @@ class ToyReader:
     label_names = ("age", "mass", "hue")
     labels = "toy catalogue"
 
-    def read(self, path: Path, rows: str) -> Star:
+    def recognises(self, path: Path) -> bool:
+        """Whether a file is an archive of arrays."""
+        return path.is_file() and path.read_bytes()[:2] == b"PK"
+
+    def read(self, path: Path, rows: str) -> Iterator[Stars]:
         """A star's nights."""
         try:
             with np.load(path) as file:
@@ -63,7 +69,8 @@ class ToyReader:
             flux, bits = flux.mean(axis=0, keepdims=True), np.bitwise_or.reduce(bits, axis=0)[None]
         visit = np.arange(1, len(flux) + 1) if rows == "nights" else np.zeros(1, int)
         error = np.full_like(flux, 0.3)
-        return Star(flux, error, bits, visit, np.full(len(flux), 33.0, "float32"), f"toy {path.stem}", path, {})
+        name = np.full(len(flux), f"toy {path.stem}")
+        yield Stars(flux, error, bits, visit, np.full(len(flux), 33.0, "float32"), name, path, {})
 
     def read_labels(self, path: Path) -> Catalogue:
         """The catalogue, whatever the file."""
@@ -83,11 +90,12 @@ def folder(tmp_path):
     return path
 
 
-def converted(*arguments):
-    reader = ToyReader()
-    return convert_spectra(
-        reader, parse(parser(reader, "toys", "convert toys"), [str(argument) for argument in arguments])
-    )
+TOYS = (ToyReader(),)
+
+
+def converted(*arguments, readers=TOYS):
+    given = [str(argument) for argument in arguments]
+    return convert_spectra(readers, parse(parser(readers, "toys", "convert toys"), given))
 
 
 def test_its_spectra_come_out_on_its_pixels_masked_by_its_bits(folder, tmp_path):
@@ -126,16 +134,15 @@ def test_its_rows_cuts_and_bits_are_options(folder, tmp_path):
 
 
 def test_its_options_are_told_by_its_own_names():
-    text = " ".join(parser(ToyReader(), "toys", "convert toys").format_help().split())
+    text = " ".join(parser((*TOYS, ApogeeReader()), "toys", "convert toys").format_help().split())
     for words in (
         "python -m toys",
         "convert toys",
-        "toy files, folders of them, or one HDF5 file",
-        "--rows {mean,nights}",
-        "--pixels {chips,everything}",
-        "of 300 pixels, which chips keep (default: chips)",
-        "that mask a pixel (default: 5)",
-        "the survey's toy catalogue",
+        "toy files or apStar, aspcapStar and apVisit files, folders of them, or one HDF5 file",
+        "of each file; Toy: mean or nights, APOGEE: combined or visits; the first is the default",
+        "which pixels chips keep; Toy: chips or everything, APOGEE: 7214 or 7514 or 8575; the first is the default",
+        "that mask a pixel; by default Toy: 5, APOGEE: 28927",
+        "the survey's toy catalogue or allStar table",
     ):
         assert words in text
 
@@ -149,9 +156,19 @@ def test_what_is_wrong_with_its_files_is_told_by_their_name(folder, tmp_path, ca
         converted(tmp_path / "void", tmp_path / "out.h5")
     with pytest.raises(InputError, match="IN: expected toy files, or one HDF5 file"):
         converted(tmp_path / "toys.h5", folder, tmp_path / "out.h5")
-    for option, value in (("--rows", "visits"), ("--pixels", "7214")):
-        with pytest.raises(InputError, match=f"argument {option}: invalid choice: '{value}'"):
-            converted(folder, tmp_path / "out.h5", option, value)
+
+
+@pytest.mark.parametrize("readers", [TOYS, (ApogeeReader(), *TOYS)])
+def test_an_option_that_the_instrument_does_not_have_is_told_with_those_that_it_has(folder, tmp_path, readers):
+    for option, value, expected in (
+        ("--rows", "visits", "mean or nights, of Toy, got 'visits'"),
+        ("--pixels", "7214", "chips or everything, of Toy, got '7214'"),
+        ("--bits", "0b1001", "bits 0 to 2 of Toy, got 9"),
+        ("--bits", "-1", "bits 0 to 2 of Toy, got -1"),
+    ):
+        with pytest.raises(InputError, match=f"^{option}: expected {expected}$"):
+            converted(folder, tmp_path / "out.h5", option, value, readers=readers)
+        assert not (tmp_path / "out.h5").exists()
 
 
 def test_the_conversion_names_no_survey():

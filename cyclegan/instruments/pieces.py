@@ -1,0 +1,146 @@
+"""Spectra to convert, some at a time: of an instrument's files, or of one in the HDF5 layout."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from cyclegan.instruments.instrument import BATCH, LabelTable, Reader, Stars
+from cyclegan.instruments.known import reader_of
+from cyclegan.instruments.options import Options
+from cyclegan.instruments.report import Report
+from cyclegan.spectra.files import SpectraFile
+from cyclegan.spectra.resampling import Resampler
+from cyclegan.spectra.spectra import Spectra
+from cyclegan.spectra.texts import read_names
+from emulator.commands.errors import InputError
+
+
+def subset_of(star: str, val: float, test: float, seed: int) -> str:
+    """train, val or test, by the star's name alone: adding files never moves a star."""
+    draw = int.from_bytes(hashlib.sha256(f"{seed} {star}".encode()).digest()[:8], "big") / 2**64
+    return "val" if draw < val else "test" if draw < val + test else "train"
+
+
+class Piece(NamedTuple):
+    """Spectra as they were read, on the new grid; what goes with them, n rows each; and what to call a bad row."""
+
+    spectra: Spectra
+    subset: np.ndarray
+    columns: dict[str, np.ndarray]
+    sources: list[str]
+
+
+class Conversion(NamedTuple):
+    """What spectra of an instrument's files are converted by.
+
+    others: readers of other instruments, whose files do not belong here; rows, bits: of the reader's instrument.
+    """
+
+    reader: Reader
+    others: Sequence[Reader]
+    rows: str
+    bits: int
+    options: Options
+    resampler: Resampler
+    labels: LabelTable | None
+    report: Report
+
+    def pieces(self, paths: Sequence[Path]) -> Iterator[Piece]:
+        """The spectra of the files, about BATCH at a time. InputError where one is of another instrument."""
+        held: list[Stars] = []
+        for stars in self._stars(paths):
+            held.append(stars)
+            if sum(len(stars.visit) for stars in held) >= BATCH:
+                yield self._piece(held)
+                held = []
+        if held:
+            yield self._piece(held)
+
+    def _stars(self, paths: Sequence[Path]) -> Iterator[Stars]:
+        name = self.reader.instrument.name
+        for path in tqdm(paths, "converting", unit="file", disable=None):
+            try:
+                yield from self.reader.read(path, self.rows)
+            except InputError as problem:
+                if other := reader_of(path, self.others):
+                    found = f"{path} of {other.instrument.name} beside files of {name}"
+                    raise InputError(f"IN: expected files of one instrument, got {found}") from problem
+                self.report.refuse(problem)
+
+    def _piece(self, held: list[Stars]) -> Piece:
+        flux, error, bits = (
+            torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*(stars[:3] for stars in held), strict=True)
+        )
+        names = np.concatenate([stars.name for stars in held])
+        options, resampler, report = self.options, self.resampler, self.report
+        sound = flux.isfinite() & error.isfinite() & (error > 0)
+        taken = resampler.taken
+        for bit, name in enumerate(self.reader.instrument.bits):
+            if self.bits >> bit & 1:
+                report.mask(name, bits[:, taken] >> bit & 1)
+        report.mask("no flux or no error", ~sound[:, taken])
+        report.mask_uncovered(resampler, len(flux))
+        columns = {
+            "id": names,
+            "snr": np.concatenate([stars.snr for stars in held]),
+            "visit": np.concatenate([stars.visit for stars in held]),
+        }
+        if self.labels is not None:
+            found = columns["labels"] = self.labels.find(names, _about(held))
+            report.unlabelled |= set(names[np.isnan(found).all(axis=1)].tolist())
+        subset = np.array([subset_of(name, options.val, options.test, options.seed) for name in names.tolist()])
+        spectra = resampler(Spectra(flux, error, sound & (bits & self.bits == 0)))
+        return Piece(spectra, subset, columns, [source for stars in held for source in _sources(stars)])
+
+
+def _about(held: list[Stars]) -> dict[str, np.ndarray]:
+    """What files say of their spectra, (n,) by name; blank where a file does not say it."""
+    keys = sorted(set().union(*(stars.about for stars in held)))
+    blank = [np.zeros(len(stars.visit), "U1") for stars in held]
+    return {
+        key: np.concatenate([stars.about.get(key, none) for stars, none in zip(held, blank, strict=True)])
+        for key in keys
+    }
+
+
+def _sources(stars: Stars) -> list[str]:
+    """What to call each spectrum of a file in a message."""
+    names = stars.name.tolist()
+    several = len(set(names)) > 1
+    return [
+        f"{stars.path}" + f", {name}" * several + f", visit {number}" * (number > 0)
+        for name, number in zip(names, stars.visit.tolist(), strict=True)
+    ]
+
+
+def pieces_of_hdf5(source: SpectraFile, resampler: Resampler, report: Report) -> Iterator[Piece]:
+    """The spectra of a file in the HDF5 layout with all that goes with them, in their subsets."""
+    with tqdm(total=sum(source.subsets.values()), unit="spectrum", disable=None) as progress:
+        for subset, count in source.subsets.items():
+            # Errors are in the unit of flux until the continuum is divided out: none is too large yet.
+            for number, spectra in enumerate(source.chunks(subset, BATCH)):
+                rows = slice(number * BATCH, number * BATCH + len(spectra.flux))
+                report.mask("in the file", ~spectra.mask)
+                report.mask_uncovered(resampler, len(spectra.flux))
+                sources = [f"{source.path}, '{subset}' row {row}" for row in range(rows.start, rows.stop)]
+                with source.reading():
+                    columns = _columns(source.file, subset, rows, count)
+                yield Piece(resampler(spectra), np.full(len(sources), subset), columns, sources)
+                progress.update(len(sources))
+
+
+def _columns(file: h5py.File, subset: str, rows: slice, count: int) -> dict[str, np.ndarray]:
+    columns = {}
+    for key, dataset in file.items():
+        name, _, of = key.rpartition(" ")
+        own = name in ("spectra", "spectra_err", "mask")
+        if of == subset and not own and isinstance(dataset, h5py.Dataset) and dataset.shape[:1] == (count,):
+            are_names = dataset.ndim == 1 and h5py.check_string_dtype(dataset.dtype) is not None
+            columns[name] = np.array(read_names(dataset, rows), object) if are_names else dataset[rows]
+    return columns
