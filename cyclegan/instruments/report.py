@@ -45,7 +45,7 @@ class Report:
 
     def mask_uncovered(self, resampler: Resampler, count: int) -> None:
         """Count the new pixels of `count` spectra that no pixels of theirs cover wholly."""
-        if resampler.weight is not None:
+        if not resampler.whole.all():
             self.mask("not covered", ~resampler.whole.expand(count, -1))
 
     @property

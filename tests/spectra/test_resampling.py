@@ -109,3 +109,26 @@ def test_nothing_leaks_across_the_gap_between_chips():
 def test_grids_apart_are_told():
     with pytest.raises(InputError, match=r"5000\.0 to 6000\.0 A, got 15100"):
         Resampler(SOURCE, np.linspace(5000.0, 6000.0, 100))
+
+
+def test_what_is_left_of_the_same_grid_is_picked_as_it_is():
+    spectra = noise(pixels=600)
+    spectra.mask[:, 100] = False
+    part = slice(40, 500)
+    there = Resampler(SOURCE[part], SOURCE)(Spectra(*(tensor[:, part] for tensor in spectra)))
+    inside = (torch.arange(600) >= 40) & (torch.arange(600) < 500)
+    assert torch.equal(there.mask, spectra.mask & inside)
+    assert all(torch.equal(a[:, part], b[:, part]) for a, b in zip(there[:2], spectra[:2], strict=True))
+
+
+def test_pixels_of_a_coarser_grid_with_the_same_centres_take_from_all_between():
+    step = 0.1
+    fine = 15000 + step * np.arange(301)
+    coarse = fine[1:-1:3].copy()
+    spectra = noise(pixels=301)
+    spectra.mask[:, 9:12] = torch.eye(3, dtype=torch.bool)[0]  # of one pixel its middle and red third are bad
+    there = Resampler(fine, coarse)(spectra)
+    thirds = [tensor[:, :300].view(3, 100, 3) for tensor in spectra]
+    torch.testing.assert_close(there.flux, thirds[0].mean(dim=2))
+    torch.testing.assert_close(there.error, thirds[1].square().sum(dim=2).sqrt() / 3)
+    assert torch.equal(there.mask, torch.arange(100).expand(3, -1) != 3)
