@@ -1,10 +1,13 @@
 """Numbers as users have them."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from cyclegan.spectra.tables import check_names
 from emulator.commands.errors import InputError
 
 Values = ArrayLike | Tensor
@@ -13,14 +16,34 @@ Values = ArrayLike | Tensor
 def as_tensor(values: Values, name: str) -> Tensor:
     """Numbers as a float32 tensor; NumPy's, which may have the other byte order, as FITS files do, on the CPU.
 
-    Raises InputError for what is no array of numbers.
+    What a masked array masks is NaN. Raises InputError for what is no array of numbers.
     """
     if isinstance(values, Tensor):
         return values.float()
     try:
-        return torch.from_numpy(np.array(values, dtype="float32"))
+        return torch.from_numpy(np.ma.array(values, dtype="float32", copy=True).filled(np.nan))
     except (ValueError, TypeError) as error:
         raise InputError(f"{name}: expected an array of numbers, got something else ({error})") from error
+
+
+def as_array(values: Tensor) -> np.ndarray:
+    """A tensor as NumPy has it, without gradients."""
+    return values.detach().cpu().numpy()
+
+
+def label_rows(labels: Mapping[str, Values] | Values, names: Sequence[str]) -> Tensor:
+    """Labels (B, L) in the order of `names`, of such rows, or of values (B,) or one for all by name.
+
+    Raises InputError for other names and shapes.
+    """
+    if isinstance(labels, Mapping):
+        check_names(list(labels), names, "labels")
+        columns = [torch.atleast_1d(as_tensor(labels[name], name)) for name in names]
+        labels = torch.stack(torch.broadcast_tensors(*columns), dim=1)
+    values = as_tensor(labels, "labels")
+    if values.ndim != 2:
+        raise InputError(f"labels: expected shape (stars, {len(names)}), got {tuple(values.shape)}")
+    return values
 
 
 def draw_rows(sample: Tensor, count: int, seed: int) -> Tensor:

@@ -2,33 +2,42 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from cyclegan.linear.maps import Controls, controls
-from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
-from cyclegan.spectra.tables import check_names
-from cyclegan.trained.arrays import Values, as_tensor, draw_rows
+from cyclegan.spectra.spectra import Spectra
+from cyclegan.trained.arrays import Values, as_array, as_tensor, draw_rows, label_rows
 from cyclegan.trained.checkpoint import Checkpoint, translator_of
 from cyclegan.trained.forward import ForwardModel, mean_of, sampled
+from cyclegan.trained.given import Given, take
 from cyclegan.trained.map_error import MapError
 from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH, SYNTH_TO_OBS, Translated
 from cyclegan.trained.uncertainty import MAP, Uncertainty, members_scatter, noise_of_input, unknown_split
 from emulator.commands.errors import InputError, refusing
 from emulator.payne import Payne
 
+Flux = TypeVar("Flux")  # whatever kind of spectra
 BATCH = 256  # spectra at a time: larger batches leave the processor's caches
 
 
 class TrainedModel:
     """A trained translator, from flux to flux; `load` makes one.
 
-    Arrays and tensors go in. Float32 tensors come out, and lie where those that went in did. flux (B, P) is normalised
-    to a continuum of 1. A pixel of it counts if it is finite; where error (B, P), 1 sigma, is given, if that is above 0
-    and at most the run's domains.worst_error; and where mask (B, P) is given, if that is True. The others have no pull
-    on the result, which is defined in all pixels. A star of which none counts becomes NaN. Gradients flow to flux and
-    to labels.
+    What comes out is of the kind that went in, in float32: tensors, where those lie, for tensors, with gradients to
+    flux and to labels; NumPy arrays for arrays and lists; specutils' Spectrum for a Spectrum, or a list of them.
+
+    flux (B, P) is normalised to a continuum of 1. A pixel of it counts if it is finite; where error (B, P), 1 sigma, is
+    given, if that is above 0 and at most the run's domains.worst_error; and where mask (B, P) is given, if that is
+    True. The others have no pull on the result, which is defined in all pixels. A star of which none counts becomes
+    NaN.
+
+    A Spectrum of one or more stars brings its own error and mask, True = bad. It may lie on other wavelengths, as
+    frequencies too, in vacuum or, by `medium`, in air: it is put into the rest frame that its radial_velocity or
+    redshift gives, and onto the model's pixels. What comes out is on these, in vacuum, with its meta and mask, and with
+    the error of the translation, of an ensemble, or else its own. In place of latents, errors and labels are arrays.
 
     Attributes:
         wavelength: (P,), vacuum Angstrom, of every spectrum that goes in or comes out.
@@ -84,8 +93,13 @@ class TrainedModel:
         return ForwardModel(self._theory, population, self.translator, hidden, self._continuum, split, self.where)
 
     def synth_to_obs(
-        self, flux: Values, error: Values | None = None, mask: Values | None = None, split: Tensor | None = None
-    ) -> Tensor:
+        self,
+        flux: Flux,
+        error: Values | None = None,
+        mask: Values | None = None,
+        split: Values | None = None,
+        medium: str | None = None,
+    ) -> Flux:
         """Synthetic spectra as the telescope would see them, without noise.
 
         Args:
@@ -93,68 +107,78 @@ class TrainedModel:
             error: (B, P), 1 sigma.
             mask: (B, P), True = usable.
             split: (B, Zp), or (1, Zp) for all: what only observed spectra have; by default the mean of training stars.
+            medium: of a Spectrum's wavelengths: vacuum, or air; by default what its FITS header says, and else vacuum.
 
         Returns:
             Flux (B, P).
 
         Raises:
-            InputError: where shapes are not the checkpoint's.
+            InputError: where shapes are not the checkpoint's, and for a Spectrum with a unit of flux.
         """
-        return self._in_batches(SYNTH_TO_OBS, self._spectra(flux, error, mask), split).flux
+        return self._translated(SYNTH_TO_OBS, self._given(flux, error, mask, medium), split)
 
-    def obs_to_synth(self, flux: Values, error: Values | None = None, mask: Values | None = None) -> Tensor:
+    def obs_to_synth(
+        self, flux: Flux, error: Values | None = None, mask: Values | None = None, medium: str | None = None
+    ) -> Flux:
         """Observed spectra as theory would have them.
 
         Args:
             flux: (B, P).
             error: (B, P), 1 sigma.
             mask: (B, P), True = usable.
+            medium: as of `synth_to_obs`.
 
         Returns:
             Flux (B, P).
 
         Raises:
-            InputError: where shapes are not the checkpoint's.
+            InputError: where shapes are not the checkpoint's, and for a Spectrum with a unit of flux.
         """
-        return self._in_batches(OBS_TO_SYNTH, self._spectra(flux, error, mask)).flux
+        return self._translated(OBS_TO_SYNTH, self._given(flux, error, mask, medium))
 
-    def encode_synth(self, flux: Values, error: Values | None = None, mask: Values | None = None) -> Tensor:
+    def encode_synth(
+        self, flux: Any, error: Values | None = None, mask: Values | None = None, medium: str | None = None
+    ) -> Any:
         """The shared latents of synthetic spectra.
 
         Args:
             flux: (B, P).
             error: (B, P), 1 sigma.
             mask: (B, P), True = usable.
+            medium: as of `synth_to_obs`.
 
         Returns:
             Shared latents (B, Zs).
 
         Raises:
-            InputError: where shapes are not the checkpoint's.
+            InputError: where shapes are not the checkpoint's, and for a Spectrum with a unit of flux.
         """
         unused = self.split_sample.new_zeros(1, self.split_sample.shape[1])
-        return self._in_batches(SYNTH_TO_OBS, self._spectra(flux, error, mask), unused).shared
+        given = self._given(flux, error, mask, medium)
+        return given.numbers(self._in_batches(SYNTH_TO_OBS, given, unused).shared)
 
     def encode_obs(
-        self, flux: Values, error: Values | None = None, mask: Values | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self, flux: Any, error: Values | None = None, mask: Values | None = None, medium: str | None = None
+    ) -> tuple[Any, Any]:
         """The latents of observed spectra.
 
         Args:
             flux: (B, P).
             error: (B, P), 1 sigma.
             mask: (B, P), True = usable.
+            medium: as of `synth_to_obs`.
 
         Returns:
             Shared latents (B, Zs) and split latents (B, Zp).
 
         Raises:
-            InputError: where shapes are not the checkpoint's.
+            InputError: where shapes are not the checkpoint's, and for a Spectrum with a unit of flux.
         """
-        found = self._in_batches(OBS_TO_SYNTH, self._spectra(flux, error, mask))
-        return found.shared, found.split
+        given = self._given(flux, error, mask, medium)
+        found = self._in_batches(OBS_TO_SYNTH, given)
+        return given.numbers(found.shared), given.numbers(found.split)
 
-    def from_labels(self, labels: Mapping[str, Values] | Values, split: Tensor | None = None) -> Tensor:
+    def from_labels(self, labels: Mapping[str, Values] | Values, split: Values | None = None) -> Any:
         """Stars as the telescope would see them, without noise.
 
         Args:
@@ -169,28 +193,24 @@ class TrainedModel:
         """
         return self.synth_to_obs(self.synthesize(labels), split=split)
 
-    def synthesize(self, labels: Mapping[str, Values] | Values) -> Tensor:
+    def synthesize(self, labels: Mapping[str, Values] | Values) -> Any:
         """Stars as synthetic spectra, which lack the lines that the run's synthetic domain was made to lack.
 
         Args:
             labels: (B, L) in the order of label_names, or by name each label's value, or values (B,), in its own unit.
 
         Returns:
-            Flux (B, P).
+            Flux (B, P), a tensor where any label is one.
 
         Raises:
             InputError: for other names, values outside the emulator's range, and a run without an emulator.
         """
         model = self.forward_model
-        if isinstance(labels, Mapping):
-            check_names(list(labels), model.label_names, "labels")
-            columns = [torch.atleast_1d(as_tensor(labels[name], name)) for name in model.label_names]
-            labels = torch.stack(torch.broadcast_tensors(*columns), dim=1)
-        values = as_tensor(labels, "labels")
-        if values.ndim != 2:
-            raise InputError(f"labels: expected shape (stars, {len(model.label_names)}), got {tuple(values.shape)}")
+        values = label_rows(labels, model.label_names)
         model.emulator.check_labels(values)
-        return model.synthetic(values.to(self.device)).to(values.device)
+        flux = model.synthetic(values.to(self.device)).to(values.device)
+        told = labels.values() if isinstance(labels, Mapping) else [labels]
+        return flux if any(isinstance(label, Tensor) for label in told) else as_array(flux)
 
     def mean_split(self) -> Tensor:
         """The mean split latent of training stars.
@@ -218,28 +238,19 @@ class TrainedModel:
         """
         return draw_rows(sampled(self.split_sample, self.where), stars, seed)
 
-    def _spectra(self, flux: Values, error: Values | None, mask: Values | None) -> Spectra:
-        flux = as_tensor(flux, "flux")
-        pixels = len(self.wavelength)
-        if flux.ndim != 2:
-            raise InputError(f"flux: expected shape (stars, {pixels}), got {tuple(flux.shape)}")
-        counts = flux.isfinite()
-        for name, values in (("flux", flux), ("error", error), ("mask", mask)):
-            if values is None:
-                continue
-            values = as_tensor(values, name).to(flux.device)
-            expected = (max(len(flux), 1), pixels)
-            if tuple(values.shape) != expected:
-                raise InputError(f"{name}: expected shape {expected} (stars, pixels), got {tuple(values.shape)}")
-            if name == "error":
-                counts = counts & (values > 0) & (values <= self.worst_error)
-            if name == "mask":
-                counts = counts & values.bool()
-        return Spectra(torch.where(counts, flux, 1.0), torch.full_like(flux[:, :1], ERROR_FLOOR), counts)
+    def _given(self, flux: Any, error: Values | None, mask: Values | None, medium: str | None) -> Given:
+        return take(flux, error, mask, medium, self.wavelength, self.worst_error)
+
+    def _translated(self, direction: str, given: Given, split: Values | None = None) -> Any:
+        errors = given.brings_errors and bool(self.errors)
+        return given.translated(self._in_batches(direction, given, split, errors))
 
     def _in_batches(
-        self, direction: str, spectra: Spectra, split: Tensor | None = None, errors: bool = False
+        self, direction: str, given: Given, split: Values | None = None, errors: bool = False
     ) -> Translated:
+        spectra = given.spectra
+        if errors:
+            spectra = spectra._replace(error=torch.zeros_like(spectra.flux) if given.noise is None else given.noise)
         stars, home, known = len(spectra.flux), spectra.flux.device, split is not None
         split = self.mean_split() if split is None and direction == SYNTH_TO_OBS else split
         if split is not None:
@@ -260,11 +271,12 @@ class TrainedModel:
     def uncertainty(
         self,
         direction: str,
-        flux: Values,
+        flux: Any,
         error: Values | None = None,
         mask: Values | None = None,
-        split: Tensor | None = None,
-    ) -> Tensor:
+        split: Values | None = None,
+        medium: str | None = None,
+    ) -> Any:
         """How wrong the translation of each pixel may be: what the networks do not know, and what noise does to it.
 
         Args:
@@ -273,20 +285,20 @@ class TrainedModel:
             error: (B, P), 1 sigma, of observed flux, without which it counts as noiseless.
             mask: (B, P), True = usable.
             split: (B, Zp), as given to `synth_to_obs`; without it what split latents may be is part of the error.
+            medium: as of `synth_to_obs`.
 
         Returns:
             Errors (B, P), 1 sigma.
 
         Raises:
-            InputError: where shapes are not the checkpoint's, and for a run that is no finished ensemble.
+            InputError: as `synth_to_obs` does, and for a run that is no finished ensemble.
         """
         if not self.errors:
             raise InputError(f"{self.where}: expected a finished run of ensemble=N, whose members tell, got another")
-        spectra = self._spectra(flux, error, mask)
-        noise = torch.zeros_like(spectra.flux) if error is None else as_tensor(error, "error").to(spectra.flux)
-        found = self._in_batches(direction, spectra._replace(error=noise), split, errors=True).error
+        given = self._given(flux, error, mask, medium)
+        found = self._in_batches(direction, given, split, errors=True).error
         assert found is not None
-        return found
+        return given.numbers(found)
 
     def error_of(self, direction: str, seen: Spectra, translated: Translated, known_split: bool) -> Tensor:
         """The errors (B, P) of a translation, given what `seen` gave; known_split: whether split latents are known."""

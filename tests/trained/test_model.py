@@ -68,10 +68,30 @@ def test_python_gives_what_the_translator_gives(trained, forty_stars, sky):
     assert not torch.equal(given, trained.synth_to_obs(forty_stars.flux))
 
 
-def test_arrays_of_any_type_and_byte_order_go_in(trained, forty_stars):
-    expected = trained.synth_to_obs(forty_stars.flux)
+def test_arrays_of_any_type_and_byte_order_become_arrays(trained, forty_stars):
+    flux, mask = forty_stars.flux, torch.rand(40, len(trained.wavelength)) > 0.1
+    expected = trained.synth_to_obs(flux, mask=mask).numpy()
     for kind in ("<f4", ">f4", "<f8", ">f8"):
-        assert torch.equal(trained.synth_to_obs(forty_stars.flux.numpy().astype(kind)), expected)
+        found = trained.synth_to_obs(flux.numpy().astype(kind), mask=mask.numpy())
+        assert isinstance(found, np.ndarray)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(trained.synth_to_obs(np.ma.array(flux.numpy(), mask=~mask.numpy())), expected)
+    np.testing.assert_array_equal(trained.synth_to_obs(flux.tolist(), mask=mask.tolist()), expected)
+    shared, split = trained.encode_obs(flux.numpy())
+    assert [type(values) for values in (shared, split, trained.encode_synth(flux.numpy()))] == [np.ndarray] * 3
+    np.testing.assert_array_equal(trained.encode_synth(flux.numpy()), trained.encode_synth(flux).numpy())
+
+
+def test_gradients_by_flux_are_those_of_the_networks(trained, forty_stars):
+    flux = forty_stars.flux[:3].clone().requires_grad_()
+    trained.synth_to_obs(flux).sum().backward()
+    given, again = flux.grad, forty_stars.flux[:3].clone().requires_grad_()
+    t = trained.translator
+    z_s = t.encode_synth(t.space_s.coordinates(again))
+    t.space_o.restore(t.generator_o(z_s, trained.mean_split().expand(3, -1))).sum().backward()
+    assert given.abs().max() > 0
+    torch.testing.assert_close(given, again.grad)
 
 
 def test_labels_become_observed_spectra(trained, payne):
@@ -84,9 +104,12 @@ def test_labels_become_observed_spectra(trained, payne):
     hidden = trained.hidden["synth"]
     assert 0 < hidden.sum() < len(hidden)
     flux = torch.where(hidden, 1.0, payne(rows).detach())
-    assert torch.equal(trained.synthesize(labels), flux)
-    assert torch.equal(trained.from_labels(labels), trained.synth_to_obs(flux))
-    assert torch.equal(trained.from_labels(rows), trained.from_labels(dict(reversed(labels.items()))))
+    assert torch.equal(trained.synthesize(rows), flux)
+    np.testing.assert_array_equal(trained.synthesize(labels), flux.numpy())
+    np.testing.assert_array_equal(trained.from_labels(labels), trained.synth_to_obs(flux).numpy())
+    np.testing.assert_array_equal(trained.from_labels(rows.numpy()), trained.from_labels(rows).numpy())
+    as_tensors = dict(reversed(labels.items())) | {"fe_h": torch.from_numpy(labels["fe_h"])}
+    assert torch.equal(trained.from_labels(rows), trained.from_labels(as_tensors))
 
 
 def test_the_forward_model_is_the_same_without_checks(trained):
