@@ -31,12 +31,13 @@ from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.run_folder import find_checkpoint
 from cyclegan.trained.sources import FileSource
 from cyclegan.trained.translated import OBS_TO_SYNTH
-from emulator.commands.config import MOST_SEED, config_folder, validate
+from emulator.commands.config import config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 from emulator.commands.outputs import inputs_of
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.schema import MOST_SEED
 from emulator.commands.side_outputs import as_picture, save_picture
 from emulator.commands.writing import written_together
 

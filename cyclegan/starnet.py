@@ -33,12 +33,13 @@ from cyclegan.synthetic_gap.network import FEWEST_PIXELS
 from cyclegan.trained.domains import find_domains
 from cyclegan.trained.loading import load
 from cyclegan.trained.run_folder import find_checkpoint
-from emulator.commands.config import MOST_SEED, config_folder, validate
+from emulator.commands.config import config_folder, validate
 from emulator.commands.device import DEVICES, find_device
 from emulator.commands.errors import InputError
 from emulator.commands.outputs import inputs_of
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.schema import MOST_SEED
 from emulator.commands.side_outputs import as_picture, save_picture
 from emulator.commands.writing import written_together
 

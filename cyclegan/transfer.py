@@ -24,11 +24,12 @@ from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.sources import MEAN, FileSource, LabelSource, Source, split_latents
 from cyclegan.trained.streaming import translate_all
 from cyclegan.trained.translated import OBS_TO_SYNTH, SYNTH_TO_OBS
-from emulator.commands.config import MOST_SEED, config_folder, validate
+from emulator.commands.config import config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 from emulator.commands.outputs import check_apart, inputs_of
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.schema import MOST_SEED
 
 log = logging.getLogger(__name__)
 

@@ -37,6 +37,16 @@ def _integral_weights() -> np.ndarray:
 INTEGRAL = _integral_weights()
 
 
+def _smooth(table: np.ndarray) -> CubicSpline:
+    """A table (T, rows) at TABLE_TEMPERATURES as a smooth function of ln T: (D,) -> (D, rows)."""
+    return CubicSpline(np.log(TABLE_TEMPERATURES), table)
+
+
+LN_PARTITION = [_smooth(table) for table in ATOMS.ln_partition]  # of neutral atoms and of first ions, (D,) -> (D, E)
+LN_PARTITION_MOLECULES = _smooth(MOLECULES.ln_partition)  # (D,) -> (D, M)
+LOG_CONSTANT = _smooth(MOLECULES.log_constant)  # (D,) -> (D, M)
+
+
 @dataclass(frozen=True)
 class Gas:
     """Particles at each depth, number densities in cm^-3; every array is (D,) unless said otherwise."""
@@ -68,7 +78,7 @@ def _ln_table(temperature: np.ndarray) -> np.ndarray:
 def saha(temperature: np.ndarray) -> np.ndarray:
     """n(ion) n(electron) / n(neutral), (D, E), in cm^-3, for the first ionisation of each element."""
     ln_t = _ln_table(temperature)
-    partition = np.exp(ATOMS.ln_partition[1](ln_t) - ATOMS.ln_partition[0](ln_t))
+    partition = np.exp(LN_PARTITION[1](ln_t) - LN_PARTITION[0](ln_t))
     kt = BOLTZMANN * temperature[:, None]
     free = 2.0 * (2.0 * np.pi * ELECTRON_MASS * kt / PLANCK**2) ** 1.5
     return free * partition * np.exp(-ATOMS.ionisation[:, 0] * ELECTRON_VOLT / kt)
@@ -77,7 +87,7 @@ def saha(temperature: np.ndarray) -> np.ndarray:
 def molecular_constants(temperature: np.ndarray) -> np.ndarray:
     """n(AB) / (n(A) n(B)), (D, M), in cm^3, for each molecule AB."""
     pascal = 10.0  # dyn/cm^2
-    return BOLTZMANN * temperature[:, None] / (pascal * 10 ** MOLECULES.log_constant(_ln_table(temperature)))
+    return BOLTZMANN * temperature[:, None] / (pascal * 10 ** LOG_CONSTANT(_ln_table(temperature)))
 
 
 def equation_of_state(temperature: np.ndarray, pressure: np.ndarray, abundance: np.ndarray) -> Gas:
@@ -154,9 +164,9 @@ def populations(gas: Gas, abundance: np.ndarray) -> dict[str, np.ndarray]:
     free, molecules = molecular_equilibrium(gas, abundance)
     neutral[:, [ATOMS.symbol.index(element) for element in ("C", "N", "O")]] = free
     densities = (
-        ([f"{symbol} I" for symbol in ATOMS.symbol], neutral, ATOMS.ln_partition[0]),
-        ([f"{symbol} II" for symbol in ATOMS.symbol], neutral * gas.ionised, ATOMS.ln_partition[1]),
-        (MOLECULES.name, molecules, MOLECULES.ln_partition),
+        ([f"{symbol} I" for symbol in ATOMS.symbol], neutral, LN_PARTITION[0]),
+        ([f"{symbol} II" for symbol in ATOMS.symbol], neutral * gas.ionised, LN_PARTITION[1]),
+        (MOLECULES.name, molecules, LN_PARTITION_MOLECULES),
     )
     return {
         name: column

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from emulator.commands.errors import InputError
 
@@ -35,32 +34,31 @@ def _as_numbers(column: np.ndarray) -> np.ndarray:
         return column
 
 
-def _spline(table: dict[str, np.ndarray], prefix: str) -> CubicSpline:
-    """The columns PREFIX_TEMPERATURE as a smooth function of ln T: (D,) -> (D, rows)."""
-    values = np.stack([table[f"{prefix}_{t}"] for t in TABLE_TEMPERATURES])
-    return CubicSpline(np.log(TABLE_TEMPERATURES), values)
+def _by_temperature(table: dict[str, np.ndarray], prefix: str) -> np.ndarray:
+    """The columns PREFIX_TEMPERATURE, (T, rows)."""
+    return np.stack([table[f"{prefix}_{t}"] for t in TABLE_TEMPERATURES])
 
 
 @dataclass(frozen=True)
 class Elements:
-    """E elements, hydrogen and helium first."""
+    """E elements, hydrogen and helium first; T: TABLE_TEMPERATURES."""
 
     symbol: tuple[str, ...]
     mass: np.ndarray  # (E,), atomic mass units
     solar: np.ndarray  # (E,), log10(N_X / N_H)
     ionisation: np.ndarray  # (E, 2), eV: of the neutral atom and of its first ion
-    ln_partition: tuple[CubicSpline, CubicSpline]  # of the neutral atom and of its first ion, by ln T: (D,) -> (D, E)
+    ln_partition: tuple[np.ndarray, np.ndarray]  # (T, E), of the neutral atom and of its first ion
 
 
 @dataclass(frozen=True)
 class Molecules:
-    """M diatomic molecules."""
+    """M diatomic molecules; T: TABLE_TEMPERATURES."""
 
     name: tuple[str, ...]
     atoms: tuple[tuple[str, str], ...]
     ionisation: np.ndarray  # (M,), eV
-    log_constant: CubicSpline  # log10 of p_A p_B / p_AB in Pa, by ln T: (D,) -> (D, M)
-    ln_partition: CubicSpline  # by ln T: (D,) -> (D, M)
+    log_constant: np.ndarray  # (T, M), log10 of p_A p_B / p_AB in Pa
+    ln_partition: np.ndarray  # (T, M)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +113,7 @@ def _read_elements() -> Elements:
         mass=table["mass"],
         solar=table["abundance"] - 12.0,
         ionisation=np.stack([table["ionisation1"], table["ionisation2"]], axis=1),
-        ln_partition=(_spline(table, "lnu1"), _spline(table, "lnu2")),
+        ln_partition=(_by_temperature(table, "lnu1"), _by_temperature(table, "lnu2")),
     )
 
 
@@ -125,8 +123,8 @@ def _read_molecules() -> Molecules:
         name=tuple(table["molecule"].tolist()),
         atoms=tuple(zip(table["atom1"].tolist(), table["atom2"].tolist(), strict=True)),
         ionisation=table["ionisation"],
-        log_constant=_spline(table, "logk"),
-        ln_partition=_spline(table, "lnq"),
+        log_constant=_by_temperature(table, "logk"),
+        ln_partition=_by_temperature(table, "lnq"),
     )
 
 

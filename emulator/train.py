@@ -22,7 +22,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from emulator.apogee import apogee_wavelength
-from emulator.commands.config import MOST_SEED, config_folder, read_config, validate
+from emulator.commands.config import config_folder, read_config, validate
 from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
 from emulator.commands.metrics import MetricsTable
@@ -30,6 +30,7 @@ from emulator.commands.outputs import check_apart, inputs_of
 from emulator.commands.processes import LoneTrainer, seed
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
+from emulator.commands.schema import MOST_SEED
 from emulator.commands.side_outputs import as_picture, save_picture
 from emulator.commands.writing import written_together
 from emulator.grid import GridData, find_or_make_grid

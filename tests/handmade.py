@@ -11,7 +11,7 @@ from cyclegan.trained.checkpoint import Checkpoint
 from cyclegan.trained.record import Record
 from cyclegan.translator.networks import Networks
 from cyclegan.translator.translator import Translator
-from emulator.commands.config import TARGET
+from emulator.commands.schema import TARGET
 from emulator.payne import Payne
 
 

@@ -12,8 +12,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from emulator.commands.config import make_kind
 from emulator.commands.errors import InputError
+from emulator.commands.schema import make_kind
 from emulator.payne import Payne
 
 DRAWS = 100  # of as many stars as are wanted, before a population counts as outside an emulator's range

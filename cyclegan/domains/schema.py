@@ -5,15 +5,15 @@ from typing import Any
 
 from cyclegan.spectra.files import FEWEST
 from cyclegan.spectra.spectra import WORST_ERROR
-from emulator.commands.config import MOST_SEED
-from emulator.synthesis import RESOLUTION
+from emulator.apogee import APOGEE
+from emulator.commands.schema import MOST_SEED
 
 
 @dataclass
 class EffectsConfig:
     """What a telescope does to an emulated domain (docs/effects.md)."""
 
-    resolution: list[float] | None = field(metadata={"above": 0.0, "maximum": RESOLUTION})
+    resolution: list[float] | None = field(metadata={"above": 0.0, "maximum": APOGEE.resolution})
     macroturbulence: list[float] | None = field(metadata={"minimum": 0.0})
     velocity: float | None = field(metadata={"minimum": 0.0})
     noise: str | None

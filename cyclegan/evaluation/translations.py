@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cyclegan.scores.scores import SCORE_BATCH, squared_deviation
-from cyclegan.spectra.spectra import Spectra
+from cyclegan.scores.scores import squared_deviation
+from cyclegan.spectra.spectra import SCORE_BATCH, Spectra
 from cyclegan.translator.translator import Translator
 
 

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.pairing.overlap import far_off, find_overlap
 from cyclegan.pairing.transport import Pairs, gap_metric, transport_pairs
+from cyclegan.spectra.blurring import blurred
 from cyclegan.spectra.spaces import Components, pooled_components, projected_on
-from cyclegan.spectra.spectra import BLUR, Spectra, blurred, line_width, masked_mean
+from cyclegan.spectra.spectra import BLUR, Spectra, line_width, masked_mean
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
 

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
+from cyclegan.spectra.spectra import ERROR_FLOOR, SCORE_BATCH, Spectra
 from cyclegan.translator.translator import Translator
 
 SCORES = ("x_synth_obs", "x_obs_synth", "z_synth", "z_obs", "z_split", "z_shared")
 NEED_MATCHED = ("x_synth_obs", "x_obs_synth", "z_shared", "x_synth_obs_mse", "x_obs_synth_mse")
-SCORE_BATCH = 100  # stars at a time: what a batch of pixels takes in memory; scores do not depend on it
 NEVER_VARIES = 1e-6  # a latent variable that reaches no further never varies
 LATENTS = ("z_s", "z_o", "z_so", "z_os", "split_o", "split_so")
 

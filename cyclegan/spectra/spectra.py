@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import torch
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 ERROR_FLOOR = 0.005  # of continuum-normalised flux, as APOGEE's pipeline has it: errors below it are not believed
 BLUR = 1.4  # line widths, 1 sigma: of APOGEE's 20 km/s; what stars and spectrographs do to lines is narrower
 WORST_ERROR = 0.05  # of the continuum: a pixel less certain says nothing, and is masked; domains.worst_error is another
+SCORE_BATCH = 100  # stars that are scored at a time: what a batch of pixels takes in memory, and no more
 
 
 class Spectra(NamedTuple):
@@ -92,14 +92,3 @@ def exact(flux: Tensor) -> Spectra:
 def noise_of(spectra: Spectra) -> Tensor:
     """The noise (B, P), 1 sigma, of usable pixels; none for others, whose errors may be any number."""
     return torch.where(spectra.mask, spectra.error, 0.0)
-
-
-def blurred(spectra: Spectra, width: float) -> Spectra:
-    """Spectra (N, P) with flux as a Gaussian of `width` pixels, 1 sigma, sees it: the mean over usable ones nearby.
-
-    What is masked stays so, and errors are those of the pixels as they were. Nearby is as pixels are numbered: at the
-    end of a detector a few of them see the next one's, in both domains alike.
-    """
-    parts = (torch.where(spectra.mask, spectra.flux, 0.0), spectra.mask.to(spectra.flux))
-    total, weight = (torch.from_numpy(gaussian_filter1d(part.numpy(), width, mode="nearest")) for part in parts)
-    return spectra._replace(flux=torch.where(spectra.mask, total / weight, spectra.flux))

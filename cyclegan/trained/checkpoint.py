@@ -8,9 +8,11 @@ from torch import Tensor
 
 from cyclegan.trained.record import Record
 from cyclegan.translator.translator import Translator, build_translator, ensemble_of
-from emulator.commands.config import check_plain
 from emulator.commands.errors import InputError, refusing
 from emulator.commands.saving import load_saved
+from emulator.commands.schema import check_plain
+
+PREFIX = "translator."  # of the names of the weights that a finished run needs
 
 
 class Checkpoint(NamedTuple):
@@ -34,15 +36,19 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         step, weights, record = (found[name] for name in ("global_step", "state_dict", "record"))
     except Exception as error:  # an unpickler that meets other bytes raises whatever they lead it to
         raise InputError(f"{path}: expected a checkpoint of this program, got a file that does not load") from error
-    record = Record.from_plain(record, str(path))
-    check_plain(record.config, str(path))
-    pairing = found.get("pairing", {})
-    latest = found.get("latest", {})
+    return checked(str(path), step, weights, record, found.get("pairing", {}), found.get("latest", {}))
+
+
+def checked(where: str, step: Any, weights: Any, record: Any, pairing: Any = None, latest: Any = None) -> Checkpoint:
+    """A checkpoint of what was read of one, its record in plain types; InputError for other types, told of `where`."""
+    pairing, latest = ({} if part is None else part for part in (pairing, latest))
+    record = Record.from_plain(record, where)
+    check_plain(record.config, where)
     whole = type(step) is int and all(isinstance(part, dict) for part in (pairing, weights, latest))
     whole = whole and all(isinstance(name, str) and isinstance(one, Tensor) for name, one in weights.items())
     whole = whole and all(isinstance(name, str) and type(one) in (int, float) for name, one in latest.items())
     if not whole or (latest and "step" not in latest):
-        raise InputError(f"{path}: expected a checkpoint of this program, got other types of values in it")
+        raise InputError(f"{where}: expected a checkpoint of this program, got other types of values in it")
     return Checkpoint(step, weights, record, pairing, latest)
 
 
@@ -51,9 +57,9 @@ def translator_of(checkpoint: Checkpoint, where: str) -> Translator:
 
     Raises InputError for another version's networks, and for weights that are not finite.
     """
-    prefix, record = "translator.", checkpoint.record
+    record = checkpoint.record
     weights = {
-        name.removeprefix(prefix): tensor for name, tensor in checkpoint.weights.items() if name.startswith(prefix)
+        name.removeprefix(PREFIX): tensor for name, tensor in checkpoint.weights.items() if name.startswith(PREFIX)
     }
     if wrong := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
         raise InputError(f"{where}: expected finite weights, got NaN or infinite ones in {wrong[0]}")

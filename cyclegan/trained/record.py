@@ -5,7 +5,6 @@ from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from cyclegan.domains.fingerprint import Fingerprint, is_fingerprint
@@ -14,8 +13,8 @@ from cyclegan.domains.schema import DomainsConfig
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.translator.axes import Axes
 from cyclegan.translator.networks import Networks, make_networks
-from emulator.commands.config import validate
 from emulator.commands.errors import InputError, refusing
+from emulator.commands.schema import typed
 from emulator.payne import Payne
 from emulator.wavelength import same_wavelengths
 
@@ -110,7 +109,7 @@ class Record:
     @property
     def domains(self) -> DomainsConfig:
         """The configuration of the run's domains; InputError where it is another version's."""
-        return validate(OmegaConf.create(self._part("domains")), DomainsConfig, prefix="domains.")
+        return typed(self._part("domains"), DomainsConfig, prefix="domains.")
 
     @property
     def networks(self) -> Networks:

@@ -6,19 +6,20 @@ scatter says where translations are worse, and matched stars kept out of trainin
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 from torch.func import jacfwd, jacrev, vmap
 
-from cyclegan.domains.domains import Stars
-from cyclegan.scores.scores import SCORE_BATCH
-from cyclegan.spectra.spectra import Spectra, exact
+from cyclegan.spectra.spectra import SCORE_BATCH, Spectra, exact
 from cyclegan.trained.map_error import MapError
 from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH, SYNTH_TO_OBS
 from cyclegan.translator.ensemble import MeanGenerator
 from cyclegan.translator.translator import Translator
+
+if TYPE_CHECKING:
+    from cyclegan.domains.domains import Stars
 
 MAP = "map"  # among what `errors_of` gives
 SLIGHT = 1e-5  # of the continuum: a smaller scatter is not told from none
@@ -101,7 +102,7 @@ def _features(scatter: Tensor, pixel: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def errors_of(translator: Translator, stars: Stars, matched: bool, truth: Tensor | None) -> dict[str, dict[str, Any]]:
+def errors_of(translator: Translator, stars: "Stars", matched: bool, truth: Tensor | None) -> dict[str, dict[str, Any]]:
     """Contents of an `Uncertainty` by direction, and of a `MapError` as MAP, told by stars (N, P) of both domains that
     are not trained on.
 

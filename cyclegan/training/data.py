@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from cyclegan.domains.domains import Domain, Domains, Stars, stars_to_score
-from cyclegan.scores.scores import SCORE_BATCH
+from cyclegan.spectra.spectra import SCORE_BATCH
 
 
 class Turn(NamedTuple):

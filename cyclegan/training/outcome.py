@@ -16,8 +16,9 @@ from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.history import plot_history
 from cyclegan.figures.spectra import plot_stars
 from cyclegan.linear.maps import translations
-from cyclegan.scores.scores import SCORE_BATCH, SCORES, control_scores, matched_scores
+from cyclegan.scores.scores import SCORES, control_scores, matched_scores
 from cyclegan.scores.signals import SIGNALS, signals
+from cyclegan.spectra.spectra import SCORE_BATCH
 from cyclegan.trained.run_folder import METRICS, SCORED, read_history
 from cyclegan.training.data import SpectraData
 from cyclegan.training.logs import WANDB, SideLogger

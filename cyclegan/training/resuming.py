@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclegan.trained.checkpoint import read_checkpoint
 from cyclegan.trained.run_folder import CONFIG, LAST, LOG
-from emulator.commands.config import check_plain, read_config
+from emulator.commands.config import read_config
 from emulator.commands.errors import InputError
+from emulator.commands.schema import check_plain
 
 log = logging.getLogger(__name__)
 

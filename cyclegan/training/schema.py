@@ -7,9 +7,9 @@ from cyclegan.domains.schema import DomainsConfig
 from cyclegan.losses.terms import TERMS
 from cyclegan.pairing.pairing import MOST_MEMBERS
 from cyclegan.pairing.selection import CHOICES, DENSITY, DISCRIMINATOR
-from emulator.commands.config import MOST_SEED
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
+from emulator.commands.schema import MOST_SEED
 
 AGREEMENT, LAST = KEEP = ("agreement", "last")  # the networks that a run may end with
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cyclegan.spectra.spaces import Space
 from cyclegan.spectra.spectra import Spectra
-from emulator.commands.config import make_kind
+from emulator.commands.schema import make_kind
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,8 @@
 """Where a command's configuration lies, and its check against a schema of typed fields."""
 
-import importlib
-import math
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import Field, fields, is_dataclass
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from inspect import isabstract
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,15 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from emulator.commands.errors import InputError, refusing
+from emulator.commands.schema import check_ranges
 
-MOST_SEED = 2**32 - 1  # that all libraries take
-# Of a configuration; those of this program have 3000, 100 and 5.
-MOST_BYTES, MOST_VALUES, MOST_DEPTH = 2**18, 10_000, 30
-PLAIN = (str, int, float, list, tuple, dict, type(None))  # types of values
+MOST_BYTES, MOST_DEPTH = 2**18, 30  # of a configuration; those of this program have 3000 and 5
 RENAMED = {"split": "subset"}  # keys of version 0.1
-TARGET = "_target_"  # the key that names the class of what can be of several kinds
 Schema = TypeVar("Schema")
-Kind = TypeVar("Kind")
 
 
 def config_folder() -> str:
@@ -52,37 +44,8 @@ def validate(config: DictConfig, schema: type[Schema], prefix: str = "") -> Sche
     if missing := sorted(OmegaConf.missing_keys(checked)):
         raise InputError(f"config key '{prefix}{missing[0]}': expected a value, got none")
     found = OmegaConf.to_object(checked)
-    _check_ranges(found, prefix)
+    check_ranges(found, prefix)
     return cast(Schema, found)
-
-
-def make_kind(settings: Mapping[str, Any], base: type[Kind], key: str, what: str, imported_only: bool = False) -> Kind:
-    """The instance of a dataclass, a kind of `base`, that the part `key` of a configuration describes.
-
-    The key TARGET in settings names the class, the others are its fields; what: to call it in a message. imported_only:
-    of the kinds that others define take only those whose module has been imported: a checkpoint from somebody else must
-    not choose what is. Raises InputError for what is no kind, and for keys that it does not take.
-    """
-    kind = _find_kind(settings.get(TARGET), base, f"config key '{key}.{TARGET}': expected {what}", imported_only)
-    own = {name: value for name, value in settings.items() if name != TARGET}
-    return validate(OmegaConf.create(own), kind, prefix=f"{key}.")
-
-
-def _find_kind(target: object, base: type[Kind], expected: str, imported_only: bool) -> type[Kind]:
-    name = str(target)
-    module_name, _, class_name = name.rpartition(".")
-    own = base.__module__.partition(".")[0] + "."  # where this program's own kinds are
-    try:
-        if imported_only and not name.startswith(own):
-            module = sys.modules[module_name]
-        else:
-            module = importlib.import_module(module_name)
-        kind = getattr(module, class_name)
-    except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{expected}, got {target}") from error
-    if not (isinstance(kind, type) and issubclass(kind, base)) or isabstract(kind):
-        raise InputError(f"{expected}, got {target}")
-    return kind
 
 
 def _config_problem(error: OmegaConfBaseException, prefix: str) -> str:
@@ -98,35 +61,6 @@ def _config_problem(error: OmegaConfBaseException, prefix: str) -> str:
     if "'ListConfig' to string" in problem:
         problem = f"expected a text, got a list; a text in brackets is quoted: '{key}=\"[A]\"'"
     return f"config key '{prefix}{key}': {problem}" if key else f"config: {problem}"
-
-
-def _check_ranges(config: Any, prefix: str) -> None:
-    for field in fields(config):
-        key, value = f"{prefix}{field.name}", getattr(config, field.name)
-        if is_dataclass(value):
-            _check_ranges(value, prefix=f"{key}.")
-        elif isinstance(value, dict):
-            for name, number in value.items():
-                _check_range(f"{key}.{name}", number, field)
-        elif value is not None:
-            for number in value if isinstance(value, list) else [value]:
-                _check_range(key, number, field)
-
-
-def _check_range(key: str, number: Any, field: Field[Any]) -> None:
-    rule = field.metadata
-    if isinstance(number, float) and not math.isfinite(number):
-        raise InputError(f"config key '{key}': expected a finite number, got {number}")
-    if not {"minimum", "above", "maximum"}.isdisjoint(rule) and not isinstance(number, int | float):
-        raise InputError(f"config key '{key}': expected a number, got {number}")
-    if "minimum" in rule and not number >= rule["minimum"]:
-        raise InputError(f"config key '{key}': expected at least {rule['minimum']}, got {number}")
-    if "above" in rule and not number > rule["above"]:
-        raise InputError(f"config key '{key}': expected more than {rule['above']}, got {number}")
-    if "maximum" in rule and not number <= rule["maximum"]:
-        raise InputError(f"config key '{key}': expected at most {rule['maximum']}, got {number}")
-    if "choices" in rule and number not in rule["choices"]:
-        raise InputError(f"config key '{key}': expected one of {', '.join(rule['choices'])}, got {number}")
 
 
 def nearest_key(mistyped: str, config_name: str) -> str | None:
@@ -178,32 +112,6 @@ def _check_structure(text: str, path: Path) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_DEPTH:
             raise InputError(f"{path}: expected at most {MOST_DEPTH} keys within each other, got more")
-
-
-def check_plain(config: object, where: str) -> None:
-    """Raise InputError for a configuration of somebody else's, in plain types, that is not what it says.
-
-    An interpolation would be resolved here, as ${oc.env:NAME} to a variable of who runs this. Values that hold each
-    other have no end.
-    """
-    parts, count = [("", config)], 0
-    while parts:
-        key, value = parts.pop()
-        count += 1
-        if count > MOST_VALUES:
-            raise InputError(f"{where}: expected at most {MOST_VALUES} keys and values of a run, got more")
-        if not isinstance(value, PLAIN):
-            raise InputError(f"{where}: config key '{key}': expected a plain value, got {type(value).__name__}")
-        if isinstance(value, str) and "${" in value:
-            raise InputError(
-                f"{where}: config key '{key}': expected a value, got an interpolation, which is not followed"
-            )
-        if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
-            raise InputError(f"{where}: config key '{key}': expected texts as keys, got others")
-        items = (
-            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-        )
-        parts += [(f"{key}.{name}" if key else str(name), part) for name, part in items]
 
 
 def groups_of(config_name: str) -> list[str]:

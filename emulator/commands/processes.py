@@ -5,9 +5,11 @@ import warnings
 from typing import Any
 
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Trainer, seed_everything
 
-from emulator.commands.saving import WholeCheckpoints
+from emulator.commands.saving import saved
+from emulator.commands.writing import write_whole
 
 
 class OneProcess(LightningEnvironment):
@@ -25,6 +27,15 @@ class OneProcess(LightningEnvironment):
     def node_rank(self) -> int:
         """The first machine."""
         return 0
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's checkpoints written whole; its own way copies them where the folder for temporary files is another's
+    disk, over what was there, and is silent about a folder that cannot be written."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        write_whole(path, saved(checkpoint))
 
 
 class LoneTrainer(Trainer):

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch import Tensor
-
-from emulator.commands.writing import write_whole
 
 
 def saved(contents: Any) -> memoryview:
@@ -52,12 +49,3 @@ def _check_tensors(contents: Any) -> None:
         elif isinstance(part, Mapping | list | tuple) and id(part) not in seen:  # one may hold itself
             seen.add(id(part))
             parts += part.values() if isinstance(part, Mapping) else part
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's checkpoints written whole; its own way copies them where the folder for temporary files is another's
-    disk, over what was there, and is silent about a folder that cannot be written."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint."""
-        write_whole(path, saved(checkpoint))

@@ -8,8 +8,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from cyclegan.training.schema import TrainConfig
-from emulator.commands.config import TARGET, config_folder, validate
+from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
+from emulator.commands.schema import TARGET
 
 FILES = sorted(Path(config_folder(), "experiment").glob("*.yaml"))
 TWO_STEPS = (

@@ -40,7 +40,8 @@ from cyclegan.trained.translated import DIRECTIONS
 from cyclegan.training.schema import TrainConfig, check_together
 from cyclegan.translator.networks import make_networks
 from emulator.apogee import PIXELS as SURVEY_PIXELS
-from emulator.commands.config import check_plain, read_config, validate
+from emulator.commands.config import read_config, validate
+from emulator.commands.schema import check_plain
 from emulator.flux import FLUX_RANGE
 from emulator.grid import read_grid
 from emulator.labels import LABELS, SENTINEL

@@ -29,14 +29,12 @@ def test_the_version_is_told():
     assert cyclegan.__version__ == "0.2.0"
 
 
-def test_an_import_brings_neither_training_nor_pictures():
-    """Whoever translates does not wait for what only training and reports need."""
+def test_an_import_brings_neither_commands_nor_training_nor_pictures():
+    """Whoever translates does not wait for what only commands, training and reports need."""
     others = (
-        "wandb",
-        "specutils",
-        "astropy.units",
-        "sklearn",
-        "pytorch_lightning",
+        *("hydra", "omegaconf", "yaml", "pytorch_lightning", "lightning_fabric", "lightning_utilities", "torchmetrics"),
+        *("wandb", "sklearn", "matplotlib", "astropy", "specutils", "pandas"),
+        *("scipy.stats", "scipy.ndimage", "scipy.interpolate", "scipy.signal"),  # a third of a second each
         "cyclegan.training",
         "cyclegan.figures",
         "cyclegan.evaluation",

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from cyclegan.spectra.blurring import blurred
 from cyclegan.spectra.spectra import (
     ERROR_FLOOR,
     WORST_ERROR,
     Spectra,
-    blurred,
     exact,
     masked_mean,
     noise_of,

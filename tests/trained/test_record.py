@@ -16,8 +16,8 @@ from cyclegan.trained.record import VERSION, Record
 from cyclegan.translator.convolutional import Convolutional
 from cyclegan.translator.dense import Dense
 from cyclegan.translator.networks import Networks
-from emulator.commands.config import TARGET
 from emulator.commands.errors import InputError
+from emulator.commands.schema import TARGET
 
 DENSE = {TARGET: "cyclegan.translator.dense.Dense", "shared": 3, "split": 2, "components": 8, "width": 4}
 

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
-import torch
 from omegaconf import OmegaConf
 
-from emulator.commands.config import check_plain, config_folder, groups_of, nearest_key, read_config, validate
+from emulator.commands.config import config_folder, groups_of, nearest_key, read_config, validate
 from emulator.commands.errors import InputError
 
 
@@ -161,38 +160,6 @@ def test_a_file_of_keys_that_is_none_is_refused_at_once(tmp_path, text, got):
     assert time.perf_counter() - start < 5
 
 
-def test_another_ones_configuration_reads_no_variable(monkeypatch):
-    monkeypatch.setenv("SECRET", "swordfish")
-    config = {"seed": 1, "domains": {"obs": {"paths": ["a.h5", "${oc.env:SECRET}"]}}}
-    with pytest.raises(InputError, match=r"^a\.ckpt: config key 'domains\.obs\.paths\.1': expected a value") as refused:
-        check_plain(config, "a.ckpt")
-    assert "swordfish" not in str(refused.value)
-
-
-def test_a_configuration_without_end_is_refused():
-    endless = {"a": 1}
-    endless["b"] = endless
-    laughs = ["x"] * 10
-    for _ in range(9):
-        laughs = [laughs] * 10
-    for config in (endless, laughs):
-        with pytest.raises(InputError, match="expected at most 10000 keys and values of a run, got more"):
-            check_plain(config, "a.ckpt")
-
-
 def test_a_value_of_a_mapping_is_one_number():
     with pytest.raises(InputError, match=r"^config key 'weights\.pairs': expected a number, got \[1\.0\]$"):
         validate(OmegaConf.create({"weights": {"pairs": [1.0]}}), Weighted)
-
-
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
-        ({"a": {"b": torch.ones(2)}}, "'a.b': expected a plain value, got Tensor"),
-        ({"a": {None: 1}}, "'a': expected texts as keys, got others"),
-        ({"a": [{3: 1}]}, "'a.0': expected texts as keys, got others"),
-    ],
-)
-def test_a_configuration_is_of_plain_values_by_names(config, words):
-    with pytest.raises(InputError, match=f"^a.ckpt: config key {words}"):
-        check_plain(config, "a.ckpt")
