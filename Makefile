@@ -20,7 +20,7 @@ train: install  ## train the translator on payne2payne; the first time makes the
 	$(BIN)/python -m cyclegan.train +experiment=payne2payne
 
 test: install  ## run the tests, in two processes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 emulator: install  ## make the grid of spectra and train the emulator on it
 	$(BIN)/python -m emulator.train

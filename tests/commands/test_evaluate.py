@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from processes import all_finished
+from processes import all_finished, search_quickly
 
 from cyclegan.evaluate import EvaluateConfig, evaluate
 from cyclegan.scores.scores import SCORES
@@ -42,7 +42,7 @@ def reports(start, payne_file, payne2payne_run, files_run, domain_files, tmp_pat
     (runs["rounded"] / "scores.json").write_text(json.dumps(logged))
     survey = ("+experiment=payne2data", f"domains.obs.path={domain_files[1]}", "domains.skip_pixels=0")
     survey += (f"domains.emulator={payne_file}", "logger.wandb=false", f"hydra.run.dir={runs['unmatched']}")
-    trained = start(tmp_path_factory.mktemp("survey"), *survey).wait()
+    trained = start(tmp_path_factory.mktemp("survey"), *survey, before=search_quickly).wait()
     assert trained.code == 0, trained.err
     (runs["unmatched"] / "scores.json").unlink()
     checkpoint = torch.load(runs["unmatched"] / "last.ckpt", weights_only=True)

@@ -6,6 +6,7 @@ import h5py
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from processes import search_quickly
 from skies import toy_wavelength
 
 from cyclegan.domains.domains import make_domains
@@ -127,6 +128,7 @@ def test_a_survey_trains_and_is_scored_by_what_its_stars_allow(start, payne, pay
         "domains.obs.path=survey.h5",
         "domains.skip_pixels=4",
         "logger.wandb=false",
+        before=search_quickly,
     ).wait()
     assert command.code == 0, command.err
     scores = json.loads((command.run / "scores.json").read_text())

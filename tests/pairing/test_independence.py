@@ -28,14 +28,14 @@ def covariance_of_waves(a, b, waves_a, waves_b):
     return np.mean(found)
 
 
-def mixed(seed, angle=0.5):
+def mixed(seed, angle=0.5, stars=2000):
     """Labels (N, 3) and something of stars' own (N, 1); shared and split latents that are both, turned by `angle`.
 
     Uniform variables and an exponential one: though mixed, they are uncorrelated.
     """
     random = seeded(seed)
-    labels = 12**0.5 * (torch.rand(4000, 3, generator=random) - 0.5)
-    own = -torch.rand(4000, 1, generator=random).log() - 1
+    labels = 12**0.5 * (torch.rand(stars, 3, generator=random) - 0.5)
+    own = -torch.rand(stars, 1, generator=random).log() - 1
     turn = torch.tensor(angle)
     shared = torch.cat([labels[:, :1] * turn.cos() + own * turn.sin(), labels[:, 1:]], dim=1)
     return labels, own, shared, own * turn.cos() - labels[:, :1] * turn.sin()
@@ -49,9 +49,9 @@ def sought(stars, reference):
     return (stars - stars.mean(dim=0)) @ independent(stars, reference, seeded(9))
 
 
-def bent(seed):
-    """Labels, a star's own and spectra (4000, 40) that hold both, each bent as well: its square, and products."""
-    labels, own, *_ = mixed(seed)
+def bent(seed, stars=2000):
+    """Labels, a star's own and spectra (stars, 40) that hold both, each bent as well: its square, and products."""
+    labels, own, *_ = mixed(seed, stars=stars)
     label_bent = torch.cat([labels.square(), labels * labels.roll(1, dims=1)], dim=1)
     own_bent = torch.cat([own.square(), own * labels], dim=1)
     random = seeded(seed + 20)
@@ -59,7 +59,7 @@ def bent(seed):
     signal = torch.cat([labels, own, label_bent, own_bent], dim=1)
     signal = (signal - signal.mean(dim=0)) / signal.std(dim=0) * size
     spectra = signal @ torch.linalg.qr(torch.randn(40, 40, generator=random)).Q[:14]
-    return labels, own, spectra + 0.05 * torch.randn(4000, 40, generator=random)
+    return labels, own, spectra + 0.05 * torch.randn(stars, 40, generator=random)
 
 
 def test_dependence_is_the_squared_covariance_of_waves():
@@ -101,7 +101,7 @@ def test_it_is_found_among_components_that_are_itself_bent(seed):
 
 def test_searches_that_go_astray_are_outvoted(monkeypatch):
     """From a poor start some waves lead to a label, each to another."""
-    labels, own, spectra = bent(0)
+    labels, own, spectra = bent(0, 4000)
     start = 0.6 * own / own.std() + 0.8 * labels[:, :1] / labels[:, 0].std()
 
     def found(waves):
@@ -114,7 +114,7 @@ def test_searches_that_go_astray_are_outvoted(monkeypatch):
 
 def test_what_is_known_of_it_calls_it_back_where_a_label_has_taken_its_place():
     _, own, shared, split = mixed(0, angle=1.3)
-    latents, reference = torch.cat([shared, split], dim=1), own + 0.5 * draw(4000, 1)
+    latents, reference = torch.cat([shared, split], dim=1), own + 0.5 * draw(2000, 1)
     assert correlation(split, own) < 0.3
     assert correlation(unmix(latents, reference)[1], own) > 0.95
     assert correlation(sought(latents, reference), own) > 0.95
@@ -130,7 +130,7 @@ def test_latents_at_their_mean_differ_by_what_was_taken_off():
 
 def test_latents_that_are_independent_already_are_left_nearly_as_they_are():
     """Gaussian ones, of which no rotation is better than another but by chance."""
-    latents = draw(4000, 5)
+    latents = draw(2000, 5)
     found = sought(latents, latents[:, 3:])
     nearest = found @ torch.linalg.lstsq(found, latents[:, 3:]).solution
     assert (nearest - latents[:, 3:]).square().mean() < 0.04  # a correlation of 0.98
@@ -140,9 +140,9 @@ def test_latents_that_are_independent_already_are_left_nearly_as_they_are():
 
 def test_fewer_variables_than_the_split_latent_has_may_be_known():
     _, own, shared, split = mixed(0)
-    latents = torch.cat([shared, split, draw(4000, 1, seed=5)], dim=1)
+    latents = torch.cat([shared, split, draw(2000, 1, seed=5)], dim=1)
     found = sought(latents, split)
-    assert found.shape == (4000, 1)
+    assert found.shape == (2000, 1)
     assert correlation(found, own) > 0.99
     assert correlation(unmix(latents, found)[0][:, 4:], latents[:, 4:]) > 0.98
 
