@@ -69,6 +69,8 @@ def test_an_experiment_is_headed_by_its_command(file):
 def test_an_experiment_runs(file, start, payne_file, domain_files, tmp_path):
     given = inputs(file.stem, payne_file, domain_files)
     small = SMALL[composed(file.stem, *given).networks[TARGET]]
-    command = start(tmp_path, f"+experiment={file.stem}", *given, *TWO_STEPS, *small, tiny=(), before=search_quickly).wait()
+    command = start(
+        tmp_path, f"+experiment={file.stem}", *given, *TWO_STEPS, *small, tiny=(), before=search_quickly
+    ).wait()
     assert command.code == 0, command.err
     assert json.loads((command.run / "scores.json").read_text())["steps"] == 2

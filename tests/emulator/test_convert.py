@@ -1,8 +1,6 @@
 """emulator/published.py and emulator/convert.py: other people's networks give the same spectra as ours."""
 
 import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -313,26 +311,21 @@ def test_wavelengths_in_air_become_vacuum(npz, tmp_path):
     np.testing.assert_allclose(Payne.load(tmp_path / "made" / "mine.pt").wavelength, WAVELENGTH, atol=1e-6)
 
 
-def test_the_command_converts_or_tells_why_not(npz, tmp_path):
+def test_the_command_converts_or_tells_why_not(start, npz, tmp_path):
     np.save(tmp_path / "wave.npy", WAVELENGTH)
     np.savez(tmp_path / "pickled.npz", **published() | {"x_min": np.array([Code(), 1, 2], dtype=object)})
     before = sorted(path.name for path in tmp_path.iterdir())
 
-    def start(*overrides):
-        command = [sys.executable, "-m", "emulator.convert", *overrides]
-        return subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
     whole = ("labels=[teff,logg,fe_h]", "wavelength=wave.npy", "output=made/mine.pt")
-    bad, good = start(*whole, "input=pickled.npz"), start(*whole, "input=nn.npz")
-    _, errors = bad.communicate()
-    assert bad.returncode == 2, errors
-    (line,) = errors.splitlines()
+    bad = start(tmp_path, *whole, "input=pickled.npz", module="emulator.convert").wait()
+    assert bad.code == 2, bad.err
+    (line,) = bad.err.splitlines()
     assert line.startswith("error: pickled.npz: expected")
     assert "refused" in line
 
-    output, errors = good.communicate()
-    assert good.returncode == 0, errors
-    assert "3 labels, 11 pixels from 15000.00 to 15010.00 A" in output
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", *before]
+    good = start(tmp_path, *whole, "input=nn.npz", module="emulator.convert").wait()
+    assert good.code == 0, good.err
+    assert "3 labels, 11 pixels from 15000.00 to 15010.00 A" in good.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["made", "out", "err", *before])
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["mine.pt"]
     assert_same_spectra(Payne.load(tmp_path / "made" / "mine.pt"), published())

@@ -1,8 +1,6 @@
 """emulator/line_lists.py: line lists of one's own, read as meant, refused by the line, as good as the built-in list."""
 
 import logging
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
@@ -287,12 +285,11 @@ def test_an_emulator_is_trained_on_a_list_of_ones_own(tmp_path, monkeypatch, cap
     assert Payne.load(tmp_path / "payne.pt").label_names == LABELS
 
 
-def test_the_command_tells_a_bad_line(tmp_path):
+def test_the_command_tells_a_bad_line(start, tmp_path):
     (tmp_path / "bad.moog").write_text(MOOG + "not a line\n")
-    command = [sys.executable, "-m", "emulator.train", "grid.lines=bad.moog"]
-    process = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True)
-    assert process.returncode == 2, process.stderr
-    (line,) = process.stderr.splitlines()
+    done = start(tmp_path, "grid.lines=bad.moog", module="emulator.train").wait()
+    assert done.code == 2, done.err
+    (line,) = done.err.splitlines()
     assert line.startswith("error: bad.moog: expected wavelength")
     assert "line 4, got 'not a line'" in line
     assert not list(tmp_path.glob("models/*"))

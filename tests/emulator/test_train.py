@@ -27,10 +27,11 @@ from emulator.payne import Payne
 from emulator.synthesis import own_lines
 from emulator.train import load_config, plot_worst, train_payne
 
+MODULE = "emulator.train"
 TINY = ["training.width=8", "training.components=6", "training.steps=40", "training.batch_size=16"]
 
 
-def start(folder, *overrides):
+def launch(folder, *overrides):
     command = [sys.executable, "-m", "emulator.train", *TINY, *overrides]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
@@ -51,13 +52,11 @@ def grid_file(tmp_path):
     return tmp_path / "own.h5"
 
 
-def test_a_grid_of_the_users_own_becomes_an_emulator_with_its_report(tmp_path, grid_file):
-    process = start(
-        tmp_path, f"grid.path={grid_file.name}", "output=out/payne.pt", "training.steps=600", "training.width=32"
-    )
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    written = tmp_path / "out"
+def test_a_grid_of_the_users_own_becomes_an_emulator_with_its_report(start, tmp_path, grid_file):
+    longer = (*TINY, "training.steps=600", "training.width=32")
+    done = start(tmp_path, *longer, f"grid.path={grid_file.name}", "output=own/payne.pt", module=MODULE).wait()
+    assert done.code == 0, done.err
+    written = tmp_path / "own"
     assert sorted(path.name for path in written.iterdir()) == ["payne.json", "payne.png", "payne.pt"]
     assert not (tmp_path / "models").exists()
     assert (written / "payne.png").read_bytes().startswith(b"\x89PNG")
@@ -80,13 +79,12 @@ def test_a_grid_of_the_users_own_becomes_an_emulator_with_its_report(tmp_path, g
     assert float([row["val/median_error"] for row in rows if row["val/median_error"]][-1]) < 0.01
 
 
-def test_spectra_with_unknown_labels_are_left_out_of_the_training(tmp_path, grid_file):
+def test_spectra_with_unknown_labels_are_left_out_of_the_training(start, tmp_path, grid_file):
     with h5py.File(grid_file, "r+") as file:
         file["labels"][10:30, 1] = np.nan
-    process = start(tmp_path, f"grid.path={grid_file.name}", "output=payne.pt")
-    out, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert (out + errors).count("own.h5: left out 20 of 60 spectra, as a label of theirs is unknown") == 1
+    done = start(tmp_path, *TINY, f"grid.path={grid_file.name}", "output=payne.pt", module=MODULE).wait()
+    assert done.code == 0, done.err
+    assert (done.out + done.err).count("own.h5: left out 20 of 60 spectra, as a label of theirs is unknown") == 1
     assert json.loads((tmp_path / "payne.json").read_text())["spectra"] == {"train": 36, "validation": 2, "test": 2}
 
 
@@ -144,19 +142,20 @@ def test_lines_of_a_grid_of_ones_own_cannot_be_chosen(tmp_path, key):
         train_payne(load_config([f"output={tmp_path}/payne.pt", "grid.path=own.h5", f"grid.{key}"]), tmp_path)
 
 
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path):
-    cases = {
-        "+grid.typo=1": "unknown config key 'grid.typo'",
-        "trainign.steps=3": "Could not override 'trainign.steps'",
-        "grid.path=nowhere.h5": "nowhere.h5: expected a grid of spectra",
-    }
-    processes = {override: start(tmp_path, override) for override in cases}
-    for override, message in cases.items():
-        _, errors = processes[override].communicate()
-        assert processes[override].returncode == 2, errors
-        assert errors.count("\n") == 1, errors
-        assert errors.startswith("error: ")
-        assert message in errors
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+grid.typo=1", "unknown config key 'grid.typo'"),
+        ("trainign.steps=3", "Could not override 'trainign.steps'"),
+        ("grid.path=nowhere.h5", "nowhere.h5: expected a grid of spectra"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(start, tmp_path, override, message):
+    done = start(tmp_path, *TINY, override, module=MODULE).wait()
+    assert done.code == 2, done.err
+    assert done.err.count("\n") == 1, done.err
+    assert done.err.startswith("error: ")
+    assert message in done.err
     assert not list(tmp_path.glob("models/*"))
 
 
@@ -186,7 +185,7 @@ def test_bad_values_are_named(override):
 
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_run_leaves_no_file_under_its_name(tmp_path, kill):
-    process = start(tmp_path, "grid.stars=5000", "grid.workers=1")
+    process = launch(tmp_path, "grid.stars=5000", "grid.workers=1")
     try:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("models/.unfinished-*.h5")) and time.monotonic() < deadline:

@@ -15,6 +15,7 @@ from astropy.table import Table
 from reference import REFERENCE
 from scipy.optimize import least_squares
 
+from cyclegan import apogee
 from cyclegan.instruments.apogee import read_star
 from cyclegan.spectra.files import SpectraFile
 from emulator.apogee import APOGEE
@@ -192,7 +193,7 @@ def test_a_bad_file_is_named_and_skipped_and_fatal_if_strict(folder, tmp_path, c
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".h5") == ["obs.h5"]
 
 
-def test_the_command_itself(folder, tmp_path):
+def test_the_command_itself(folder, tmp_path, capsys):
     bad = write_bad(tmp_path / "no.fits")
 
     def command(*arguments):
@@ -204,10 +205,12 @@ def test_the_command_itself(folder, tmp_path):
     assert good.stderr.startswith(f"refused: {bad}: expected a FITS file")
     assert "train" in good.stdout
     assert good.stdout.splitlines()[-1].split() == ["usable", "in", "the", "end", "100.00%"]
-    failed = command(folder, bad, tmp_path / "strict.h5", "--strict")
-    assert failed.returncode == 2
-    assert failed.stderr.startswith(f"error: {bad}")
-    assert len(failed.stderr.strip().splitlines()) == 1
+    with pytest.raises(SystemExit) as end:
+        apogee.main([str(folder), str(bad), str(tmp_path / "strict.h5"), "--strict"])
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {bad}")
+    assert len(told.strip().splitlines()) == 1
     assert not (tmp_path / "strict.h5").exists()
 
 
