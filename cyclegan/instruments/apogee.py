@@ -1,6 +1,5 @@
 """APOGEE: the spectrograph, and its survey's FITS files of stars."""
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,47 +7,55 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from cyclegan.instruments.all_star import AllStar
 from cyclegan.instruments.apvisit import is_visit, read_visit
 from cyclegan.instruments.fits_files import header_number, opened_fits
-from cyclegan.instruments.instrument import Stars
+from cyclegan.instruments.instrument import COMBINED, VISITS, Stars, possible_snr
+from cyclegan.instruments.names import name_of_file, star_name
+from cyclegan.instruments.parquet_files import is_parquet
+from cyclegan.instruments.parquet_spectra import read_parquet
+from cyclegan.instruments.sdss5 import is_sdss5, read_sdss5
+from cyclegan.instruments.survey_labels import SurveyLabels
 from emulator.apogee import APOGEE, LOG_START, LOG_STEP, PIXELS
 from emulator.commands.errors import InputError
 from emulator.labels import LABELS
 
-COMBINED, VISITS = "combined", "visits"
 COADDS = 2  # rows before the visits
 HDUS = 5  # of which spectra are made: those of the sky, the tellurics and the fits to velocities follow
 LONE = 2  # rows, or fewer, of a star of one visit: it, and an empty one
-MOST_SNR = 1e6  # of a spectrum; what is said to be more is none
-LONGEST_NAME = 200  # characters
 
 
 class ApogeeReader:
-    """The survey's apStar, aspcapStar and apVisit files, and its allStar table."""
+    """Files of its stars, by its own survey, by SDSS-V and by the Multimodal Universe, and tables of their labels."""
 
     instrument = APOGEE
-    files = "apStar, aspcapStar and apVisit files"
-    patterns: tuple[str, ...] = ("*.fits", "*.fits.gz", "*.fit", "*.fit.gz")
+    files = "apStar, aspcapStar, apVisit, mwmStar, mwmVisit, astraStar, astraVisit and Parquet files"
+    patterns: tuple[str, ...] = ("*.fits", "*.fits.gz", "*.fit", "*.fit.gz", "*.parquet")
     rows: tuple[str, ...] = (COMBINED, VISITS)
     label_names: tuple[str, ...] = LABELS
-    labels = "allStar table"
+    labels = "allStar table, one of SDSS-V, or any in CSV or Parquet"
 
     def recognises(self, path: Path) -> bool:
-        """Whether a file is FITS with an apVisit's HDUs, or with HDU 1 to 3 on the survey's grid."""
+        """Whether a file is Parquet, or FITS with an apVisit's or SDSS-V's HDUs, or with HDU 1 to 3 on the grid."""
+        if is_parquet(path) or is_sdss5(path):
+            return True
         try:
             with opened_fits(path, f"{path}: expected a FITS file", most=HDUS) as hdus:
                 return is_visit(hdus) or _unlike(hdus) is None
         except InputError:
             return False
 
-    def read(self, path: Path, rows: str) -> Iterator[Stars]:
-        """`read_star`, one star."""
-        yield read_star(path, rows)
+    def read(self, path: Path, rows: str) -> Iterator[Stars | InputError]:
+        """`read_parquet`, `read_sdss5`, or `read_star`, one star."""
+        if is_parquet(path):
+            yield from read_parquet(path)
+        elif is_sdss5(path):
+            yield from read_sdss5(path, rows)
+        else:
+            yield read_star(path, rows)
 
-    def read_labels(self, path: Path) -> AllStar:
+    def read_labels(self, path: Path) -> SurveyLabels:
         """The labels of the survey's stars."""
-        return AllStar(path)
+        return SurveyLabels(path)
 
 
 def read_star(path: str | Path, rows: str = COMBINED) -> Stars:
@@ -88,7 +95,7 @@ def _star(hdus: fits.HDUList, path: Path, rows: str) -> Stars:
     visit = np.where(is_lone, 1, picked - 1) if rows == VISITS else np.zeros(1, int)
     about = hdus[0].header
     if not has_bits and len(hdus) > 4:  # aspcapStar tells about its star in a table of one row
-        told = set(hdus[4].columns.names).intersection(("APOGEE_ID", "SNR", "TELESCOPE", "FIELD"))
+        told = set(hdus[4].columns.names).intersection(("APOGEE_ID", "SNR", "TELESCOPE", "FIELD", "LOCATION_ID"))
         about = {key: hdus[4].data[key][0] for key in told}
     snr = [_signal_to_noise(about, f"SNRVIS{number}" if number else "SNR") for number in visit]
     if is_lone and not snr[0] > 0:  # DR17 has 0 for a lone visit
@@ -105,10 +112,11 @@ def _star(hdus: fits.HDUList, path: Path, rows: str) -> Stars:
 
 def _origin(about: Mapping[str, Any], path: Path, count: int) -> tuple[np.ndarray, Path, dict[str, np.ndarray]]:
     """The star's name, its file, and what a table of labels may tell it from others by; for each of its spectra."""
-    name = _star_name([about.get("OBJID"), about.get("APOGEE_ID"), _name_of(path)], path)
+    name = star_name([about.get("OBJID"), about.get("APOGEE_ID"), name_of_file(path)], path)
     told = {
         "TELESCOPE": str(about.get("TELESCOP") or about.get("TELESCOPE") or "").strip(),
         "FIELD": str(about.get("FIELD") or "").strip(),
+        "LOCATION_ID": str(about.get("LOCATION_ID") or about.get("LOCID") or "").strip(),
         "FILE": path.name,
     }
     return np.full(count, name), path, {key: np.full(count, value) for key, value in told.items()}
@@ -142,21 +150,4 @@ def _unlike(hdus: fits.HDUList) -> str | None:
 
 
 def _signal_to_noise(about: Mapping[str, Any], key: str) -> float:
-    """What a header says, NaN where that is no number that can be one: it is not needed to read a spectrum."""
-    value = header_number(about, key)
-    return value if 0 <= value <= MOST_SNR else np.nan
-
-
-def _star_name(told: list[object], path: Path) -> str:
-    """The first of the names that are told which is not blank."""
-    name = next((text for text in (str(name or "").strip() for name in told) if text), "")
-    if not name or not name.isprintable() or len(name) > LONGEST_NAME:
-        expected = f"a star's name of at most {LONGEST_NAME} printable characters"
-        raise InputError(f"{path}: expected {expected}, got {name[:40]!r}, {len(name)} characters")
-    return name
-
-
-def _name_of(path: Path) -> str:
-    """apStar-dr17-2M00000002+7417074.fits, aspcapStar-r5-v603-2M..., asStar-...: what follows the versions."""
-    stem = re.sub(r"\.fits?(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-    return re.sub(r"^\w*Star\w*-((dr|[rstvl])\d[\w.]*-)*", "", stem)
+    return float(possible_snr(np.array(header_number(about, key))))

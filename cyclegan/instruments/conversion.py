@@ -1,6 +1,7 @@
 """Spectra of an instrument's files to one HDF5 file: masked, on one grid, normalised, in subsets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def store(piece: Piece, continuum: Continuum, writer: SpectraWriter, report: Rep
         report.stars[subset] |= set(columns.get("id", ()))
 
 
-def store_all(pieces: Iterator[Piece], continuum: Continuum, writer: SpectraWriter, report: Report) -> None:
+def store_all(pieces: Iterable[Piece], continuum: Continuum, writer: SpectraWriter, report: Report) -> None:
     """Store all batches and what normalised them. Raises InputError where nothing was left to store."""
     continuum.write(writer.file)
     for piece in pieces:
@@ -104,12 +105,15 @@ def convert_files(readers: Sequence[Reader], paths: Sequence[Path], options: Opt
     report.missing = None if labels is None else labels.missing
     others = [other for other in readers if other is not reader]
     resampler = Resampler(instrument.wavelength, wavelength)
-    conversion = Conversion(reader, others, rows, bits, options, resampler, labels, report)
-    label_names = reader.label_names if labels is not None else ()
+    pieces = Conversion(reader, others, rows, bits, options, resampler, labels, report).pieces(paths)
+    first = list(islice(pieces, 1))
+    label_names = reader.label_names if any("labels" in piece.columns for piece in first) else ()
+    if label_names and labels is None:
+        report.missing = ()
     name = instrument.name.lower()
     with written_spectra(options.output, name, torch.from_numpy(wavelength), label_names) as writer:
         writer.file.attrs.update({f"{name}_rows": rows, f"{name}_bits": bits})
-        store_all(conversion.pieces(paths), continuum, writer, report)
+        store_all(chain(first, pieces), continuum, writer, report)
         for subset, share in zip(SUBSETS, (1, options.val, options.test), strict=True):
             if share and not report.spectra[subset]:
                 raise InputError(

@@ -19,8 +19,12 @@ from emulator.commands.errors import InputError, refusing
 BLOCK, CARD = 2880, 80  # bytes
 LONGEST_HEADERS = 1000 * BLOCK  # of a file in all; a star of a hundred visits has a third of it
 MOST_UNPACKED = 2**28  # bytes: a star of 700 visits
+SIMPLE, PACKED = b"SIMPLE  =", b"\x1f\x8b"  # how they begin, plain and packed by gzip
 MOST = 999  # axes, or columns: the standard's own limit
 SIZE = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS) *= *([^ /]*)")
+TOLD = re.compile(
+    rb"BITPIX|NAXIS|PCOUNT|GCOUNT|TFIELDS|GROUPS|END"
+)  # what the cards of these, and the last, begin with
 GROUPS = re.compile(rb"GROUPS  = *T")
 END = re.compile(rb"END(?![A-Z0-9_-])")
 
@@ -35,8 +39,9 @@ def opened_fits(path: Path, expected: str, mapped: bool = False, most: int = MOS
     """
     if not path.is_file():
         raise InputError(f"{expected}, found none")
-    with refusing_quietly(expected), _unpacked(path) as file:
-        _check_claims(file)
+    with refusing_quietly(expected), unpacked(path) as file:
+        headers_of(file)
+        file.seek(0)
         with fits.open(file, memmap=mapped, disable_image_compression=True) as opened:
             hdus = opened[:most]  # a list of all of them would be read to its end
             for hdu in hdus:
@@ -67,9 +72,10 @@ def refusing_quietly(expected: str) -> Iterator[None]:
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[BinaryIO]:
+def unpacked(path: Path) -> Iterator[BinaryIO]:
+    """What a FITS file holds, unpacked where it is packed by gzip; ValueError where that is too much."""
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+        packed = file.read(len(PACKED)) == PACKED
         file.seek(0)
         if not packed:
             yield file
@@ -80,20 +86,21 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
     yield BytesIO(content)
 
 
-def _check_claims(file: BinaryIO) -> None:
-    """Raise ValueError where a header claims what cannot be, or more than follows it. Leaves the file at its start."""
-    size, start, left, number = file.seek(0, 2), 0, LONGEST_HEADERS, 0
-    while start < size or not number:
+def headers_of(file: BinaryIO) -> list[tuple[int, int]]:
+    """Where each header of a FITS file begins and ends; ValueError where one claims what cannot be, or is not there."""
+    size, start, left, found = file.seek(0, 2), 0, LONGEST_HEADERS, list[tuple[int, int]]()
+    while start < size or not found:
         file.seek(start)
-        if number and not file.read(BLOCK).strip(b"\0 "):  # as tapes were filled up
+        if found and not file.read(BLOCK).strip(b"\0 "):  # as tapes were filled up
             break
         claims, length = _read_sizes(file, start, left)
-        start, left = start + length, left - length
+        end, left = start + length, left - length
         claimed = _claimed_bytes(claims, size)
-        if claimed > size - start:
-            raise ValueError(f"truncated: HDU {number} claims {claimed} bytes, of which there are {size - start}")
-        start, number = start + math.ceil(claimed / BLOCK) * BLOCK, number + 1
-    file.seek(0)
+        if claimed > size - end:
+            raise ValueError(f"truncated: HDU {len(found)} claims {claimed} bytes, of which there are {size - end}")
+        found.append((start, end))
+        start = end + math.ceil(claimed / BLOCK) * BLOCK
+    return found
 
 
 def _read_sizes(file: BinaryIO, start: int, longest: int) -> tuple[dict[str, int], int]:
@@ -102,9 +109,10 @@ def _read_sizes(file: BinaryIO, start: int, longest: int) -> tuple[dict[str, int
     found: dict[str, int] = {}
     for length in range(BLOCK, longest + 1, BLOCK):
         block = file.read(BLOCK)
-        if not start and length == BLOCK and not block.startswith(b"SIMPLE  ="):
+        if not start and length == BLOCK and not block.startswith(SIMPLE):
             raise ValueError("one that does not begin with SIMPLE")
-        for card in (block[at : at + CARD] for at in range(0, len(block), CARD)):
+        places = (found.start() for found in TOLD.finditer(block))
+        for card in (block[at : at + CARD] for at in places if at % CARD == 0):
             if END.match(card):
                 return found, length
             if GROUPS.match(card):

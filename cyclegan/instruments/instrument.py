@@ -6,9 +6,18 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from emulator.commands.errors import InputError
 from emulator.instrument import Instrument
 
 BATCH = 256  # spectra that are held at a time
+COMBINED, VISITS = "combined", "visits"  # which spectra of a star
+MOST_SNR = 1e6  # of a spectrum; what is said to be more is none
+
+
+def possible_snr(told: np.ndarray) -> np.ndarray:
+    """Ratios of signal to noise (n,), NaN where what is told cannot be one: they are not needed to read a spectrum."""
+    values = np.asarray(told, "float64")
+    return np.where((values >= 0) & (values <= MOST_SNR), values, np.nan).astype("float32")
 
 
 class Stars(NamedTuple):
@@ -16,7 +25,8 @@ class Stars(NamedTuple):
 
     flux and error (n, P), in the file's unit; bits (n, P): of the instrument's mask; visit (n,): 0 for a combined
     spectrum; snr (n,); name (n,): of the star that each is of. about: what else the file says of each, (n,) by the
-    names of columns of a table of labels, for stars that have several rows there.
+    names of columns of a table of labels, for stars that have several rows there. labels (n, L): those of the reader's
+    `label_names` that the file tells itself, NaN where unknown; None where it has no room for any.
     """
 
     flux: np.ndarray
@@ -27,6 +37,7 @@ class Stars(NamedTuple):
     name: np.ndarray
     path: Path
     about: Mapping[str, np.ndarray]
+    labels: np.ndarray | None = None
 
 
 class LabelTable(Protocol):
@@ -58,10 +69,10 @@ class Reader(Protocol):
         """Whether a file is one of these, by its content, of which as little is read as tells it."""
         ...
 
-    def read(self, path: Path, rows: str) -> Iterator[Stars]:
-        """The spectra of a file, at most BATCH at a time; InputError for a file that is none of these, or is damaged.
+    def read(self, path: Path, rows: str) -> Iterator[Stars | InputError]:
+        """The spectra of a file, at most BATCH at a time, and an InputError for each part of it that is to be left out.
 
-        What was yielded before an InputError stands.
+        Raises InputError for a file that is none of these, or is damaged. What was yielded before stands.
         """
         ...
 

@@ -39,7 +39,8 @@ class Piece(NamedTuple):
 class Conversion(NamedTuple):
     """What spectra of an instrument's files are converted by.
 
-    others: readers of other instruments, whose files do not belong here; rows, bits: of the reader's instrument.
+    others: readers of other instruments, whose files do not belong here; rows, bits: of the reader's instrument;
+    labels: a table of them, None for those that files tell themselves.
     """
 
     reader: Reader
@@ -52,28 +53,40 @@ class Conversion(NamedTuple):
     report: Report
 
     def pieces(self, paths: Sequence[Path]) -> Iterator[Piece]:
-        """The spectra of the files, about BATCH at a time. InputError where one is of another instrument."""
+        """The spectra of the files, about BATCH at a time; all with labels, or none.
+
+        Raises InputError where a file is of another instrument, or tells labels while those before it did not.
+        """
         held: list[Stars] = []
+        labelled: bool | None = None if self.labels is None else True
         for stars in self._stars(paths):
+            labelled = stars.labels is not None if labelled is None else labelled
+            if stars.labels is not None and not labelled:
+                found = f"some in {stars.path} after files without: read it first, or give a table as --labels"
+                raise InputError(f"IN: expected labels in all files or in none, got {found}")
             held.append(stars)
             if sum(len(stars.visit) for stars in held) >= BATCH:
-                yield self._piece(held)
+                yield self._piece(held, bool(labelled))
                 held = []
         if held:
-            yield self._piece(held)
+            yield self._piece(held, bool(labelled))
 
     def _stars(self, paths: Sequence[Path]) -> Iterator[Stars]:
         name = self.reader.instrument.name
         for path in tqdm(paths, "converting", unit="file", disable=None):
             try:
-                yield from self.reader.read(path, self.rows)
+                for stars in self.reader.read(path, self.rows):
+                    if isinstance(stars, InputError):
+                        self.report.refuse(stars)
+                    else:
+                        yield stars
             except InputError as problem:
                 if other := reader_of(path, self.others):
                     found = f"{path} of {other.instrument.name} beside files of {name}"
                     raise InputError(f"IN: expected files of one instrument, got {found}") from problem
                 self.report.refuse(problem)
 
-    def _piece(self, held: list[Stars]) -> Piece:
+    def _piece(self, held: list[Stars], labelled: bool) -> Piece:
         flux, error, bits = (
             torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*(stars[:3] for stars in held), strict=True)
         )
@@ -91,12 +104,19 @@ class Conversion(NamedTuple):
             "snr": np.concatenate([stars.snr for stars in held]),
             "visit": np.concatenate([stars.visit for stars in held]),
         }
-        if self.labels is not None:
-            found = columns["labels"] = self.labels.find(names, _about(held))
+        if labelled:
+            found = columns["labels"] = self._labels(held, names)
             report.unlabelled |= set(names[np.isnan(found).all(axis=1)].tolist())
         subset = np.array([subset_of(name, options.val, options.test, options.seed) for name in names.tolist()])
         spectra = resampler(Spectra(flux, error, sound & (bits & self.bits == 0)))
         return Piece(spectra, subset, columns, [source for stars in held for source in _sources(stars)])
+
+    def _labels(self, held: list[Stars], names: np.ndarray) -> np.ndarray:
+        """Labels (n, L), NaN where unknown."""
+        if self.labels is not None:
+            return self.labels.find(names, _about(held))
+        none = [np.full((len(stars.visit), len(self.reader.label_names)), np.nan, "float32") for stars in held]
+        return np.concatenate([n if s.labels is None else s.labels for s, n in zip(held, none, strict=True)])
 
 
 def _about(held: list[Stars]) -> dict[str, np.ndarray]:

@@ -23,9 +23,9 @@ from cyclegan.domains.label_table import Table
 from cyclegan.domains.population import make_population
 from cyclegan.domains.uniform import Uniform
 from cyclegan.evaluation.rescore import compare_scores, logged_scores
-from cyclegan.instruments.all_star import AllStar
 from cyclegan.instruments.apogee import COMBINED, VISITS, read_star
 from cyclegan.instruments.atlas import read_atlas
+from cyclegan.instruments.survey_labels import SurveyLabels
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.known_labels import known_of_anchors, read_known
 from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
@@ -257,7 +257,7 @@ def _aspcap(path: Path) -> None:
 
 
 def _all_star(path: Path) -> None:
-    table, names = AllStar(path), np.array([f"2M{number:04d}" for number in (*range(30), 9999)])
+    table, names = SurveyLabels(path), np.array([f"2M{number:04d}" for number in (*range(30), 9999)])
     about = {"TELESCOPE": "apo25m", "FIELD": "M67", "FILE": "a.fits"}
     found = table.find(names, {key: np.full(len(names), value) for key, value in about.items()})
     check_labels(torch.from_numpy(found), (len(names), len(LABELS)))

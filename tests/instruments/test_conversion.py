@@ -200,7 +200,7 @@ def test_bad_options_are_told(folder, tmp_path):
     theory = write_theory(tmp_path / "theory.h5", APOGEE.wavelength, n=2)
     for arguments, words in (
         ([folder, folder / "x.fits"], "OUT: expected a file name ending in .h5"),
-        ([tmp_path / "void", out], "expected apStar, aspcapStar and apVisit files in this folder, found none"),
+        ([tmp_path / "void", out], "astraVisit and Parquet files in this folder, found none"),
         ([tmp_path / "nowhere.fits", out], "1 refused and no other"),
         ([folder, out, "--val", "0.6", "--test", "0.5"], "--val, --test"),
         ([folder, out, "--val", "0.001"], "none of 30 for 'val'"),
@@ -215,8 +215,8 @@ def test_bad_options_are_told(folder, tmp_path):
         ([folder, out, "--like", tmp_path / "nowhere.h5"], "found no such file"),
         ([folder, theory, out], "one HDF5 file"),
         ([theory, theory], "expected another file to write than"),
-        ([folder, out, "--labels", theory], "expected an allStar table in FITS"),
-        ([folder, out, "--labels", tmp_path / "nowhere.fits"], "expected an allStar table in FITS"),
+        ([folder, out, "--labels", theory], "expected a table of labels in FITS, CSV or Parquet"),
+        ([folder, out, "--labels", tmp_path / "nowhere.fits"], "expected a table of labels in FITS, CSV or Parquet"),
     ):
         with pytest.raises(InputError) as caught:
             converted(*arguments)

@@ -138,7 +138,7 @@ def test_its_options_are_told_by_its_own_names():
     for words in (
         "python -m toys",
         "convert toys",
-        "toy files or apStar, aspcapStar and apVisit files, folders of them, or one HDF5 file",
+        f"toy files or {ApogeeReader.files}, folders of them, or one HDF5 file",
         "of each file; Toy: mean or nights, APOGEE: combined or visits; the first is the default",
         "which pixels chips keep; Toy: chips or everything, APOGEE: 7214 or 7514 or 8575; the first is the default",
         "that mask a pixel; by default Toy: 5, APOGEE: 28927",

@@ -8,6 +8,7 @@ from astropy.io import fits
 from instruments.test_invented import TOYS, WAVELENGTH
 
 from cyclegan.convert import main as convert
+from cyclegan.instruments.apogee import ApogeeReader
 from cyclegan.instruments.conversion import convert_spectra
 from cyclegan.instruments.known import READERS, reader_of, reader_of_wavelengths
 from cyclegan.instruments.options import parse, parser
@@ -68,7 +69,7 @@ def test_a_file_of_no_known_kind_is_refused_with_what_is_there(tmp_path, capsys)
     image = tmp_path / "image.fits"
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((3, 4)))]).writeto(image)
     (tmp_path / "text.dat").write_text("nothing")
-    known = "expected apStar, aspcapStar and apVisit files or toy files"
+    known = f"expected {ApogeeReader.files} or toy files"
     with pytest.raises(InputError, match="expected at least one usable spectrum, got 3 refused and no other"):
         converted(image, tmp_path / "text.dat", tmp_path / "nowhere", tmp_path / "out.h5")
     assert capsys.readouterr().err.splitlines() == [
