@@ -1,5 +1,9 @@
-"""Parquet files of strangers: what they claim is compared with what is there, before room is made for it."""
+"""Parquet files of strangers: what they claim is compared with what is there, before room is made for it.
 
+https://github.com/apache/parquet-format, with parquet.thrift in src/main/thrift.
+"""
+
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from cyclegan.instruments.thrift import read_struct
 from emulator.array_files import MOST_UNPACKED
 from emulator.commands.errors import InputError, refusing
 
 MAGIC = b"PAR1"
-MOST_ENTRIES = 10**6  # of a list in the metadata
+FOOTER = 8  # bytes at the end: how long what is said of the columns is, and MAGIC
 BUFFER = 2**16  # bytes of a column that are read at a time
 LONGEST_NUMBER = 8  # bytes
 
@@ -38,31 +43,31 @@ def opened_parquet(path: Path, expected: str) -> Iterator[Any]:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise InputError(f"{path}: expected pyarrow, which reads Parquet, found none: pip install pyarrow") from error
+    with refusing(expected):
+        _check_claims(path)
+        with ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
+            yield file
+
+
+def _check_claims(path: Path) -> None:
+    """Raise ValueError where a file claims what cannot be, by the names of fields in parquet.thrift."""
     size = path.stat().st_size
-    with (
-        refusing(expected),
-        ParquetFile(
-            path,
-            buffer_size=BUFFER,
-            pre_buffer=False,
-            thrift_string_size_limit=size,
-            thrift_container_size_limit=MOST_ENTRIES,
-        ) as file,
-    ):
-        _check_claims(file.metadata, size)
-        yield file
-
-
-def _check_claims(metadata: Any, size: int) -> None:
+    with path.open("rb") as file:
+        file.seek(max(size - FOOTER, 0))
+        length, magic = struct.unpack("<I4s", file.read(FOOTER))
+        if magic != MAGIC or length > size - FOOTER - len(MAGIC):
+            raise ValueError("one whose end does not say what is in it")
+        file.seek(size - FOOTER - length)
+        claims = read_struct(file.read(length))
     most = max(MOST_UNPACKED, 10 * size)
-    if not 0 <= metadata.num_rows * LONGEST_NUMBER <= most:
-        raise ValueError(f"{metadata.num_rows} rows in a file of {size} bytes")
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        for column in map(group.column, range(group.num_columns)):
-            claimed = max(column.total_uncompressed_size, LONGEST_NUMBER * max(column.num_values, group.num_rows))
-            if claimed > most or min(column.num_values, group.num_rows) < 0:
-                raise ValueError(f"a column of {column.num_values} values, {claimed} bytes, in a file of {size}")
+    num_rows, row_groups = claims[3], claims[4]
+    if not 0 <= num_rows * LONGEST_NUMBER <= most:
+        raise ValueError(f"{num_rows} rows in a file of {size} bytes")
+    for columns, num_rows in ((group[1], group[3]) for group in row_groups):
+        for num_values, unpacked in ((column[3][5], column[3][6]) for column in columns):
+            claimed = max(unpacked, LONGEST_NUMBER * max(num_values, num_rows))
+            if claimed > most or min(num_values, num_rows) < 0:
+                raise ValueError(f"a column of {num_values} values, {claimed} bytes, in a file of {size}")
 
 
 def columns_of(file: Any) -> dict[str, str]:

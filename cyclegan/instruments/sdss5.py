@@ -78,14 +78,8 @@ def _read_rows(table: BinaryTable, rows: slice, number: int, header: Header, pat
     """The usable ones of some rows; number: of the visit that the first of them is, if they are visits."""
     values = table.read(rows)
     _check_wavelength(values, table, path)
-    if MODEL in table.columns:
-        flux = _pixels(values, MODEL, path)
-        error, bits = np.where(flux > 0, ERROR_FLOOR * flux, 0), np.zeros(flux.shape, "int32")
-    else:
-        flux, inverse_variance, flags = (_pixels(values, name, path) for name in OBSERVED)
-        sound = (inverse_variance > 0) & (flags >= 0) & (flags < 2**31)
-        error = np.where(sound, 1 / np.sqrt(np.where(sound, inverse_variance, 1)), 0)
-        bits = np.where(sound, flags, 0).astype("int32")
+    with np.errstate(all="ignore"):  # pixels without a number are masked
+        flux, error, bits = _spectra(values, path)
     kept = (np.isfinite(flux) & (flux != 0) & (error > 0)).any(axis=1)
     if "in_stack" in table.columns:
         kept &= np.isin(_texts(values, "in_stack"), ("T", "1"))
@@ -103,6 +97,17 @@ def _read_rows(table: BinaryTable, rows: slice, number: int, header: Header, pat
         path,
         {"TELESCOPE": telescopes, "SDSS_ID": np.full(len(blank), str(header.get("SDSS_ID") or ""))},
     )
+
+
+def _spectra(values: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flux, error and bits (n, P); an error is 0 where there is none, or where flags are none."""
+    if MODEL in (values.dtype.names or ()):
+        flux = _pixels(values, MODEL, path)
+        return flux, np.where(flux > 0, ERROR_FLOOR * flux, 0), np.zeros(flux.shape, "int32")
+    flux, inverse_variance, flags = (_pixels(values, name, path) for name in OBSERVED)
+    sound = (inverse_variance > 0) & (flags >= 0) & (flags < 2**31)
+    error = np.where(sound, 1 / np.sqrt(np.where(sound, inverse_variance, 1)), 0)
+    return flux, error, np.where(sound, flags, 0).astype("int32")
 
 
 def _check_wavelength(values: np.ndarray, table: BinaryTable, path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow
 import torch
 import yaml
 from apogee_stars import star
@@ -15,6 +16,9 @@ from astropy.io import fits
 from astropy.table import Table
 from handmade import make_checkpoint, save_checkpoint
 from omegaconf import OmegaConf
+from parquet_files import write_parquet
+from pyarrow import parquet
+from sdss5_files import write_astra, write_mwm
 from skies import PIXELS, Sky, linear_payne, make_sky, toy_wavelength, write_domain
 
 from cyclegan.domains.domains import Stars
@@ -196,11 +200,32 @@ def _write_line_lists(folder: Path) -> None:
         read_lines(folder / f"{form}.txt")
 
 
+def _write_sdss5(folder: Path) -> None:
+    flux, error, bits = star(1, rows=2)
+    values = flux, 1 / error**2, bits
+    one = tuple(array[:1] for array in values)
+    write_mwm(folder / "mwmStar.fits", {"APOGEE/APO": one, "APOGEE/LCO": one})
+    write_mwm(folder / "mwmVisit.fits", {"APOGEE/LCO": values}, visits=True)
+    write_astra(folder / "astraStar.fits", flux[0] / 800)
+    write_parquet(folder / "spectra.parquet", flux, error, bits, teff=[4000.0, 5000.0], fe_h=[0.1, None], snr=[50, 60])
+    number = np.arange(30)
+    columns = {
+        "sdss_id": number,
+        "obj": [f"2M{i:04d}" for i in number],
+        "teff": number + 4500.0,
+        "v_micro": 0.1 * number,
+    }
+    Table(columns).write(folder / "astraAllStar.fits")
+    parquet.write_table(pyarrow.table(columns), folder / "labels.parquet")
+    _write_csv(folder / "own_labels.csv", columns)
+
+
 def _write_fits(folder: Path) -> None:
     write_apstar(folder / "apStar.fits", *star(1, rows=3), name="2M0001")
     write_apstar(folder / "aspcapStar.fits", *star(2)[:2], name="2M0002")
     wavelength = np.linspace(16950, 15150, 3 * 512).reshape(3, 512)
     write_apvisit(folder / "apVisit.fits", wavelength, *np.ones((2, 3, 512)), np.zeros((3, 512)), VRAD=20.0)
+    _write_sdss5(folder)
     (folder / "packed.fits.gz").write_bytes(gzip.compress((folder / "apStar.fits").read_bytes(), mtime=0))
     count = 30
     number = np.arange(count)

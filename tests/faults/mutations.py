@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import yaml
 
+from faults.parquet_mutations import mutate_parquet
+
 NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1.0, 1e-300, 1e30, 1e300, -1e300, -9999.0, -999.0, 2.0**31, 2.0**63, 0.5)
 TYPES = ("float16", "float32", "float64", ">f4", ">i8", "int8", "int64", "uint8", "bool", "complex64", "S8")
 CELLS = (
@@ -67,6 +69,7 @@ CARDS = (
 KEYS = (
     *("BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "BSCALE", "BZERO", "BLANK", "XTENSION", "EXTNAME"),
     *("TFIELDS", "TFORM1", "TFORM2", "TTYPE1", "TTYPE2", "TDIM1", "TSCAL2", "TZERO2", "TNULL2", "TUNIT1", "THEAP"),
+    *("V_ASTRA", "SDSS_ID", "INSTRMNT", "TFORM7", "TTYPE7", "CRVAL", "CDELT", "NPIXELS"),
     *("CRVAL1", "CDELT1", "CD1_1", "CRPIX1", "CTYPE1", "CUNIT1", "DC-FLAG", "SNR", "SNRVIS1", "OBJID", "TELESCOP"),
 )
 DEEP = 2000  # containers within each other: more than Python goes down by itself
@@ -87,7 +90,7 @@ def mutate(path: Path, chance: Random) -> None:
 def _rule_for(path: Path) -> Callable[[Path, Random], None] | None:
     rules = {".h5": mutate_hdf5, ".npy": mutate_npy, ".npz": mutate_npz, ".fits": mutate_fits, ".gz": mutate_packed}
     rules |= {".pt": mutate_torch, ".ckpt": mutate_torch, ".yaml": mutate_yaml, ".json": mutate_json}
-    rules |= {".csv": mutate_text, ".txt": mutate_text}
+    rules |= {".csv": mutate_text, ".txt": mutate_text, ".parquet": mutate_parquet}
     return rules.get(path.suffix)
 
 

@@ -23,8 +23,9 @@ from cyclegan.domains.label_table import Table
 from cyclegan.domains.population import make_population
 from cyclegan.domains.uniform import Uniform
 from cyclegan.evaluation.rescore import compare_scores, logged_scores
-from cyclegan.instruments.apogee import COMBINED, VISITS, read_star
+from cyclegan.instruments.apogee import ApogeeReader, read_star
 from cyclegan.instruments.atlas import read_atlas
+from cyclegan.instruments.instrument import COMBINED, VISITS, Stars
 from cyclegan.instruments.survey_labels import SurveyLabels
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.known_labels import known_of_anchors, read_known
@@ -41,6 +42,7 @@ from cyclegan.training.schema import TrainConfig, check_together
 from cyclegan.translator.networks import make_networks
 from emulator.apogee import PIXELS as SURVEY_PIXELS
 from emulator.commands.config import read_config, validate
+from emulator.commands.errors import InputError
 from emulator.commands.schema import check_plain
 from emulator.flux import FLUX_RANGE
 from emulator.grid import read_grid
@@ -51,7 +53,15 @@ from emulator.payne import Payne
 from emulator.published import read_published
 from emulator.wavelength import read_wavelength
 from faults.good_inputs import NAMES, good_emulator
-from faults.soundness import are_finite, are_wavelengths, check_emulator, check_known, check_labels, check_spectra
+from faults.soundness import (
+    are_finite,
+    are_wavelengths,
+    check_emulator,
+    check_known,
+    check_labels,
+    check_spectra,
+    check_stars,
+)
 
 
 @dataclass(frozen=True)
@@ -242,14 +252,26 @@ def _line_list(path: Path) -> None:
 
 def _star(path: Path) -> None:
     for rows in (COMBINED, VISITS):
-        star = read_star(path, rows)
-        count = len(star.visit)
-        assert star.flux.shape == star.error.shape == star.bits.shape == (count, SURVEY_PIXELS), "shapes differ"
-        assert [values.dtype for values in star[:3]] == [np.float32, np.float32, np.int32], "other types"
-        assert count > 0, "no spectrum"
-        assert (np.isnan(star.snr) | (star.snr >= 0)).all(), "signal to noise that is none"
-        assert all(name.isprintable() for name in star.name.tolist()), "a name that is none"
-        assert all(name.strip() for name in star.name.tolist()), "no name"
+        check_stars(read_star(path, rows))
+
+
+def _stars(path: Path) -> None:
+    found = [part for rows in (COMBINED, VISITS) for part in _parts(path, rows)]
+    problems = [str(part) for part in found if isinstance(part, InputError)]
+    assert all(len(problem.splitlines()) == 1 for problem in problems), "a message that is not one line"
+    for stars in found:
+        if not isinstance(stars, InputError):
+            check_stars(stars)
+    assert found, "nothing"
+
+
+def _parts(path: Path, rows: str) -> list[Stars | InputError]:
+    try:
+        return list(ApogeeReader().read(path, rows))
+    except InputError:
+        if rows == COMBINED:
+            raise
+        return []
 
 
 def _aspcap(path: Path) -> None:
@@ -308,8 +330,11 @@ READERS = (
     Reader("line list", ("moog.txt", "vald.txt"), _line_list),
     Reader("apStar", ("apStar.fits", "packed.fits.gz"), _star),
     Reader("apVisit", ("apVisit.fits",), _star),
+    Reader("mwm and astra", ("mwmStar.fits", "mwmVisit.fits", "astraStar.fits"), _stars),
+    Reader("Parquet", ("spectra.parquet",), _stars),
     Reader("aspcapStar", ("aspcapStar.fits",), _aspcap),
     Reader("allStar", ("allStar.fits",), _all_star),
+    Reader("labels of a survey", ("astraAllStar.fits", "labels.parquet", "own_labels.csv"), _all_star),
     Reader("atlas", ("atlas.npz", "atlas.fits", "atlas_image.fits"), _atlas),
     Reader("known lines", ("known_lines.csv",), _known_lines),
     Reader("hidden lines", ("hidden.csv",), _hidden),

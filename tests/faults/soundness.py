@@ -4,10 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cyclegan.instruments.instrument import Stars
 from cyclegan.pairing.known_labels import Known
 from cyclegan.spectra.spectra import Spectra
+from emulator.apogee import PIXELS
 from emulator.flux import FLUX_RANGE
-from emulator.labels import is_known
+from emulator.labels import LABELS, is_known
 from emulator.lines import SPECIES
 from emulator.payne import Payne
 
@@ -67,3 +69,18 @@ def check_known(known: Known) -> None:
     told = known.labels.isfinite()
     assert told.any(), "nothing is known"
     assert (known.errors[told].isfinite() & (known.errors[told] > 0)).all(), "labels without an error"
+
+
+def check_stars(stars: Stars) -> None:
+    """Spectra on the survey's pixels, with what goes with each."""
+    count = len(stars.visit)
+    assert stars.flux.shape == stars.error.shape == stars.bits.shape == (count, PIXELS), "shapes differ"
+    assert [values.dtype for values in stars[:3]] == [np.float32, np.float32, np.int32], "other types"
+    assert count > 0, "no spectrum"
+    assert stars.snr.shape == stars.name.shape == (count,), "shapes differ"
+    assert all(values.shape == (count,) for values in stars.about.values()), "shapes differ"
+    assert (np.isnan(stars.snr) | (stars.snr >= 0)).all(), "signal to noise that is none"
+    assert all(name.isprintable() for name in stars.name.tolist()), "a name that is none"
+    assert all(name.strip() for name in stars.name.tolist()), "no name"
+    if stars.labels is not None:
+        check_labels(torch.from_numpy(stars.labels), (count, len(LABELS)))
