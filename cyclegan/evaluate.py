@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from cyclegan.domains.domains import stars_to_score
+from cyclegan.evaluation.advice import advise
 from cyclegan.evaluation.examine import Examined, examine
 from cyclegan.evaluation.report import page
 from cyclegan.evaluation.rescore import Compared, ScoresDifferError, check_alike, compare_scores, logged_scores
@@ -105,7 +106,10 @@ def evaluate(config: EvaluateConfig) -> list[Compared]:
         examined.numbers.update(
             checkpoint=checkpoint.name, finished=finished.exists(), rescored=[asdict(row) for row in compared]
         )
+        advice = advise(examined.numbers)
+        examined.numbers["advice"] = advice._asdict()
         write(examined, unfinished)
+    log.info("may I use this run? %s: %s", advice.answer, " ".join(advice.why))
     log.info("the report is %s", output / "report.html")
     if config.logger.wandb:
         log_to_wandb(folder, output, model, examined, config.logger.project)

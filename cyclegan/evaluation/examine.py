@@ -173,6 +173,13 @@ def _draw_spectra(subject: Subject, examples: Mapping[str, Mapping[str, float]])
     return figures
 
 
+def _offset(model: TrainedModel) -> dict[str, float]:
+    """How far each label of all stars alike may be off, 1 sigma, where the population was learnt; otherwise none."""
+    if (covariance := model.record.offset) is None:
+        return {}
+    return dict(zip(model.label_names, covariance.diagonal().sqrt().tolist(), strict=True))
+
+
 def _numbers(subject: Subject, findings: Findings) -> dict[str, Any]:
     model, controls, wavelength = subject.model, subject.controls, subject.model.wavelength.cpu()
     scores = matched_scores(model.translator, *subject.stars, subject.matched)
@@ -190,6 +197,7 @@ def _numbers(subject: Subject, findings: Findings) -> dict[str, Any]:
         "scores": scores,
         "controls": dict(controls),
         "labels": list(subject.labels),
+        "offset": _offset(model),
         "gap_left": left,
         "signals": subject.made.signals,
         "physics": {"cycle_under_noise": findings.physics.cycle, "labels": findings.physics.labels},

@@ -5,6 +5,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+from cyclegan.evaluation.words import ALTERNATIVES, ANSWERS, CAPTIONS, KINDS, MEANINGS, SETS
 from emulator.labels import UNITS
 
 STYLE = """
@@ -19,75 +20,35 @@ p { max-width: 46rem; margin: .5rem 0; }
 .numbers b { display: block; font-size: 1.6rem; line-height: 1.3; font-weight: 600; }
 .numbers span { color: #555; font-size: .8125rem; line-height: 1.35; display: block; }
 .wrong { color: #b00020; font-weight: 600; }
+.answer { border: 1px solid #d0d0d0; border-radius: 6px; padding: .25rem 1.25rem 1rem; margin: 1.5rem 0; }
+.answer h2 { border: 0; margin: .75rem 0 .25rem; padding: 0; }
+.answer p { font-size: 1.25rem; font-weight: 600; }
+.answer .yes { color: #00600f; }
+.answer .with-care { color: #7a4b00; }
+.answer .no { color: #b00020; }
+.answer dt { font-weight: 600; margin-top: .75rem; }
+.answer dd { margin: .1rem 0 0; }
+.wide { overflow-x: auto; }
 figure { margin: 1rem 0 2rem; }
 figure img { width: 100%; height: auto; display: block; }
 figcaption { max-width: 46rem; margin-top: .25rem; }
 table { border-collapse: collapse; font-size: .875rem; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem .3rem 0; text-align: right; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
+th.text, td.text { min-width: 7rem; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; white-space: normal; }
 thead th { border-bottom: 1px solid #888; font-weight: 600; }
 code { font-size: .875em; }
-@media print { h2 { break-after: avoid; } figure { break-inside: avoid; } }
+@media (max-width: 640px) { figure img { width: 720px; max-width: none; } }
+@media print {
+  body { font-size: 11pt; margin: 0; max-width: none; }
+  h2 { break-after: avoid; }
+  figure, table, .answer { break-inside: avoid; }
+  .wide { overflow: visible; }
+  table { font-size: 8pt; }
+  th, td { padding-right: .35rem; white-space: normal; }
+  figure img { width: 100%; }
+}
 """
-MEANINGS = {
-    "x_synth_obs": "synthetic → observed, against the same stars observed [σ²]",
-    "x_obs_synth": "observed → synthetic, against the same stars in theory [σ²]",
-    "z_shared": "shared latents of the same star in both domains",
-    "z_synth": "shared latents of a synthetic spectrum and of its translation",
-    "z_obs": "shared latents of an observed spectrum and of its translation",
-    "z_split": "split latents of an observed spectrum and of the translation that was given them",
-    "reconstruction_synth": "synthetic spectra encoded and decoded [σ²]",
-    "reconstruction_obs": "observed spectra encoded and decoded [σ²]; 1 is their noise",
-    "cycle_synth": "synthetic spectra translated there and back [σ²]",
-    "cycle_obs": "observed spectra translated there and back [σ²]; 1 is their noise",
-}
-SETS = {
-    "synthetic": "observed against synthetic spectra: before",
-    "translated": "observed against translated spectra: after",
-    "observed": "observed against observed spectra: the control, 0.5 but for chance",
-    "shared latents": "shared latents of observed against those of synthetic spectra",
-}
-CAPTIONS = {
-    "history": (
-        "The last values are in the legends. Scores should settle above the dotted line, the noiseless truth, and below"
-        " the dashed one, a mere shift of the mean; judges that can tell real from translated push their loss to 0."
-    ),
-    "star_best": (
-        "Black is observed, blue theory, vermilion what the networks make of it. What is left should look like noise:"
-        " grey bands are ±1 σ, and residuals in σ are drawn linearly within ±3, logarithmically beyond."
-    ),
-    "star_median": (
-        "A typical star. Residuals that follow an element's ticks are lines whose strength is still wrong; blue ones"
-        " show what had to be added."
-    ),
-    "star_worst": (
-        "The worst one. Does it fail everywhere (labels, continuum), in the lines of one element (an abundance that few"
-        " stars have), or in single pixels (the observation)?"
-    ),
-    "residuals": (
-        "Grey: how many spectra have which residual. A good translation leaves a band about zero, as wide as the noise:"
-        " a median (solid) off zero is a bias at that wavelength, a widening (dotted) a line that varies wrongly."
-    ),
-    "embedding": (
-        "Both sets are fitted jointly, and no star is in both. Sets that agree are mixed everywhere; distances between"
-        " clumps mean nothing. The picture is no evidence: the classifier's AUC above it is the number."
-    ),
-    "physics": (
-        "Above: does a label act on translated spectra as it acts on observed ones? Where a translation correlates less"
-        " than theory (blue), it knows nothing of that label, and what it shows for it is paint. Below: labels fitted"
-        " to translated minus those fitted to synthetic spectra, mean and scatter, in units of the stars' own spread."
-    ),
-    "latents": (
-        "Effect: how far a spectrum moves. Difference: of the same star in both domains; a variable on which they"
-        " disagree much more than on its neighbours is not shared, whatever the mean of all (z_shared) says. Below:"
-        " which labels each variable follows, red with and blue against them, all other labels held fixed. Where the"
-        " two maps differ, the domains do not mean the same by a variable."
-    ),
-    "bins": (
-        "Where the translation comes close to the shift (grey), it has learnt nothing about such stars; the ends of"
-        " the ranges suffer first. Bins of a few stars are uncertain: their counts are below."
-    ),
-}
 
 
 def page(numbers: dict[str, Any], stars: list[dict[str, Any]], pictures: dict[str, bytes]) -> str:
@@ -112,7 +73,12 @@ def page(numbers: dict[str, Any], stars: list[dict[str, Any]], pictures: dict[st
         )
     if not numbers["finished"]:
         content.append("<p><strong>The run is not finished</strong>: it has no scores.json yet.</p>")
-    content += [_summary(numbers), "<h2>Scores beside their controls</h2>", *_scores(numbers)]
+    content += [
+        _advice(numbers["advice"]),
+        _summary(numbers),
+        "<h2>Scores beside their controls</h2>",
+        *_scores(numbers),
+    ]
     content += ["<h2>Signals that need no matched stars</h2>", _signals(numbers)]
     content += ["<h2>Physics or paint?</h2>", *_physics(numbers["physics"], pictures)]
     if numbers["latents"]:
@@ -127,9 +93,26 @@ def page(numbers: dict[str, Any], stars: list[dict[str, Any]], pictures: dict[st
     content += ["<h2>Scored again</h2>", *_rescored(numbers)]
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n</head>\n<body>\n'
+        f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n'
         + "\n".join(content)
-        + "\n</body>\n</html>\n"
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _advice(advice: dict[str, Any]) -> str:
+    """May I use this, for which stars and labels, and what not."""
+    labels = advice["labels"]
+    told = [f"{words} {', '.join(labels[kind])}" for kind, words in KINDS.items() if labels[kind]]
+    parts = {
+        "Why": advice["why"],
+        "For which stars": advice["stars"] or ["Like those it was trained on; their labels are not known."],
+        "For which labels": told or ["Not known: without an emulator of theory, no label can be followed."],
+        "What it is not for": advice["limits"],
+    }
+    rows = (f"<dt>{name}</dt>" + "".join(f"<dd>{escape(line)}</dd>" for line in lines) for name, lines in parts.items())
+    return (
+        f'<section class="answer"><h2>May I use it?</h2><p class="{advice["answer"].replace(" ", "-")}">'
+        f"{ANSWERS[advice['answer']]}</p><dl>{''.join(rows)}</dl></section>"
     )
 
 
@@ -250,7 +233,7 @@ def _stars(numbers: dict[str, Any], stars: list[dict[str, Any]], pictures: dict[
     rows = [
         {key: value for key, value in stars[star].items() if key not in other} for star in numbers["examples"].values()
     ]
-    head = ["", *(f"{key} [{UNITS[key]}]" if key in UNITS else key.replace("_", " ") for key in rows[0])]
+    head = ["example", *(f"{key} [{UNITS[key]}]" if key in UNITS else key.replace("_", " ") for key in rows[0])]
     table = _table(head, [[name, *map(_number, row.values())] for name, row in zip(names, rows, strict=True)])
     what = "translation" if numbers["matched"] else "reconstruction"
     return [
@@ -303,18 +286,20 @@ def _figure(name: str, pictures: dict[str, bytes]) -> str:
         return f'<p class="note">The picture {name} could not be drawn.</p>'
     source = f"data:image/png;base64,{b64encode(pictures[name]).decode()}"
     caption = f"<figcaption>{escape(CAPTIONS[name])}</figcaption>"
-    return f'<figure id="{name}"><img alt="{name.replace("_", " ")}" src="{source}">{caption}</figure>'
+    picture = f'<img alt="{escape(ALTERNATIVES[name])}" src="{source}">'
+    return f'<figure id="{name}"><div class="wide" tabindex="0">{picture}</div>{caption}</figure>'
 
 
 def _table(head: list[str], rows: list[list[str]], text: int = 1) -> str:
     """A table of cells that are HTML already; the first `text` columns are words, the others numbers."""
     kinds = ['class="text"' if i < text else "" for i in range(len(head))]
-    header = "".join(f"<th {kind}>{cell}</th>" for kind, cell in zip(kinds, head, strict=True))
+    header = "".join(f'<th scope="col" {kind}>{cell}</th>' for kind, cell in zip(kinds, head, strict=True))
     body = "".join(
         "<tr>" + "".join(f"<td {kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
         for row in rows
     )
-    return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide" tabindex="0">{table}</div>'
 
 
 def _number(value: float | int | str | None) -> str:

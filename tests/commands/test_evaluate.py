@@ -13,10 +13,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from browser import BROWSER, LEAST_CONTRAST, shown
 from hydra import compose, initialize_config_dir
 from processes import all_finished, search_quickly
 
 from cyclegan.evaluate import EvaluateConfig, evaluate
+from cyclegan.evaluation.words import ANSWERS
 from cyclegan.scores.scores import SCORES
 from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
@@ -159,6 +161,28 @@ def test_the_report_is_whole_and_refers_to_nothing_outside(reports, name):
     assert re.search(r"https?://|url\(|@import", text) is None
     assert "nan" not in page.text.split()
     assert "Translations take the split latent of another star" in page.text
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_on_a_phone_and_on_a_desk_to_whoever_reads(reports, tmp_path, width):
+    if not BROWSER:
+        pytest.skip("NO BROWSER TRIED: there is no chromium here")
+    page = shown(reports["emulated"][0] / "report.html", tmp_path, width)
+    assert (page["language"], page["landmarks"], page["first"]) == ("en", 1, "May I use it?")
+    assert page["headings"] == [1] + [2] * (len(page["headings"]) - 1)
+    assert page["images"] == 9
+    assert {page[name] for name in ("wider", "undescribed", "broken", "unscoped", "unnamed", "unreachable")} == {0}
+    assert page["contrast"] >= LEAST_CONTRAST
+    assert page["smallest"] >= 12
+    assert (tmp_path / f"{width}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_opens_with_whether_and_for_what_it_may_be_used(reports):
+    for name in ("emulated", "unmatched", "best"):
+        advice, text = numbers_of(reports[name])["advice"], (reports[name][0] / "report.html").read_text()
+        first = Page(text).text.partition("Scores beside their controls")[0]
+        for line in (ANSWERS[advice["answer"]], *advice["why"], *advice["limits"], *advice["stars"]):
+            assert line in first
 
 
 @pytest.mark.parametrize("name", ["emulated", "best", "unmatched"])
