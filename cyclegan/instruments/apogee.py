@@ -1,6 +1,6 @@
 """APOGEE: the spectrograph, and its survey's FITS files of stars."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from cyclegan.instruments.apvisit import is_visit, read_visit
 from cyclegan.instruments.fits_files import header_number, opened_fits
-from cyclegan.instruments.instrument import COMBINED, VISITS, Stars, possible_snr
+from cyclegan.instruments.instrument import COMBINED, VISITS, LabelTable, Stars, possible_snr
 from cyclegan.instruments.names import name_of_file, star_name
 from cyclegan.instruments.parquet_files import is_parquet
 from cyclegan.instruments.parquet_spectra import read_parquet
@@ -34,6 +34,10 @@ class ApogeeReader:
     label_names: tuple[str, ...] = LABELS
     labels = "allStar table, one of SDSS-V, or any in CSV or Parquet"
 
+    def one_each(self, paths: Sequence[Path]) -> list[Path]:
+        """All of them."""
+        return list(paths)
+
     def recognises(self, path: Path) -> bool:
         """Whether a file is Parquet, or FITS with an apVisit's or SDSS-V's HDUs, or with HDU 1 to 3 on the grid."""
         if is_parquet(path) or is_sdss5(path):
@@ -44,39 +48,42 @@ class ApogeeReader:
         except InputError:
             return False
 
-    def read(self, path: Path, rows: str) -> Iterator[Stars | InputError]:
+    def read(self, path: Path, rows: str, table: LabelTable | None) -> Iterator[Stars | InputError]:
         """`read_parquet`, `read_sdss5`, or `read_star`, one star."""
         if is_parquet(path):
             yield from read_parquet(path)
         elif is_sdss5(path):
             yield from read_sdss5(path, rows)
         else:
-            yield read_star(path, rows)
+            yield read_star(path, rows, table)
 
     def read_labels(self, path: Path) -> SurveyLabels:
         """The labels of the survey's stars."""
         return SurveyLabels(path)
 
 
-def read_star(path: str | Path, rows: str = COMBINED) -> Stars:
+def read_star(path: str | Path, rows: str = COMBINED, table: LabelTable | None = None) -> Stars:
     """The combined spectrum of an apStar, aspcapStar or apVisit file, or its `visits`, on APOGEE's wavelengths.
 
     apStar: HDU 1 flux, 2 error, 3 bit mask; of several visits, row 0 is the coadd with a weight for each pixel, row 1
     with one for each visit, and the visits follow; of one visit there is just that, and often an empty row. A row
     without a usable pixel is no spectrum. aspcapStar: HDU 1 flux, 2 error, 3 the model, and no bit mask. Both are of
-    DR12 to DR17. apVisit: `read_visit`, and visit 1 whatever `rows`. The HDUs tell which it is, not the name.
+    DR12 to DR17. apVisit: `read_visit`, and visit 1 whatever
+    `rows`; a table may tell its star's velocity. The HDUs tell which it is, not the name.
     Raises InputError for a file that is not such a one, is truncated, or holds no such spectrum.
     """
     path = Path(path)
     with opened_fits(path, f"{path}: expected a FITS file", most=HDUS) as hdus:
-        return _visit(hdus, path) if is_visit(hdus) else _star(hdus, path, rows)
+        return _visit(hdus, path, table) if is_visit(hdus) else _star(hdus, path, rows)
 
 
-def _visit(hdus: fits.HDUList, path: Path) -> Stars:
-    flux, error, bits = (values[None] for values in read_visit(hdus, path))
+def _visit(hdus: fits.HDUList, path: Path, table: LabelTable | None) -> Stars:
     about = hdus[0].header
+    name, path, told = _origin(about, path, 1)
+    known = np.nan if table is None else float(table.velocities(name, told)[0])
+    flux, error, bits = (values[None] for values in read_visit(hdus, path, known))
     snr = np.array([_signal_to_noise(about, "SNR")], "float32")
-    return Stars(flux, error, bits, np.ones(1, int), snr, *_origin(about, path, 1))
+    return Stars(flux, error, bits, np.ones(1, int), snr, name, path, told)
 
 
 def _star(hdus: fits.HDUList, path: Path, rows: str) -> Stars:

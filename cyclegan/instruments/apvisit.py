@@ -32,7 +32,7 @@ def is_visit(hdus: fits.HDUList) -> bool:
     return len(hdus) > 4 and str(hdus[4].header.get("BUNIT", "")).startswith("Wavelength")
 
 
-def read_visit(hdus: fits.HDUList, path: Path) -> Visit:
+def read_visit(hdus: fits.HDUList, path: Path, known: float = np.nan) -> Visit:
     """The spectrum of an apVisit file in its star's rest frame, on APOGEE's wavelengths.
 
     HDU 1 flux, 2 error, 3 bit mask, 4 vacuum wavelength in Angstrom; each (3, pixels), a row a detector, of 4096 pixels
@@ -41,7 +41,7 @@ def read_visit(hdus: fits.HDUList, path: Path) -> Visit:
     Raises InputError for other shapes or wavelengths, and where no velocity is told.
     """
     flux, error, bits, wavelength = (hdu.data for hdu in _images(hdus, path))
-    wavelength = wavelength.astype("float64").ravel() / (1 + rest_velocity(hdus[0].header, path) / LIGHT_SPEED)
+    wavelength = wavelength.astype("float64").ravel() / (1 + rest_velocity(hdus[0].header, path, known) / LIGHT_SPEED)
     order = np.argsort(wavelength)
     if not (np.isfinite(wavelength).all() and (np.diff(wavelength[order]) > 0).all() and wavelength[order[0]] > 0):
         raise InputError(f"{path}: expected finite wavelengths in HDU 4, each once, got others")
@@ -66,21 +66,24 @@ def read_visit(hdus: fits.HDUList, path: Path) -> Visit:
     )
 
 
-def rest_velocity(header: fits.Header, path: Path) -> float:
+def rest_velocity(header: fits.Header, path: Path, known: float = np.nan) -> float:
     """How fast the star receded from the telescope, in km/s: above 0, lines are seen redwards of where they belong.
 
     VRAD, 'doppler shift': the pipeline compares the visit with a template at wavelengths (1 + VRAD / c) of its own, and
     writes VHELIO = VRAD + BC, the barycentric correction (aprv.pro of github.com/sdss/apogee). So where there is no
-    VRAD it is VHELIO - BC. Raises InputError where there is neither, or the pipeline says that it failed.
+    VRAD it is VHELIO - BC; and where there is neither, or the pipeline says that it failed, it is `known` - BC, by what
+    a table says of the star. Raises InputError where none of them is told.
     """
-    told, barycentric = (header_number(header, key) for key in ("VRAD", "VHELIO"))
-    velocity = barycentric - header_number(header, "BC") if np.isnan(told) else told
-    if not abs(velocity) <= FASTEST or header_number(header, "VRADERR") > FAILED:
-        expected = f"a velocity within {FASTEST:g} km/s in HDU 0, VRAD, or VHELIO and BC"
-        keys = ("VRAD", "VRADERR", "VHELIO", "BC")
-        found = [f"{key} {value:g}" for key in keys if not np.isnan(value := header_number(header, key))]
-        raise InputError(f"{path}: expected {expected}, got {', '.join(found) or 'none'}")
-    return velocity
+    told = {key: header_number(header, key) for key in ("VRAD", "VRADERR", "VHELIO", "BC")}
+    measured = (told["VRAD"], told["VHELIO"] - told["BC"]) if not told["VRADERR"] > FAILED else ()
+    for velocity in (*measured, known - told["BC"]):
+        if abs(velocity) <= FASTEST:
+            return velocity
+    expected = (
+        f"a velocity within {FASTEST:g} km/s in HDU 0, VRAD, or VHELIO and BC, or BC and one in the table of --labels"
+    )
+    found = ", ".join(f"{key} {value:g}" for key, value in told.items() if not np.isnan(value))
+    raise InputError(f"{path}: expected {expected}, got {found or 'none'}")
 
 
 def _images(hdus: fits.HDUList, path: Path) -> list[fits.ImageHDU]:

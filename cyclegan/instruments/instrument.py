@@ -49,6 +49,10 @@ class LabelTable(Protocol):
         """Labels (n, L) of the stars of n spectra, NaN where unknown; names and about: as in `Stars`."""
         ...
 
+    def velocities(self, names: np.ndarray, about: Mapping[str, np.ndarray]) -> np.ndarray:
+        """How fast the stars (n,) of n spectra recede from the Sun, in km/s, NaN where unknown."""
+        ...
+
 
 class Reader(Protocol):
     """How an instrument's files are read.
@@ -65,13 +69,18 @@ class Reader(Protocol):
     label_names: tuple[str, ...]
     labels: str
 
+    def one_each(self, paths: Sequence[Path]) -> list[Path]:
+        """Of the files of a star that are read together, one; of a file that stands alone, itself."""
+        ...
+
     def recognises(self, path: Path) -> bool:
         """Whether a file is one of these, by its content, of which as little is read as tells it."""
         ...
 
-    def read(self, path: Path, rows: str) -> Iterator[Stars | InputError]:
+    def read(self, path: Path, rows: str, table: LabelTable | None) -> Iterator[Stars | InputError]:
         """The spectra of a file, at most BATCH at a time, and an InputError for each part of it that is to be left out.
 
+        table: that the user gave, for the velocities of stars.
         Raises InputError for a file that is none of these, or is damaged. What was yielded before stands.
         """
         ...

@@ -8,10 +8,11 @@ from astropy.io import fits
 
 from cyclegan.instruments.apogee import ApogeeReader
 from cyclegan.instruments.fits_files import opened_fits
+from cyclegan.instruments.galah import GalahReader
 from cyclegan.instruments.instrument import Reader
 from emulator.commands.errors import InputError
 
-READERS: tuple[Reader, ...] = (ApogeeReader(),)
+READERS: tuple[Reader, ...] = (ApogeeReader(), GalahReader())
 
 
 def files_of(readers: Sequence[Reader]) -> str:

@@ -23,6 +23,7 @@ SPELLINGS: Mapping[str, Sequence[str]] = {
     "vmic": ("VMIC", "VMICRO", "V_MICRO", "V_TURB"),
     "vmacro": ("VMACRO", "V_MACRO"),
 }
+VELOCITIES = ("VHELIO_AVG", "V_RAD")  # of a star against the Sun, km/s: of allStar, of SDSS-V
 PARAMETERS = "PARAM"  # DR12: an array, of which [2] is the logarithm of the microturbulence
 
 
@@ -40,9 +41,9 @@ def sources(label: str, columns: Set[str]) -> list[str]:
 
 
 def number_columns(columns: Set[str]) -> list[str]:
-    """Those of the columns that labels are made from, and the signal to noise."""
+    """Those of the columns that labels are made from, velocities, and the signal to noise."""
     wanted = {name for label in LABELS for name in sources(label, columns)}
-    return sorted(wanted | columns & {"SNR"})
+    return sorted(wanted | columns & {"SNR", *VELOCITIES})
 
 
 def labels_of(rows: Mapping[str, np.ndarray] | np.ndarray, columns: Set[str]) -> np.ndarray:

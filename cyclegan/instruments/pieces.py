@@ -73,9 +73,9 @@ class Conversion(NamedTuple):
 
     def _stars(self, paths: Sequence[Path]) -> Iterator[Stars]:
         name = self.reader.instrument.name
-        for path in tqdm(paths, "converting", unit="file", disable=None):
+        for path in tqdm(self.reader.one_each(paths), "converting", unit="file", disable=None):
             try:
-                for stars in self.reader.read(path, self.rows):
+                for stars in self.reader.read(path, self.rows, self.labels):
                     if isinstance(stars, InputError):
                         self.report.refuse(stars)
                     else:

@@ -8,7 +8,16 @@ import numpy as np
 from astropy.io import fits
 
 from cyclegan.instruments.fits_files import PACKED, SIMPLE, opened_fits, refusing_quietly
-from cyclegan.instruments.label_columns import ABOUT, NAMES, SDSS_ID, known, labels_of, number_columns, sources
+from cyclegan.instruments.label_columns import (
+    ABOUT,
+    NAMES,
+    SDSS_ID,
+    VELOCITIES,
+    known,
+    labels_of,
+    number_columns,
+    sources,
+)
 from cyclegan.instruments.names import plain_name
 from cyclegan.instruments.parquet_files import MAGIC, columns_of, opened_parquet, read_numbers, read_texts
 from cyclegan.spectra.tables import numbers, read_table
@@ -50,16 +59,29 @@ class SurveyLabels:
         Of several rows with a star's name, the one of its telescope, field and file, then that of the highest SNR.
         """
         with refusing_quietly(self.expected):
-            keys = list(zip(names.tolist(), *(values.tolist() for values in about.values()), strict=True))
-            rows = {key: self._row(key[0], dict(zip(about, key[1:], strict=True))) for key in dict.fromkeys(keys)}
-            found = [(number, row) for number, key in enumerate(keys) if (row := rows[key]) is not None]
-            labels = np.full((len(keys), len(LABELS)), np.nan, "float32")
-            if found:
-                own, there = (list(numbers) for numbers in zip(*found, strict=True))
-                labels[own] = labels_of(self.table[there], self.columns)
+            found, rows = self._rows(names, about)
+            labels = np.full((len(names), len(LABELS)), np.nan, "float32")
+            labels[found] = labels_of(rows, self.columns)
             return known(labels)
 
-    def _row(self, name: str, about: Mapping[str, str]) -> int | None:
+    def velocities(self, names: np.ndarray, about: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Velocities (n,) against the Sun in km/s, NaN where unknown, from the rows that `find` takes."""
+        with refusing_quietly(self.expected):
+            found, rows = self._rows(names, about)
+            velocities = np.full(len(names), np.nan)
+            for column in [name for name in VELOCITIES if name in self.columns][:1]:
+                velocities[found] = rows[column]
+            return known(velocities)
+
+    def _rows(self, names: np.ndarray, about: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Which of n spectra are of stars in the table, (n,), and the rows of these."""
+        keys = list(zip(names.tolist(), *(values.tolist() for values in about.values()), strict=True))
+        of_star = {key: self._row(key[0], dict(zip(about, key[1:], strict=True))) for key in dict.fromkeys(keys)}
+        rows = np.array([of_star[key] for key in keys], int)
+        return rows >= 0, self.table[rows[rows >= 0]]
+
+    def _row(self, name: str, about: Mapping[str, str]) -> int:
+        """The number of a star's row, -1 where it has none."""
         for column, (sorted_names, order) in self.index.items():
             wanted = (about.get(SDSS_ID) if column == SDSS_ID else None) or name
             if len(wanted) > sorted_names.itemsize // 4:  # NumPy would widen all of them for the comparison
@@ -67,7 +89,7 @@ class SurveyLabels:
             first, last = (np.searchsorted(sorted_names, wanted, side) for side in ("left", "right"))
             if last > first:
                 return self._best(order[first:last], about)
-        return None
+        return -1
 
     def _best(self, candidates: np.ndarray, about: Mapping[str, str]) -> int:
         if len(candidates) == 1:

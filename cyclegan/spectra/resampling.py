@@ -75,7 +75,7 @@ class Resampler:
         flux, error, mask = (tensor[:, self.taken] for tensor in spectra)
         if self.weight is None:
             return Spectra(flux, error, mask & self.whole)
-        variance = error.double().nan_to_num(0.0, 0.0).square()
+        variance = error.double().nan_to_num(0.0, 0.0, 0.0).square()
         flux_there = (self.weight @ flux.double().nan_to_num(0.0, 0.0, 0.0).T).T
         error_there = (self.weight.square() @ variance.T).T.sqrt()
         from_unusable = (self.weight @ (~mask).double().T).T > 0

@@ -14,6 +14,7 @@ from apogee_stars import star
 from apstar import write_apstar, write_apvisit
 from astropy.io import fits
 from astropy.table import Table
+from galah import write_star as write_galah
 from handmade import make_checkpoint, save_checkpoint
 from omegaconf import OmegaConf
 from parquet_files import write_parquet
@@ -233,6 +234,10 @@ def _write_fits(folder: Path) -> None:
     columns |= {"SNR": number + 50.0, "TEFF": number + 4500.0, "LOGG": np.full(count, 2.5), "FE_H": 0.01 * number}
     columns |= {"PARAM": np.full((count, 7), 0.1), "MG_FE": np.full(count, 0.1), "VMACRO": np.full(count, 4.0)}
     Table(columns).write(folder / "allStar.fits")
+    write_galah(folder, 170418003701205, lambda wavelength: 1e3 + wavelength, arms=(1,))
+    columns = {"sobject_id": 170418003701205 + np.arange(9), "teff": np.full(9, 5e3), "fe_h": np.zeros(9)}
+    columns |= {"mg_fe": np.full(9, 0.1), "flag_sp": np.arange(9) % 2, "rv_galah": np.full(9, 12.0)}
+    Table(columns).write(folder / "galah.fits")
     wavelength = np.linspace(15100.0, 15300.0, 400)
     flux = 1 - 0.3 * np.exp(-0.5 * ((wavelength - 15200) / 0.5) ** 2)
     np.savez(folder / "atlas.npz", sun_wavelength=wavelength, sun_flux=flux, medium="air")

@@ -23,10 +23,6 @@ from cyclegan.domains.label_table import Table
 from cyclegan.domains.population import make_population
 from cyclegan.domains.uniform import Uniform
 from cyclegan.evaluation.rescore import compare_scores, logged_scores
-from cyclegan.instruments.apogee import ApogeeReader, read_star
-from cyclegan.instruments.atlas import read_atlas
-from cyclegan.instruments.instrument import COMBINED, VISITS, Stars
-from cyclegan.instruments.survey_labels import SurveyLabels
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.known_labels import known_of_anchors, read_known
 from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
@@ -40,13 +36,11 @@ from cyclegan.trained.sources import LabelSource
 from cyclegan.trained.translated import DIRECTIONS
 from cyclegan.training.schema import TrainConfig, check_together
 from cyclegan.translator.networks import make_networks
-from emulator.apogee import PIXELS as SURVEY_PIXELS
 from emulator.commands.config import read_config, validate
-from emulator.commands.errors import InputError
 from emulator.commands.schema import check_plain
 from emulator.flux import FLUX_RANGE
 from emulator.grid import read_grid
-from emulator.labels import LABELS, SENTINEL
+from emulator.labels import SENTINEL
 from emulator.line_lists import POSSIBLE, read_lines
 from emulator.lines import SPECIES
 from emulator.payne import Payne
@@ -60,7 +54,15 @@ from faults.soundness import (
     check_known,
     check_labels,
     check_spectra,
-    check_stars,
+)
+from faults.star_readers import (
+    check_aspcap,
+    check_atlas,
+    check_galah,
+    check_galah_table,
+    check_parts,
+    check_star,
+    check_survey_labels,
 )
 
 
@@ -250,50 +252,6 @@ def _line_list(path: Path) -> None:
     assert set(lines.species.tolist()) <= set(SPECIES), "unknown species"
 
 
-def _star(path: Path) -> None:
-    for rows in (COMBINED, VISITS):
-        check_stars(read_star(path, rows))
-
-
-def _stars(path: Path) -> None:
-    found = [part for rows in (COMBINED, VISITS) for part in _parts(path, rows)]
-    problems = [str(part) for part in found if isinstance(part, InputError)]
-    assert all(len(problem.splitlines()) == 1 for problem in problems), "a message that is not one line"
-    for stars in found:
-        if not isinstance(stars, InputError):
-            check_stars(stars)
-    assert found, "nothing"
-
-
-def _parts(path: Path, rows: str) -> list[Stars | InputError]:
-    try:
-        return list(ApogeeReader().read(path, rows))
-    except InputError:
-        if rows == COMBINED:
-            raise
-        return []
-
-
-def _aspcap(path: Path) -> None:
-    assert read_star(path).flux.shape == (1, SURVEY_PIXELS), "shapes differ"
-
-
-def _all_star(path: Path) -> None:
-    table, names = SurveyLabels(path), np.array([f"2M{number:04d}" for number in (*range(30), 9999)])
-    about = {"TELESCOPE": "apo25m", "FIELD": "M67", "FILE": "a.fits"}
-    found = table.find(names, {key: np.full(len(names), value) for key, value in about.items()})
-    check_labels(torch.from_numpy(found), (len(names), len(LABELS)))
-    assert set(table.missing) < set(LABELS)
-
-
-def _atlas(path: Path) -> None:
-    atlas = read_atlas(path, "sun" if path.suffix == ".npz" else None)
-    assert are_wavelengths(atlas.wavelength), "no wavelengths"
-    assert atlas.flux.shape == atlas.wavelength.shape == atlas.covered.shape, "shapes differ"
-    assert are_finite(atlas.flux), "flux that is not finite"
-    assert atlas.ranges(), "nothing that is covered"
-
-
 def _known_lines(path: Path) -> None:
     for line in read_known_lines(path):
         assert 0 < line.wavelength < math.inf, "a line that is none"
@@ -328,14 +286,16 @@ READERS = (
     Reader("anchors", ("anchors.csv",), _anchors),
     Reader("continuum pixels", ("continuum.npy", "continuum.npz", "continuum.txt"), _continuum_pixels),
     Reader("line list", ("moog.txt", "vald.txt"), _line_list),
-    Reader("apStar", ("apStar.fits", "packed.fits.gz"), _star),
-    Reader("apVisit", ("apVisit.fits",), _star),
-    Reader("mwm and astra", ("mwmStar.fits", "mwmVisit.fits", "astraStar.fits"), _stars),
-    Reader("Parquet", ("spectra.parquet",), _stars),
-    Reader("aspcapStar", ("aspcapStar.fits",), _aspcap),
-    Reader("allStar", ("allStar.fits",), _all_star),
-    Reader("labels of a survey", ("astraAllStar.fits", "labels.parquet", "own_labels.csv"), _all_star),
-    Reader("atlas", ("atlas.npz", "atlas.fits", "atlas_image.fits"), _atlas),
+    Reader("apStar", ("apStar.fits", "packed.fits.gz"), check_star),
+    Reader("apVisit", ("apVisit.fits",), check_star),
+    Reader("mwm and astra", ("mwmStar.fits", "mwmVisit.fits", "astraStar.fits"), check_parts),
+    Reader("Parquet", ("spectra.parquet",), check_parts),
+    Reader("aspcapStar", ("aspcapStar.fits",), check_aspcap),
+    Reader("allStar", ("allStar.fits",), check_survey_labels),
+    Reader("labels of a survey", ("astraAllStar.fits", "labels.parquet", "own_labels.csv"), check_survey_labels),
+    Reader("GALAH", ("1704180037012051.fits",), check_galah),
+    Reader("GALAH's table", ("galah.fits",), check_galah_table),
+    Reader("atlas", ("atlas.npz", "atlas.fits", "atlas_image.fits"), check_atlas),
     Reader("known lines", ("known_lines.csv",), _known_lines),
     Reader("hidden lines", ("hidden.csv",), _hidden),
 )

@@ -6,11 +6,13 @@ from apogee_stars import converted, star
 from apstar import overwrite_card, write_apstar, write_apvisit
 from astropy.io import fits
 from astropy.nddata import VarianceUncertainty
+from astropy.table import Table
 from reference import REFERENCE
 from specutils import Spectrum
 from specutils.manipulation import FluxConservingResampler
 
 from cyclegan.instruments.apogee import read_star
+from cyclegan.instruments.survey_labels import SurveyLabels
 from cyclegan.spectra.files import SpectraFile
 from emulator.apogee import APOGEE
 from emulator.commands.errors import InputError
@@ -112,6 +114,27 @@ def test_without_a_doppler_shift_it_follows_from_the_heliocentric_velocity(tmp_p
 
 
 @pytest.mark.parametrize(
+    "told",
+    [{}, {"VHELIO": "NaN"}, {"VRAD": 7.0, "VHELIO": 7.0, "VRADERR": 999999.0}, {"VRAD": -9999.0}],
+)
+def test_a_velocity_that_no_header_tells_is_that_of_the_star_in_a_table(folder, tmp_path, told):
+    expected = read_star(write_seen(tmp_path / "told.fits", -40.0, VRAD=-40.0))
+    path = write_seen(tmp_path / "seen.fits", -40.0, BC=12.0, name="2M1", **told)
+    columns = {"APOGEE_ID": ["2M1", "2M2"], "VHELIO_AVG": [-28.0, np.nan], "TEFF": [5000.0, 4000.0]}
+    Table(columns).write(tmp_path / "allStar.fits")
+    np.testing.assert_allclose(read_star(path, table=SurveyLabels(tmp_path / "allStar.fits")).flux, expected.flux)
+    (tmp_path / "table.csv").write_text("id,v_rad,teff\n2M1,-28.0,5000\n2M2,,4000\n")
+    np.testing.assert_allclose(read_star(path, table=SurveyLabels(tmp_path / "table.csv")).flux, expected.flux)
+    (tmp_path / "none.csv").write_text("id,teff\n2M1,5000\n")
+    for name, table in (("2M1", "none.csv"), ("2M2", "table.csv"), ("2M3", "table.csv")):
+        path = write_seen(tmp_path / f"{name}.fits", -40.0, BC=12.0, name=name, **told)
+        with pytest.raises(InputError, match="or BC and one in the table of --labels, got"):
+            read_star(path, table=SurveyLabels(tmp_path / table))
+    report = converted(folder, tmp_path / "seen.fits", tmp_path / "obs.h5", "--labels", tmp_path / "table.csv")
+    assert (report.refused, sum(report.spectra.values())) == (0, 31)
+
+
+@pytest.mark.parametrize(
     ("header", "got"),
     [
         ({}, "none"),
@@ -127,7 +150,9 @@ def test_without_a_velocity_a_visit_is_refused(folder, tmp_path, capsys, header,
         overwrite_card(path, "VRAD", "NaN")
     report = converted(folder, path, tmp_path / "obs.h5")
     assert (report.refused, sum(report.spectra.values())) == (1, 30)
-    expected = "expected a velocity within 1000 km/s in HDU 0, VRAD, or VHELIO and BC"
+    expected = (
+        "expected a velocity within 1000 km/s in HDU 0, VRAD, or VHELIO and BC, or BC and one in the table of --labels"
+    )
     assert capsys.readouterr().err.strip() == f"refused: {path}: {expected}, got {got}"
 
 

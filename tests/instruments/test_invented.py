@@ -11,7 +11,7 @@ import pytest
 from cyclegan.instruments import conversion
 from cyclegan.instruments.apogee import ApogeeReader
 from cyclegan.instruments.conversion import convert_spectra
-from cyclegan.instruments.instrument import Stars
+from cyclegan.instruments.instrument import LabelTable, Stars
 from cyclegan.instruments.options import parse, parser
 from cyclegan.spectra.files import SUBSETS, SpectraFile
 from emulator.commands.errors import InputError
@@ -58,7 +58,11 @@ class ToyReader:
         """Whether a file is an archive of arrays."""
         return path.is_file() and path.read_bytes()[:2] == b"PK"
 
-    def read(self, path: Path, rows: str) -> Iterator[Stars]:
+    def one_each(self, paths):
+        """All of them."""
+        return list(paths)
+
+    def read(self, path: Path, rows: str, table: LabelTable | None) -> Iterator[Stars]:
         """A star's nights."""
         try:
             with np.load(path) as file:

@@ -16,7 +16,7 @@ from cyclegan.spectra.files import SpectraFile
 from emulator.apogee import APOGEE
 from emulator.commands.errors import InputError
 
-BOTH = (*READERS, *TOYS)
+BOTH = (READERS[0], *TOYS)
 ALL = ("--val", "0", "--test", "0")
 
 

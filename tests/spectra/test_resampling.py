@@ -80,20 +80,22 @@ def test_wavelengths_of_the_same_grid_are_picked_untouched():
         assert torch.equal(ours, tensor[:, picked])
 
 
-def test_masked_pixels_spoil_those_that_take_from_them_and_no_others():
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_masked_pixels_spoil_those_that_take_from_them_and_no_others(value):
     spectra, bad = noise(), 300
     target = np.linspace(SOURCE[250], SOURCE[350], 50)
     mask = spectra.mask.clone()
     mask[:, bad] = False
-    flux = spectra.flux.clone()
-    flux[:, bad] = torch.nan
-    clean, there = Resampler(SOURCE, target)(spectra), Resampler(SOURCE, target)(Spectra(flux, spectra.error, mask))
+    flux, error = spectra.flux.clone(), spectra.error.clone()
+    flux[:, bad] = error[:, bad] = value
+    clean, there = Resampler(SOURCE, target)(spectra), Resampler(SOURCE, target)(Spectra(flux, error, mask))
     (blue, red), (target_blue, target_red) = pixel_edges(SOURCE), pixel_edges(target)
     touched = torch.from_numpy((target_blue < red[bad]) & (target_red > blue[bad]))
     assert touched.sum() in (1, 2)
     assert torch.equal(there.mask, (~touched).expand_as(there.mask))
     assert torch.equal(there.flux[:, ~touched], clean.flux[:, ~touched])
     assert there.flux.isfinite().all()
+    assert there.error.isfinite().all()
 
 
 def test_nothing_leaks_across_the_gap_between_chips():
