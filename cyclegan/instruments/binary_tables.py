@@ -75,6 +75,8 @@ class BinaryTable:
         formats: list[np.dtype[Any]] = []
         offsets: list[int] = []
         offset = 0
+        scaling = [key for key in self.header.texts if key.startswith(("TSCAL", "TZERO"))]
+        scaled = {key[len("TSCAL") :] for key in scaling if self.header.get(key) not in (0, 1)}
         for number in range(1, self.header.count("TFIELDS") + 1):
             form = FORM.fullmatch(str(self.header.get(f"TFORM{number}")))
             if not form:
@@ -83,8 +85,7 @@ class BinaryTable:
             base = f"S{repeat}" if kind == "A" else f"V{(repeat + 7) // 8}" if kind == "X" else TYPES[kind]
             each = np.dtype(base) if kind in "AX" or repeat == 1 else np.dtype((base, (repeat,)))
             name = str(self.header.get(f"TTYPE{number}")).lower()
-            is_scaled = any(self.header.get(f"{key}{number}") not in (None, 0, 1) for key in ("TSCAL", "TZERO"))
-            if repeat and not is_scaled and name not in names:
+            if repeat and str(number) not in scaled and name not in names:
                 names, formats, offsets = [*names, name], [*formats, each], [*offsets, offset]
             offset += each.itemsize if repeat else 0
         width = self.header.count("NAXIS1")

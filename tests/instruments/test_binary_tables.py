@@ -26,7 +26,7 @@ def path(tmp_path):
         fits.Column(name="bits", format="11X", array=np.ones((4, 11), bool)),
         fits.Column(name="empty", format="0E", array=np.zeros((4, 0))),
         fits.Column(name="varies", format="PE()", array=np.array([np.ones(n) for n in range(1, 5)], object)),
-        fits.Column(name="scaled", format="I", bscale=0.5, bzero=3, array=np.arange(4.0)),
+        fits.Column(name="scaled", format="J", bzero=2**31, array=np.arange(4, dtype="uint32")),
         fits.Column(name="last", format="D", array=np.arange(4.0)),
     ]
     first = fits.PrimaryHDU(np.ones((3, 5)))

@@ -1,6 +1,7 @@
 """The benchmarks run; here with sizes at which they time nothing."""
 
 import bench_apogee
+import bench_files
 import bench_fit
 import bench_synthesis
 import bench_train_step
@@ -11,6 +12,7 @@ from cyclegan.trained.model import BATCH
 
 SIZES = {
     bench_apogee: {"FILES": 12, "LEAST": 0},
+    bench_files: {"SPECTRA": 3, "LEAST": dict.fromkeys(bench_files.LEAST, 0)},
     bench_fit: {"STARS": 64, "ALONE": 1},
     bench_train_step: {"ROUNDS": 1, "STEPS": 6, "WARM_UP": 2, "MOST": float("inf")},
     bench_transfer: {"SPECTRA": BATCH, "ROUNDS": 1, "LEAST": 0},
@@ -42,6 +44,11 @@ def test_a_transfer(benchmark, checkpoint, errors, tmp_path):
 def test_a_conversion(tmp_path_factory, tmp_path, how):
     stars = bench_apogee.write_stars(tmp_path_factory.mktemp("stars"))
     bench_apogee.test_conversion(stars, tmp_path, how)
+
+
+@pytest.mark.parametrize("kind", list(bench_files.LEAST))
+def test_reading(tmp_path, kind):
+    bench_files.test_reading(tmp_path, kind)
 
 
 def test_a_synthesis(benchmark):
