@@ -152,7 +152,10 @@ class Payne(nn.Module):
             state = contents["state"]
             activation = contents.get("activation", "leaky_relu")  # the only one when files did not say
             low, high, wavelength = (state[name] for name in ("label_low", "label_high", "wavelength"))
-            payne = cls(contents["label_names"], low, high, wavelength, contents["width"], activation)
+            width = contents["width"]
+            if state["hidden.2.weight"].shape != (width, width):  # before what it claims takes memory
+                raise ValueError(f"a width of {width}")
+            payne = cls(contents["label_names"], low, high, wavelength, width, activation)
             payne.load_state_dict(state)
             if (lines := contents.get("lines")) is not None:
                 payne.lines = Lines.from_contents(lines)

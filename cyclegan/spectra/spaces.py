@@ -7,6 +7,7 @@ from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra, masked_mean, noise_of
 from emulator.commands.errors import InputError
 
 FILLED = 2**24  # numbers at a time that stand for masked pixels: 64 MB
+ROUNDS = 10  # of expectation maximisation
 PROJECTED = 1000  # spectra at a time: a batch of pixels fits into memory where a whole domain does not
 
 
@@ -67,7 +68,7 @@ class Components(nn.Module):
         for first, rows in zip(start.split(size), index.split(size), strict=True):
             masked, coefficients = basis[rows], first[:, None]  # (b, m, K), (b, 1, K)
             product = masked.transpose(1, 2) @ masked
-            for _ in range(10):
+            for _ in range(ROUNDS):
                 coefficients = first[:, None] + coefficients @ product
             filled.append(coefficients[:, 0])
         return torch.cat(filled)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.trained.record import Record
+from cyclegan.translator.networks import Undrawn
 from cyclegan.translator.translator import Translator, build_translator, ensemble_of
 from emulator.commands.errors import InputError, refusing
 from emulator.commands.saving import load_saved
@@ -64,11 +65,16 @@ def translator_of(checkpoint: Checkpoint, where: str) -> Translator:
     if wrong := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
         raise InputError(f"{where}: expected finite weights, got NaN or infinite ones in {wrong[0]}")
     networks, pixels = record.networks, len(record.wavelength)
-    spaces = networks.empty_space(pixels), networks.empty_space(pixels)
-    width = spaces[0].coordinates(torch.zeros(1, pixels)).shape[1]
     with refusing(f"{where}: expected a checkpoint of this version's networks", "another's"):
-        translator = build_translator(networks, spaces, torch.ones(width))
-        if (count := record.config.get("ensemble", 1)) > 1:
+        with Undrawn():
+            spaces = networks.empty_space(pixels), networks.empty_space(pixels)
+            width = spaces[0].coordinates(torch.zeros(1, pixels)).shape[1]
+            translator = build_translator(networks, spaces, torch.ones(width))
+        count = record.config.get("ensemble", 1)
+        claimed = max(1, count) * sum(one.numel() for one in translator.parameters())
+        if claimed > sum(one.numel() for one in weights.values()):
+            raise ValueError(f"{claimed} parameters")
+        if count > 1:
             translator = ensemble_of([translator] * count)
         translator.load_state_dict(weights)
         return translator.turned(record.axes)

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 
 from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
-from cyclegan.trained.checkpoint import read_checkpoint
+from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint
 from cyclegan.trained.familiarity import Familiarity, features
 from cyclegan.trained.model import TrainedModel
-from cyclegan.trained.run_folder import find_checkpoint
+from cyclegan.trained.run_folder import MODEL, find_checkpoint
+from cyclegan.trained.shared import read_shared
 from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH
 from cyclegan.translator.ensemble import MeanGenerator
 from emulator.commands.device import find_device
@@ -22,10 +23,10 @@ from emulator.payne import Payne
 
 
 def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | None = None) -> TrainedModel:
-    """The trained model of a run's folder or of one checkpoint.
+    """The trained model of a run's folder, of one checkpoint, or of a folder that `cyclegan.share` wrote.
 
     Args:
-        checkpoint: a run's folder (its last.ckpt), or a checkpoint.
+        checkpoint: a run's folder (its last.ckpt), a checkpoint, or a shared folder.
         device: auto, cpu or gpu.
         emulator: a file that `Payne.save` wrote, of the run's synthetic domain where that came from spectra.
 
@@ -34,10 +35,10 @@ def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | No
 
     Raises:
         InputError: where there is no checkpoint, no such device, an emulator already, or parts of a checkpoint are not
-            of one run.
+            of one run, and for a shared folder in which a file is not what it was.
     """
     found, where = find_device(device, "device"), find_checkpoint(checkpoint)
-    read = read_checkpoint(where)
+    read = read_run(where)
     brought = None
     if emulator is not None:
         if read.record.domains.synth.path is None:
@@ -46,6 +47,11 @@ def load(checkpoint: str | Path, device: str = "auto", emulator: str | Path | No
     model = TrainedModel(read, str(checkpoint), found, brought)
     check_on_stars(model)
     return model
+
+
+def read_run(checkpoint: Path) -> Checkpoint:
+    """What is in a file that `find_checkpoint` gave; InputError for what cannot be read."""
+    return read_shared(checkpoint.parent) if checkpoint.name == MODEL else read_checkpoint(checkpoint)
 
 
 @torch.no_grad()

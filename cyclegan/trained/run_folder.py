@@ -10,6 +10,7 @@ import numpy as np
 from emulator.commands.errors import InputError, refusing
 
 LAST, BEST = "last.ckpt", "best.ckpt"
+MODEL = "model.safetensors"  # of a run that was shared
 CONFIG, METRICS, SCORED, LOG = "config.yaml", "metrics.csv", "scores.json", "train.log"
 LONGEST_STEP = 15  # digits
 HIDDEN = "hidden_features_synth.csv"  # lines that theory was made to lack
@@ -18,11 +19,11 @@ History = dict[str, tuple[np.ndarray, np.ndarray]]  # by column: steps, values
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint at `path`, or the last one of the run whose folder it is; InputError if there is none."""
+    """The checkpoint at `path`, or in the folder of a run: its last one, or what was shared. InputError for none."""
     path = Path(path)
-    found = path / LAST if path.is_dir() else path
+    found = next((path / name for name in (LAST, MODEL) if (path / name).is_file()), path)
     if not found.is_file():
-        raise InputError(f"{path}: expected a checkpoint or a run's folder with {LAST}, found none")
+        raise InputError(f"{path}: expected a checkpoint or a run's folder with {LAST} or {MODEL}, found none")
     return found
 
 

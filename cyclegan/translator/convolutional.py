@@ -64,7 +64,7 @@ class ConvGenerator(nn.Module):
 
     def forward(self, shared: Tensor, split: Tensor) -> Tensor:
         """Shared (B, Zs) and split (B, Zp) latents to pixels (B, P)."""
-        rows = len(shared), self.lengths[0]
+        rows = shared.shape[0], self.lengths[0]  # not its length, of which a traced program keeps the number
         shared, split = shared.view(*rows, self.shared_head.in_features), split.view(*rows, self.split_head.in_features)
         features = (self.shared_head(shared) + self.split_head(split)).transpose(1, 2)  # (B, C, L)
         for layer, length in zip(self.trunk, self.lengths[1:], strict=True):

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from cyclegan.spectra.spaces import Space
 from cyclegan.spectra.spectra import Spectra
@@ -102,3 +103,15 @@ def any_width(inputs: int, outputs: int) -> Linear:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
         return Linear(inputs, outputs)
+
+
+class Undrawn(TorchFunctionMode):
+    """Within it networks are made without starting values, for weights that are known: to draw them takes time, and
+    memory for as large a network as anybody claims.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """PyTorch's call for each of its functions."""
+        if function is Tensor.copy_ or getattr(function, "__module__", "") == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 
 import pytest
 import torch
@@ -96,7 +97,9 @@ def test_before_the_first_validation_no_split_latents_are_known(tmp_path, payne2
 
 
 def test_what_is_no_checkpoint_is_told(tmp_path, payne2payne_run):
-    with pytest.raises(InputError, match=r"expected a checkpoint or a run's folder with last\.ckpt, found none"):
+    with pytest.raises(
+        InputError, match=r"expected a checkpoint or a run's folder with last\.ckpt or model\.safetensors, found none"
+    ):
         find_checkpoint(tmp_path)
     other = tmp_path / "other.ckpt"
     for contents in (b"not a checkpoint", (payne2payne_run / "last.ckpt").read_bytes()[:5000]):
@@ -142,6 +145,21 @@ def test_a_variable_in_its_configuration_is_not_looked_up(tmp_path, files_run, m
     torch.save(checkpoint, tmp_path / "a.ckpt")
     with pytest.raises(InputError, match=r"a\.ckpt: config key 'domains\.obs\.path': expected a value, got an inter"):
         load(tmp_path / "a.ckpt", "cpu")
+
+
+@pytest.mark.parametrize(
+    "claim", [{"networks": {"width": 12_000}}, {"ensemble": 10**9}, {"networks": {"shared": 10**9}}]
+)
+def test_networks_larger_than_their_weights_take_no_memory(claim, files_run, tmp_path):
+    contents = torch.load(files_run / "last.ckpt", weights_only=True)
+    config = contents["record"]["config"]
+    for name, value in claim.items():
+        config[name] = config[name] | value if isinstance(value, dict) else value
+    torch.save(contents, tmp_path / "last.ckpt")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="expected a checkpoint of this version's networks, got another's"):
+        load(tmp_path, "cpu")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB, of 2 GB and more
 
 
 def test_weights_that_are_not_finite_are_refused(files_run, tmp_path):

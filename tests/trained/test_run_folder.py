@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cyclegan.trained.run_folder import BEST, LAST, find_checkpoint, read_history, read_metrics, read_scores
+from cyclegan.trained.run_folder import BEST, LAST, MODEL, find_checkpoint, read_history, read_metrics, read_scores
 from emulator.commands.errors import InputError
 
 METRICS = "step,epoch,loss,x_synth_obs\n1,0,0.5,\n3,0,0.4,\n3,0,,2.5\n"
@@ -19,9 +19,18 @@ def test_a_runs_folder_stands_for_its_last_checkpoint(tmp_path):
     assert find_checkpoint(tmp_path / BEST) == tmp_path / BEST
 
 
+def test_a_shared_folder_stands_for_its_model(tmp_path):
+    (tmp_path / MODEL).touch()
+    assert find_checkpoint(tmp_path) == find_checkpoint(tmp_path / MODEL) == tmp_path / MODEL
+    (tmp_path / LAST).touch()  # a run that something was shared into is a run
+    assert find_checkpoint(tmp_path) == tmp_path / LAST
+
+
 @pytest.mark.parametrize("name", ["", "nowhere", "best.ckpt"])
 def test_where_there_is_none_that_is_told(tmp_path, name):
-    with pytest.raises(InputError, match=r"expected a checkpoint or a run's folder with last\.ckpt, found none"):
+    with pytest.raises(
+        InputError, match=r"expected a checkpoint or a run's folder with last\.ckpt or model\.safetensors, found none"
+    ):
         find_checkpoint(tmp_path / name)
 
 

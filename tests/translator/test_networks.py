@@ -7,7 +7,7 @@ from translators import networks
 from cyclegan.spectra.spaces import Components, Pixels
 from cyclegan.translator.convolutional import ConvDiscriminator, ConvEncoder, ConvGenerator, Convolutional
 from cyclegan.translator.dense import Dense, DenseDiscriminator, DenseEncoder, DenseGenerator
-from cyclegan.translator.networks import make_networks
+from cyclegan.translator.networks import Undrawn, any_width, make_networks
 from emulator.commands.errors import InputError
 
 SCALE = torch.linspace(3.0, 0.5, 12)
@@ -152,3 +152,16 @@ def test_more_latents_than_components_are_told(sky):
 def test_conv_networks_without_channels_are_told(sky):
     with pytest.raises(InputError, match=r"'networks\.channels': expected one at least, got none"):
         Convolutional(shared=1, split=1, channels=[]).spaces(sky.synth, sky.obs)
+
+
+def test_networks_whose_weights_are_known_draw_none_and_take_them():
+    before = torch.get_rng_state()
+    with Undrawn():
+        encoder = DenseEncoder(SCALE, 4, 2, 16)
+        vast = any_width(2**17, 2**13)  # 4 GB of values, of which none is written
+    assert vast.weight.shape == (2**13, 2**17)
+    assert torch.equal(torch.get_rng_state(), before)
+    known = DenseEncoder(SCALE, 4, 2, 16)
+    assert not torch.equal(torch.get_rng_state(), before)
+    encoder.load_state_dict(known.state_dict())
+    assert all(torch.equal(*pair) for pair in zip(encoder(draw(3, 12)), known(draw(3, 12)), strict=True))
