@@ -83,7 +83,7 @@ def convert_hdf5(readers: Sequence[Reader], path: Path, options: Options, report
     with SpectraFile(path, normalised=False, worst_error=np.inf) as source:
         own = source.wavelength.numpy()
         reader = reader_of_wavelengths(own, readers)
-        wavelength, continuum = _target(reader.instrument, options, own)
+        wavelength, continuum = grid_and_continuum(reader.instrument, options, own)
         pieces = pieces_of_hdf5(source, Resampler(own, wavelength), report)
         report.errors = source.has_errors
         with written_spectra(
@@ -100,7 +100,7 @@ def convert_files(readers: Sequence[Reader], paths: Sequence[Path], options: Opt
     """Convert files of the instrument that the first of them is of; a star's name decides its subset."""
     reader = _reader_of_all(readers, paths, report)
     instrument, rows, bits = reader.instrument, chosen_rows(options, reader), chosen_bits(options, reader.instrument)
-    wavelength, continuum = _target(instrument, options, None)
+    wavelength, continuum = grid_and_continuum(instrument, options, None)
     labels = reader.read_labels(Path(options.labels)) if options.labels else None
     report.missing = None if labels is None else labels.missing
     others = [other for other in readers if other is not reader]
@@ -114,12 +114,17 @@ def convert_files(readers: Sequence[Reader], paths: Sequence[Path], options: Opt
     with written_spectra(options.output, name, torch.from_numpy(wavelength), label_names) as writer:
         writer.file.attrs.update({f"{name}_rows": rows, f"{name}_bits": bits})
         store_all(chain(first, pieces), continuum, writer, report)
-        for subset, share in zip(SUBSETS, (1, options.val, options.test), strict=True):
-            if share and not report.spectra[subset]:
-                raise InputError(
-                    f"--val, --test: expected a star for each subset, got none of {len(report.names)} for '{subset}':"
-                    " give more files, other shares (0 leaves a subset out) or another --seed"
-                )
+        check_subsets(report, options)
+
+
+def check_subsets(report: Report, options: Options) -> None:
+    """Raise InputError where a subset was to get stars, and got none."""
+    for subset, share in zip(SUBSETS, (1, options.val, options.test), strict=True):
+        if share and not report.spectra[subset]:
+            raise InputError(
+                f"--val, --test: expected a star for each subset, got none of {len(report.names)} for '{subset}':"
+                " give more files, other shares (0 leaves a subset out) or another --seed"
+            )
 
 
 def _reader_of_all(readers: Sequence[Reader], paths: Sequence[Path], report: Report) -> Reader:
@@ -143,7 +148,9 @@ def _medium(path: str) -> str:
         return read_medium(file)
 
 
-def _target(instrument: Instrument, options: Options, own: np.ndarray | None) -> tuple[np.ndarray, Continuum]:
+def grid_and_continuum(
+    instrument: Instrument, options: Options, own: np.ndarray | None
+) -> tuple[np.ndarray, Continuum]:
     """The grid to write, and the continuum on it; own: the grid of the input where that may be kept."""
     chosen = [
         f"--{name}" for name in ("pixels", "wavelength", "degree", "continuum") if getattr(options, name) is not None

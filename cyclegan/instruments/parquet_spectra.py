@@ -104,7 +104,9 @@ class _Rows(NamedTuple):
                 alike[key][1].append(row)
                 alike[key][2].append(name)
         for pixels, rows, names in alike.values():
-            yield self._read(pixels, rows, names)
+            with np.errstate(all="ignore"):  # pixels without a number are masked
+                stars = self._read(pixels, rows, names)
+            yield stars
 
     def _wavelength(self, row: int, where: str) -> np.ndarray:
         """The wavelengths (p,) of a row; InputError where it has not as many of everything."""
@@ -145,10 +147,10 @@ class _Rows(NamedTuple):
 
 def _pixels(wavelength: np.ndarray, where: str) -> np.ndarray:
     """Which pixels of the survey's (p,) wavelengths are; InputError where they are no such."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         position = (np.log10(wavelength) - LOG_START) / LOG_STEP
-    pixels = np.rint(position)
-    are_some = np.isfinite(position) & (np.abs(position - pixels) <= OFF_GRID) & (pixels >= 0) & (pixels < PIXELS)
+        pixels = np.rint(position)
+        are_some = (np.abs(position - pixels) <= OFF_GRID) & (pixels >= 0) & (pixels < PIXELS)
     if not (are_some.all() and (np.diff(pixels) > 0).all()):
         grid = f"log10 = {LOG_START} + {LOG_STEP:g} i, i below {PIXELS}"
         raise InputError(f"{where}: expected ascending wavelengths of {grid}, got others")

@@ -22,22 +22,23 @@ def has_errors(spectrum: Any) -> bool:
     return spectrum.uncertainty is not None
 
 
-def on_grid(spectrum: Any, wavelength: np.ndarray, medium: str | None, name: str) -> Spectra:
+def on_grid(spectrum: Any, wavelength: np.ndarray, medium: str | None, name: str, unit: str | None = "") -> Spectra:
     """A Spectrum of one or more stars on a grid (P,) of vacuum Angstrom, the flux conserved, (n, P), in float64.
 
     The error is 0 where it has no uncertainty. A pixel is usable where all that it takes from is finite, with an error
-    above 0, and not masked: astropy's masks are True where a pixel is bad. `name` it is called in messages.
+    above 0, and not masked: astropy's masks are True where a pixel is bad. `name` it is called in messages. unit: of the
+    flux, none by default; None stands for its own.
     Raises InputError for flux with a unit, an axis that is no wavelength, or without a wavelength in common.
     """
     own, flux = rest_wavelength(spectrum, medium, name), _rows(spectrum, spectrum.flux)
     with refusing(f"{name}: expected flux without a unit, divided by its continuum", f"{spectrum.flux.unit}"):
-        flux = flux.to_value("")
+        flux = flux.to_value(flux.unit if unit is None else unit)
     usable = np.isfinite(flux)
     if spectrum.mask is not None:
         usable &= _rows(spectrum, np.broadcast_to(spectrum.mask, spectrum.flux.shape)) == 0
     error = np.zeros(flux.shape)
     if has_errors(spectrum):
-        error = _standard_deviation(spectrum, name)
+        error = _standard_deviation(spectrum, name, spectrum.flux.unit if unit is None else unit)
         usable &= np.isfinite(error) & (error > 0)
     ascending = np.argsort(own)
     try:
@@ -99,11 +100,11 @@ def _rows(spectrum: Any, values: Any) -> Any:
     return np.moveaxis(values, spectrum.spectral_axis_index, -1).reshape(-1, len(spectrum.spectral_axis))
 
 
-def _standard_deviation(spectrum: Any, name: str) -> np.ndarray:
+def _standard_deviation(spectrum: Any, name: str, unit: Any) -> np.ndarray:
     """The uncertainty (n, p) as 1 sigma; InputError for an unknown kind."""
     from astropy.nddata import StdDevUncertainty
 
     kind = type(spectrum.uncertainty).__name__
     expected = f"{name}: expected a standard deviation, a variance or an inverse variance as uncertainty"
     with refusing(expected, kind), np.errstate(divide="ignore", invalid="ignore"):
-        return _rows(spectrum, spectrum.uncertainty.represent_as(StdDevUncertainty).quantity.to_value(""))
+        return _rows(spectrum, spectrum.uncertainty.represent_as(StdDevUncertainty).quantity.to_value(unit))

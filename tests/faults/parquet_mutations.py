@@ -39,10 +39,11 @@ def mutate_parquet(path: Path, chance: Random) -> None:
         path.write_bytes(written.getvalue())
 
 
-def _change_field(rows: list[dict[str, Any]], chance: Random) -> None:
+def _change_field(rows: list[Any], chance: Random) -> None:
     name = chance.choice(list(rows[0]))
     for row in rows if chance.random() < 0.5 else [chance.choice(rows)]:
-        _change(row, name, chance)
+        if isinstance(row, dict) and name in row:
+            _change(row, name, chance)
 
 
 def _change(tree: dict[str, Any], name: str, chance: Random) -> None:
