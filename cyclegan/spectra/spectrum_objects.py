@@ -26,8 +26,8 @@ def on_grid(spectrum: Any, wavelength: np.ndarray, medium: str | None, name: str
     """A Spectrum of one or more stars on a grid (P,) of vacuum Angstrom, the flux conserved, (n, P), in float64.
 
     The error is 0 where it has no uncertainty. A pixel is usable where all that it takes from is finite, with an error
-    above 0, and not masked: astropy's masks are True where a pixel is bad. `name` it is called in messages. unit: of the
-    flux, none by default; None stands for its own.
+    above 0, and not masked: astropy's masks are True where a pixel is bad. `name` it is called in messages. unit: that
+    of the flux, none by default; None stands for its own.
     Raises InputError for flux with a unit, an axis that is no wavelength, or without a wavelength in common.
     """
     own, flux = rest_wavelength(spectrum, medium, name), _rows(spectrum, spectrum.flux)
