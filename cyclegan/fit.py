@@ -16,7 +16,6 @@ import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from torch import Tensor
-from tqdm import tqdm
 
 from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.fits import plot_fits
@@ -35,6 +34,7 @@ from emulator.commands.config import config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 from emulator.commands.outputs import inputs_of
+from emulator.commands.progress import progress
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.schema import MOST_SEED
@@ -69,7 +69,7 @@ class FitConfig:
 def fit_subset(fitter: Fitter, file: FileSource, subset: str, batch_size: int, through: str) -> Fitted:
     """Fit all spectra of a subset of a file, under a progress bar."""
     device, parts = fitter.model.forward.device, []
-    with tqdm(total=file.subsets[subset], desc=f"fitting {subset} through the {through}", unit="star") as bar:
+    with progress(what=f"fitting {subset} through the {through}", total=file.subsets[subset], unit="star") as bar:
         for spectra in file.chunks(subset, batch_size):
             parts.append(Fitted(*(values.cpu() for values in fitter(spectra.to(device)))))
             bar.update(len(spectra.flux))

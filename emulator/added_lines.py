@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from emulator.atmosphere import (
     ATOMIC_MASS,
@@ -22,6 +21,7 @@ from emulator.atmosphere import (
     Gas,
     continuous_opacity,
 )
+from emulator.commands.progress import progress
 from emulator.line_opacity import CORE, STEP, integrated_opacity, make_fine_grid, van_der_waals, voigt
 from emulator.lines import SPECIES, Lines
 from emulator.synthesis import COSINES, MARGIN, SLOPE, VMACRO, WEIGHTS, atmosphere_of, line_width, total_opacity
@@ -64,7 +64,7 @@ class Stars:
         grid = make_fine_grid(first - MARGIN, last + MARGIN, lines)
         self.x, self.width = grid.x, np.array([line_width(star[VMACRO]) for star in labels])
         gases, opacity, clear, absorbers, vmic = [], [], [], [], []
-        for star in tqdm(labels, "atmospheres", unit="star"):
+        for star in progress(labels, "atmospheres", unit="star"):
             gas, population, speed = atmosphere_of(star)
             made = total_opacity(grid, gas, population, speed)
             reference = continuous_opacity(np.array([REFERENCE_WAVELENGTH]), gas)[0]

@@ -21,9 +21,9 @@ import torch
 from pytorch_lightning import LightningDataModule
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from tqdm import tqdm
 
 from emulator.commands.errors import InputError, refusing
+from emulator.commands.progress import progress
 from emulator.commands.writing_hdf5 import written_hdf5
 from emulator.flux import check_flux
 from emulator.hdf5 import open_hdf5, read_all, read_label_names, read_numbers
@@ -61,7 +61,7 @@ def make_grid(
         pool = ProcessPoolExecutor(workers or joblib.cpu_count(), get_context("spawn"), _start_worker)
         try:
             stars = pool.map(partial(synthesize, wavelength=wavelength, lines=lines), labels, chunksize=4)
-            for row, flux in enumerate(tqdm(stars, "synthesising spectra", total=n, unit="star")):
+            for row, flux in enumerate(progress(stars, "synthesising spectra", total=n, unit="star")):
                 check_flux(flux[None], f"{path}: star {row}, of this line list")
                 rows[row] = flux
                 file.check()

@@ -18,7 +18,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from emulator.apogee import apogee_wavelength
@@ -27,7 +26,7 @@ from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
 from emulator.commands.metrics import MetricsTable
 from emulator.commands.outputs import check_apart, inputs_of
-from emulator.commands.processes import LoneTrainer, seed
+from emulator.commands.processes import LoneTrainer, TrainingProgress, seed
 from emulator.commands.results import write_json
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.schema import MOST_SEED
@@ -201,7 +200,7 @@ def _fit(grid: GridData, training: TrainingConfig, folder: str | Path, device: s
         max_epochs=1,
         accelerator=device,
         logger=MetricsTable(Path(folder) / "emulator" / "metrics.csv"),
-        callbacks=[TQDMProgressBar(refresh_rate=100)],
+        callbacks=[TrainingProgress()],
         log_every_n_steps=min(50, training.steps),
         val_check_interval=max(1, training.steps // 20),
         num_sanity_val_steps=0,

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from scipy.stats import norm
 from torch import Tensor
-from tqdm import tqdm
 
 from cyclegan.trained.forward import ForwardModel
 from cyclegan.trained.uncertainty import Uncertainty
 from emulator.commands.errors import InputError
+from emulator.commands.progress import progress
 from emulator.derivatives import responses
 
 Map = Callable[[Tensor], Tensor]
@@ -54,7 +54,7 @@ def gather(
         raise InputError(f"labels: expected abundances among them, as fe_h, got {', '.join(label_names)}")
     gains, missing, everything = [], [], range(len(label_names))
     theories: dict[Map, tuple[Tensor, Tensor]] = {}  # members of an ensemble have one in common
-    for synth, observed in tqdm(maps, "derivatives", unit="run"):
+    for synth, observed in progress(maps, "derivatives", unit="run"):
         with torch.no_grad():
             if synth not in theories:
                 theories[synth] = responses(synth, labels, everything), synth(reference)

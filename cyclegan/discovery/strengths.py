@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from emulator.added_lines import PARAMETERS, Line, Stars, Window
+from emulator.commands.progress import progress
 from emulator.lacking import STRONG
 from emulator.line_opacity import LEAST_BINDING
 from emulator.lines import MOLECULES, SPECIES, Lines
@@ -136,7 +136,7 @@ def fit_lines(
 
     found: list[Group] = []
     fitted: list[Fitted] = []
-    with tqdm(total=len(at), desc="fitting lines", unit="line") as progress:
+    with progress(what="fitting lines", total=len(at), unit="line") as bar:
         for own in groups:
             middle = float(at[own].mean())
             window = stars.window(at[own], SEEN, [line for other in found for line in other.near(middle)])
@@ -144,7 +144,7 @@ def fit_lines(
             group = fit.lines({float(at[i]): candidates(makers[i]) or common for i in own}, common)
             fitted += fit.told(group)
             found.append(group)
-            progress.update(len(own))
+            bar.update(len(own))
     return sorted(fitted, key=lambda line: line.wavelength)
 
 

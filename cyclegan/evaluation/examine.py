@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 from torch import Tensor
+from tqdm import tqdm
 
 from cyclegan.domains.domains import Domains, Stars, star_labels, stars_to_score
 from cyclegan.evaluation.physics import Physics, examine_physics
@@ -29,11 +30,14 @@ from cyclegan.spectra.spectra import masked_mean
 from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.run_folder import METRICS, read_history
 from emulator.commands.errors import InputError
+from emulator.commands.progress import progress
 from emulator.commands.results import without_nan
 from emulator.commands.side_outputs import as_picture
 
 log = logging.getLogger(__name__)
 
+TRANSLATING, TELLING_APART, PHYSICS, DRAWING = SHARES = 10, 40, 35, 15  # percent of the time that they usually take
+BAR = "{desc}: {percentage:.0f}%|{bar}| [{elapsed}<{remaining}]"
 BINNED = ("teff", "logg", "fe_h")
 DRAWN = ("synthetic", "translated", "reconstructed")  # of what observed stars are compared with
 
@@ -73,8 +77,17 @@ class Examined(NamedTuple):
 
 def examine(model: TrainedModel, domains: Domains, subset: str, folder: Path) -> Examined:
     """All that the report shows of the stars of a subset; folder: of the run, whose metrics.csv is drawn."""
-    subject = _subject(model, domains, subset)
-    findings = _find(subject)
+    with progress(what="examining", total=sum(SHARES), bar_format=BAR) as bar:
+        subject = _subject(model, domains, subset)
+        bar.update(TRANSLATING)
+        findings = _find(subject, bar)
+        examined = _shown(subject, findings, subset, folder)
+        bar.update(DRAWING)
+    return examined
+
+
+def _shown(subject: Subject, findings: Findings, subset: str, folder: Path) -> Examined:
+    model = subject.model
     rows = star_rows(subject.stars, subject.made, model.controls["shift"]["flux"], subject.labels, subject.matched)
     order = np.argsort([row["x_translated" if subject.matched else "reconstruction"] for row in rows])  # NaN last
     examples = {which: rows[order[i]] for which, i in (("best", 0), ("median", len(rows) // 2), ("worst", -1))}
@@ -112,7 +125,7 @@ def _subject(model: TrainedModel, domains: Domains, subset: str) -> Subject:
     return Subject(model, stars, matched, labels, made, models, controls)
 
 
-def _find(subject: Subject) -> Findings:
+def _find(subject: Subject, bar: tqdm) -> Findings:
     model, (synth, obs), made, labels = subject.model, subject.stars, subject.made, subject.labels
     latents = None
     if model.translator.has_axes:
@@ -120,10 +133,12 @@ def _find(subject: Subject) -> Findings:
     log.info("asking classifiers")
     with threadpool_limits(1):  # scikit-learn's work is in pieces so small that two threads mostly wait for each other
         apart = tell_apart(synth, obs, made, None if latents is None else latents.effect)
+    bar.update(TELLING_APART)
     log.info("telling physics from paint")
     if len(model.split_sample) == 0:  # not validated yet: nobody has looked at training stars
         _, model.split_sample = model.encode_obs(obs.flux, mask=obs.mask)
     physics = examine_physics(model, synth)
+    bar.update(PHYSICS)
     bins = {
         name: bin_scores(labels[name], subject.models, seen_by_both(synth, obs)[1] if subject.matched else obs)
         for name in BINNED

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from cyclegan.instruments.instrument import BATCH, LabelTable, Reader, Stars
 from cyclegan.instruments.known import reader_of
@@ -19,6 +18,7 @@ from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.spectra.texts import read_names
 from emulator.commands.errors import InputError
+from emulator.commands.progress import progress
 
 
 def subset_of(star: str, val: float, test: float, seed: int) -> str:
@@ -73,7 +73,7 @@ class Conversion(NamedTuple):
 
     def _stars(self, paths: Sequence[Path]) -> Iterator[Stars]:
         name = self.reader.instrument.name
-        for path in tqdm(self.reader.one_each(paths), "converting", unit="file", disable=None):
+        for path in progress(self.reader.one_each(paths), "converting", unit="file"):
             try:
                 for stars in self.reader.read(path, self.rows, self.labels):
                     if isinstance(stars, InputError):
@@ -141,7 +141,7 @@ def _sources(stars: Stars) -> list[str]:
 
 def pieces_of_hdf5(source: SpectraFile, resampler: Resampler, report: Report) -> Iterator[Piece]:
     """The spectra of a file in the HDF5 layout with all that goes with them, in their subsets."""
-    with tqdm(total=sum(source.subsets.values()), unit="spectrum", disable=None) as progress:
+    with progress(what="converting", total=sum(source.subsets.values()), unit="spectrum") as bar:
         for subset, count in source.subsets.items():
             # Errors are in the unit of flux until the continuum is divided out: none is too large yet.
             for number, spectra in enumerate(source.chunks(subset, BATCH)):
@@ -152,7 +152,7 @@ def pieces_of_hdf5(source: SpectraFile, resampler: Resampler, report: Report) ->
                 with source.reading():
                     columns = _columns(source.file, subset, rows, count)
                 yield Piece(resampler(spectra), np.full(len(sources), subset), columns, sources)
-                progress.update(len(sources))
+                bar.update(len(sources))
 
 
 def _columns(file: h5py.File, subset: str, rows: slice, count: int) -> dict[str, np.ndarray]:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.pairing.overlap import far_off, find_overlap
@@ -18,6 +17,7 @@ from cyclegan.spectra.blurring import blurred
 from cyclegan.spectra.spaces import Components, pooled_components, projected_on
 from cyclegan.spectra.spectra import BLUR, Spectra, line_width, masked_mean
 from emulator.commands.errors import InputError
+from emulator.commands.progress import progress
 from emulator.payne import Payne
 
 BLURRED_COMPONENTS, COMPONENTS = 20, 96
@@ -78,7 +78,7 @@ def search(synth: EmulatedDomain, obs: Spectra, seed: int) -> Found:
     mean, taken = off.mean(dim=0), first.pairs.obs.unique()
     metric, everybody, compared = gap_metric(off), projected_on(space, obs), observed[taken]
     total, count = torch.zeros(len(taken), len(first.effect)), torch.zeros(len(taken))
-    for number in tqdm(range(ROUNDS), "finding the population", unit="round", leave=False):
+    for number in progress(range(ROUNDS), "finding the population", unit="round", leave=False):
         wide = draw()
         theory = _coordinates(synth, wide, space)
         pairs = transport_pairs(theory @ metric, (compared - mean) @ metric, first.share, generator, SET)

@@ -9,6 +9,7 @@ from cyclegan.spectra.files import FEWEST, NO_ERRORS, SUBSETS, UNKNOWN_NOISE, Sp
 from cyclegan.spectra.same_stars import Rows, match_rows
 from cyclegan.spectra.spectra import WORST_ERROR
 from emulator.commands.errors import InputError
+from emulator.commands.progress import progress
 from emulator.commands.results import format_table, printable
 from emulator.wavelength import chip_starts, same_wavelengths, unlike_pixel
 
@@ -20,7 +21,7 @@ def describe_subset(file: SpectraFile, subset: str) -> tuple[dict[str, str], lis
     count, problems = file.subsets[subset], [problem] if (problem := file.not_normalised(subset)) else []
     pixels = masked = not_finite = without_error = 0
     low, high, total, error_total, usable, seen = np.inf, -np.inf, 0.0, 0.0, 0, 0
-    for first in range(0, count, CHUNK):
+    for first in progress(range(0, count, CHUNK), f"looking through {subset}", unit="chunk", leave=False):
         rows = slice(first, first + CHUNK)
         flux, error = (values.numpy() for values in file.read_as_stored(subset, rows))
         good = np.isfinite(flux) & np.isfinite(error)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
-from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
@@ -19,7 +18,7 @@ from cyclegan.spectra.spectra import Spectra, noise_of
 from cyclegan.synthetic_gap.network import StarNetModule
 from cyclegan.trained.model import TrainedModel
 from emulator.commands.errors import InputError
-from emulator.commands.processes import LoneTrainer, seed
+from emulator.commands.processes import LoneTrainer, TrainingProgress, seed
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ def teach(lesson: Lesson, how: Teaching, what: str) -> StarNetModule:
         max_epochs=how.epochs,
         accelerator=how.accelerator,
         logger=False,
-        callbacks=[TQDMProgressBar(refresh_rate=20)],
+        callbacks=[TrainingProgress()],
         enable_checkpointing=False,
         enable_model_summary=False,
     )

@@ -8,7 +8,6 @@ from typing import Protocol
 import h5py
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.files import SpectraFile
@@ -18,6 +17,7 @@ from cyclegan.trained.arrays import draw_rows
 from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.translated import OBS_TO_SYNTH
 from emulator.commands.errors import InputError
+from emulator.commands.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def split_latents(
     with FileSource(wanted, model, wavelength_file, observed=True) as file:
         for i, (name, count) in enumerate(counts.items()):
             theirs = name if name in file.subsets else next(iter(file.subsets))
-            batches = tqdm(file.chunks(theirs, batch_size), f"encoding {theirs}", unit="batch", leave=False)
+            batches = progress(file.chunks(theirs, batch_size), f"encoding {theirs}", unit="batch", leave=False)
             parts = [model.translate(OBS_TO_SYNTH, batch.to(model.device)).split for batch in batches]
             found = torch.cat(parts) if parts else model.split_sample[:0]
             seen = found[found.isfinite().all(dim=1)]

@@ -6,7 +6,6 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from torch import Tensor
-from tqdm import tqdm
 
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.spectra.writer import SpectraWriter
@@ -14,6 +13,7 @@ from cyclegan.trained.familiarity import Familiarity, features, has_counterpart
 from cyclegan.trained.model import TrainedModel
 from cyclegan.trained.sources import Source
 from cyclegan.trained.translated import SYNTH_TO_OBS, Translated
+from emulator.commands.progress import progress
 
 
 class Outcome(NamedTuple):
@@ -66,7 +66,7 @@ def translate_all(
             columns |= {"distance": distance, "counterpart": counterpart}
         writer.append(name, spectra._replace(flux=flux), **columns)
 
-    with ThreadPoolExecutor(1) as thread, tqdm(total=sum(counts.values()), desc="translating", unit="spectrum") as bar:
+    with ThreadPoolExecutor(1) as thread, progress(None, "translating", total=sum(counts.values()), unit="star") as bar:
         reading, writing = thread.submit(source.read, *pieces[0]), Future[None]()
         writing.set_result(None)  # nothing is to be written yet
         for (name, rows), following in zip_longest(pieces, pieces[1:]):

@@ -10,15 +10,15 @@ from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 import wandb
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
-from tqdm import tqdm
 
 from cyclegan.scores.scores import SCORES
 from cyclegan.trained.checkpoint import Checkpoint
 from cyclegan.trained.run_folder import METRICS, read_metrics
 from emulator.commands.errors import InputError
 from emulator.commands.metrics import MetricsTable
+from emulator.commands.processes import TrainingProgress
 from emulator.commands.side_outputs import as_side_output
 from emulator.commands.writing import write_whole
 
@@ -104,37 +104,11 @@ def _has_key() -> bool:
         return False
 
 
-class RunProgress(Callback):
+class RunProgress(TrainingProgress):
     """One bar over all batches of the run, with the time left and the scores of the last validation."""
-
-    REFRESH = 20  # batches
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Open the bar, where a resumed run left it."""
-        self.bar = tqdm(
-            total=trainer.estimated_stepping_batches,
-            initial=trainer.global_step,
-            desc="training",
-            unit="batch",
-        )
-
-    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
-        """Move the bar now and then."""
-        if trainer.global_step % self.REFRESH == 0:
-            self.bar.update(trainer.global_step - self.bar.n)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Show the latest scores."""
         self.bar.set_postfix(
             {name: f"{trainer.callback_metrics[name]:.3g}" for name in SCORES if name in trainer.callback_metrics}
         )
-
-    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Close the bar: what is said of the end begins a line."""
-        if hasattr(self, "bar"):
-            self.bar.close()
-
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Close the bar."""
-        self.bar.update(trainer.global_step - self.bar.n)
-        self.bar.close()

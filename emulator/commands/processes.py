@@ -6,8 +6,9 @@ from typing import Any
 
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 
+from emulator.commands.progress import progress
 from emulator.commands.saving import saved
 from emulator.commands.writing import write_whole
 
@@ -48,6 +49,32 @@ class LoneTrainer(Trainer):
         super().__init__(
             devices=1, num_nodes=1, plugins=[OneProcess(), WholeCheckpoints()], default_root_dir=os.devnull, **options
         )
+
+
+class TrainingProgress(Callback):
+    """One bar over all batches of a training, with the time left."""
+
+    REFRESH = 20  # batches
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Open the bar, where a resumed run left it."""
+        total = trainer.estimated_stepping_batches
+        self.bar = progress(what="training", total=total, initial=trainer.global_step, unit="batch")
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """Move the bar now and then."""
+        if trainer.global_step % self.REFRESH == 0:
+            self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Close the bar: what is said of the end begins a line."""
+        if hasattr(self, "bar"):
+            self.bar.close()
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Close the bar."""
+        self.bar.update(trainer.global_step - self.bar.n)
+        self.bar.close()
 
 
 def be_first() -> None:

@@ -81,7 +81,7 @@ def show_help(config_name: str, more_groups: Sequence[str] = ()) -> None:
     folder = Path(config_folder())
     print(sys.modules["__main__"].__doc__)
     print("Write KEY=VALUE for a key of these; one with ??? has to be given. --cfg job prints them all as composed.\n")
-    print((folder / f"{config_name}.yaml").read_text(), end="")
+    print((folder / f"{config_name}.yaml").read_text().partition("\nhydra:\n")[0].rstrip())
     if groups := [*groups_of(config_name), *more_groups]:
         print("\nGroups of keys, one file each in conf/:")
         for group in sorted(groups):

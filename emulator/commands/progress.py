@@ -1,0 +1,14 @@
+"""Progress bars: how far long work is, and how long the rest will take."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress(work: Iterable[Any] | None = None, what: str = "", **options: Any) -> tqdm:
+    """A bar over `work`, or one to be moved by hand; what: the work, in a word or two; options: of tqdm.
+
+    On a terminal alone: nothing is drawn into a pipe or a file.
+    """
+    return tqdm(work, what, disable=None, dynamic_ncols=True, **options)
