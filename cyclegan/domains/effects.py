@@ -12,9 +12,8 @@ from cyclegan.domains.sky import Atmosphere
 from cyclegan.spectra.chips import chip_slices, polynomials_of_all_chips
 from cyclegan.spectra.files import SpectraFile
 from cyclegan.spectra.spectra import Spectra
-from emulator.apogee import APOGEE
 from emulator.commands.errors import InputError
-from emulator.synthesis import RESOLUTION
+from emulator.instruments import instrument_of
 from emulator.wavelength import same_wavelengths
 
 PHOTON = "photon"  # the `noise` that is drawn and not read from a file
@@ -30,9 +29,9 @@ def chip_profile(wavelength: Tensor) -> Tensor:
 
 
 class PhotonNoise(Effect):
-    """Gaussian noise, with the errors that an APOGEE pipeline would state.
+    """Gaussian noise, with the errors that a pipeline would state.
 
-    Each star has its own signal to noise, log-uniform over the range of APOGEE's combined spectra; the error follows
+    Each star has its own signal to noise, log-uniform over the instrument's range; the error follows
     `chip_profile` and scatters by 15 % from pixel to pixel.
     """
 
@@ -40,6 +39,7 @@ class PhotonNoise(Effect):
 
     def __init__(self, wavelength: Tensor) -> None:
         super().__init__()
+        self.low, self.high = instrument_of(wavelength.cpu().numpy()).signal_to_noise
         self.register_buffer("profile", chip_profile(wavelength))
 
     def forward(self, exposure: Exposure, generator: torch.Generator) -> Exposure:
@@ -47,8 +47,7 @@ class PhotonNoise(Effect):
         flux = exposure.flux
         stars, pixels = flux.shape
         ratio = torch.rand(stars, 1, generator=generator, device=flux.device)
-        low, high = APOGEE.signal_to_noise
-        snr = low * (high / low) ** ratio
+        snr = self.low * (self.high / self.low) ** ratio
         scatter = torch.randn(stars, pixels, generator=generator, device=flux.device).mul_(0.15).add_(1).abs_()
         error = self.profile * scatter / snr + 1e-3
         noise = torch.randn(stars, pixels, generator=generator, device=flux.device)
@@ -140,8 +139,8 @@ def make_observation(config: EffectsConfig, wavelength: Tensor) -> Observation:
     """
     effects: list[Effect] = []
     if any(value is not None for value in (config.resolution, config.macroturbulence, config.velocity)):
-        broadened = config.resolution or (RESOLUTION, RESOLUTION), config.macroturbulence or (0.0, 0.0)
-        effects.append(LineProfile(wavelength, *broadened, config.velocity or 0.0))
+        macroturbulence = config.macroturbulence or (0.0, 0.0)
+        effects.append(LineProfile(wavelength, config.resolution, macroturbulence, config.velocity or 0.0))
     if config.noise is not None:
         photons = config.noise == PHOTON
         if not photons and not Path(config.noise).is_file():

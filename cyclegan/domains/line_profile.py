@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cyclegan.domains.exposure import STARS_AT_ONCE, Effect, Exposure
 from cyclegan.spectra.chips import chip_slices
 from emulator.commands.errors import InputError
-from emulator.synthesis import RESOLUTION
+from emulator.instruments import instrument_of
 from emulator.wavelength import LIGHT_SPEED
 
 Value = TypeVar("Value", Tensor, float)
@@ -24,32 +24,43 @@ def uniform(bounds: Sequence[float], stars: int, generator: torch.Generator) -> 
     return low + (high - low) * torch.rand(stars, 1, generator=generator, device=generator.device)
 
 
-def added_variance(resolution: Value, macroturbulence: Value) -> Value:
-    """The variance of a line, in (km/s)^2, that comes on top of the emulator's: see `LineProfile`."""
-    return WIDTH**2 * (resolution**-2 - RESOLUTION**-2) + macroturbulence**2 / 2
+def added_variance(resolution: Value, macroturbulence: Value, own: float) -> Value:
+    """The variance of a line, in (km/s)^2, that comes on top of that at the resolution `own`: see `LineProfile`."""
+    return WIDTH**2 * (resolution**-2 - own**-2) + macroturbulence**2 / 2
 
 
 class LineProfile(Effect):
     """Each star's own line width and radial-velocity error, as one convolution for each chip.
 
-    The kernel is a Gaussian in velocity: sigma^2 = WIDTH^2 (1/R^2 - 1/RESOLUTION^2) + zeta^2 / 2, with R drawn from
-    `resolution` and zeta, the most probable speed of an isotropic macroturbulence (as the emulator's vmacro), from
+    The kernel is a Gaussian in velocity: sigma^2 = WIDTH^2 (1/R^2 - 1/R_0^2) + zeta^2 / 2, with R_0 the resolution of
+    the instrument whose wavelengths these are, which theory is taken to have; R drawn from `resolution`, None for R_0;
+    and zeta, the most probable speed of an isotropic macroturbulence (as the emulator's vmacro), from
     `macroturbulence` (km/s); it is centred on an error drawn from N(0, `velocity`^2) (km/s, away from us positive).
     Its Fourier transform is exact for any width, below a pixel too. Beyond the ends of a chip the flux is taken to
-    stay as it is at the end. Raises InputError for wavelengths that are not uniform in their logarithm.
+    stay as it is at the end. Raises InputError for wavelengths that are not uniform in their logarithm, and for a
+    resolution above R_0.
     """
 
     def __init__(
         self,
         wavelength: Tensor,
-        resolution: Sequence[float] = (RESOLUTION, RESOLUTION),
+        resolution: Sequence[float] | None = None,
         macroturbulence: Sequence[float] = (0.0, 0.0),
         velocity: float = 0.0,
     ) -> None:
         super().__init__()
-        self.resolution, self.macroturbulence, self.velocity = resolution, macroturbulence, velocity
-        self.chips: list[tuple[int, float]] = []  # pixels, km/s a pixel
         values = wavelength.cpu().numpy()
+        instrument = instrument_of(values)
+        self.own = instrument.resolution
+        self.resolution, self.macroturbulence, self.velocity = (
+            resolution or (self.own, self.own),
+            macroturbulence,
+            velocity,
+        )
+        if (most := max(self.resolution)) > self.own:
+            expected = f"a resolution of at most {self.own:g}, which theory has at the wavelengths of {instrument.name}"
+            raise InputError(f"effects of line profiles: expected {expected}, got {most:g}")
+        self.chips: list[tuple[int, float]] = []  # pixels, km/s a pixel
         for chip in (values[pixels] for pixels in chip_slices(values)):
             logarithm, pixels = np.log(chip), len(chip)
             even = np.linspace(logarithm[0], logarithm[-1], pixels)
@@ -60,13 +71,15 @@ class LineProfile(Effect):
                     f" {chip[0]:.2f} to {chip[-1]:.2f} Angstrom off by {off / step:.2g} pixels"
                 )
             self.chips.append((pixels, LIGHT_SPEED * step))
-        self.reach = 5 * added_variance(min(resolution), max(macroturbulence)) ** 0.5 + 6 * velocity  # km/s
+        self.reach = (
+            5 * added_variance(min(self.resolution), max(macroturbulence), self.own) ** 0.5 + 6 * velocity
+        )  # km/s
 
     def forward(self, exposure: Exposure, generator: torch.Generator) -> Exposure:
         """Widen and shift the lines of each star by what is drawn for it."""
         stars = len(exposure.flux)
         resolution = uniform(self.resolution, stars, generator)
-        variance = added_variance(resolution, uniform(self.macroturbulence, stars, generator)).clamp_min(0)
+        variance = added_variance(resolution, uniform(self.macroturbulence, stars, generator), self.own).clamp_min(0)
         shift = self.velocity * torch.randn(stars, 1, generator=generator, device=generator.device)
         pieces = zip(*(values.split(STARS_AT_ONCE) for values in (exposure.flux, variance, shift)), strict=True)
         return exposure._replace(flux=torch.cat([self.convolve(*piece) for piece in pieces]))

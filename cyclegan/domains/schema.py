@@ -5,7 +5,6 @@ from typing import Any
 
 from cyclegan.spectra.files import FEWEST
 from cyclegan.spectra.spectra import WORST_ERROR
-from emulator.apogee import APOGEE
 from emulator.commands.schema import MOST_SEED
 
 
@@ -13,7 +12,7 @@ from emulator.commands.schema import MOST_SEED
 class EffectsConfig:
     """What a telescope does to an emulated domain (docs/effects.md)."""
 
-    resolution: list[float] | None = field(metadata={"above": 0.0, "maximum": APOGEE.resolution})
+    resolution: list[float] | None = field(metadata={"above": 0.0})
     macroturbulence: list[float] | None = field(metadata={"minimum": 0.0})
     velocity: float | None = field(metadata={"minimum": 0.0})
     noise: str | None

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from cyclegan.domains.exposure import STARS_AT_ONCE, Effect, Exposure
 from cyclegan.domains.line_profile import WIDTH
-from emulator.synthesis import RESOLUTION
+from emulator.commands.errors import InputError
+from emulator.instruments import instrument_of
 from emulator.wavelength import LIGHT_SPEED
 
 TELLURICS = ("CO2", "CH4", "H2O")
@@ -21,7 +22,7 @@ class Atmosphere(Effect):
     drawn from N(0, velocity^2) (km/s); they are as wide as the spectrograph makes them. Each star has one residual for
     OH and one for each of TELLURICS: N(0, sky^2) of the continuum in the strongest sky line, N(0, tellurics^2) of the
     flux in a saturated telluric line, of either sign, and in proportion in all others. The error grows by as much, 1
-    sigma. The tables of lines give their sources.
+    sigma. The tables of lines give their sources. Raises InputError for wavelengths without any of them.
     """
 
     position: Tensor
@@ -30,13 +31,19 @@ class Atmosphere(Effect):
     def __init__(self, wavelength: Tensor, sky: float, tellurics: float, velocity: float) -> None:
         super().__init__()
         self.velocity = velocity
-        width = WIDTH / RESOLUTION / LIGHT_SPEED
+        width = WIDTH / instrument_of(wavelength.cpu().numpy()).resolution / LIGHT_SPEED
         self.step = width / 32  # of the templates, in ln wavelength: a star's are read off at the nearest, 0.1 km/s off
         logarithm = wavelength.cpu().double().log()
         margin = 6 * velocity / LIGHT_SPEED
         grid = torch.arange(logarithm[0] - margin, logarithm[-1] + margin, self.step, dtype=torch.float64)
         self.register_buffer("position", ((logarithm - grid[0]) / self.step).float())
-        templates = sky_templates(grid, width) * torch.tensor([[sky], *[[tellurics]] * len(TELLURICS)])
+        lines = sky_templates(grid, width)
+        if not lines.any():
+            found = f"{wavelength[0]:.1f} to {wavelength[-1]:.1f} Angstrom"
+            raise InputError(
+                f"effects of the atmosphere: expected lines of the sky, which are known in the H band, got {found}"
+            )
+        templates = lines * torch.tensor([[sky], *[[tellurics]] * len(TELLURICS)])
         together = templates[1:].square().sum(dim=0, keepdim=True).sqrt()
         self.register_buffer("templates", torch.cat([templates, together]))
 

@@ -11,6 +11,7 @@ from cyclegan.instruments.fits_files import opened_fits
 from cyclegan.instruments.galah import GalahReader
 from cyclegan.instruments.instrument import Reader
 from emulator.commands.errors import InputError
+from emulator.instruments import instrument_of
 
 READERS: tuple[Reader, ...] = (ApogeeReader(), GalahReader())
 
@@ -26,13 +27,9 @@ def reader_of(path: Path, readers: Sequence[Reader]) -> Reader | None:
 
 
 def reader_of_wavelengths(wavelength: np.ndarray, readers: Sequence[Reader]) -> Reader:
-    """The reader in the range of whose instrument most of these wavelengths (P,) lie, in vacuum Angstrom."""
-
-    def covered(reader: Reader) -> int:
-        own = reader.instrument.wavelength
-        return int(np.count_nonzero((own[0] <= wavelength) & (wavelength <= own[-1])))
-
-    return max(readers, key=covered)
+    """The reader of files of the instrument that these wavelengths (P,) are of, in vacuum Angstrom."""
+    instrument = instrument_of(wavelength, [reader.instrument for reader in readers])
+    return next(reader for reader in readers if reader.instrument is instrument)
 
 
 def unknown_file(path: Path, readers: Sequence[Reader]) -> InputError:

@@ -271,7 +271,6 @@ def test_the_truth_is_what_is_observed_but_for_the_noise(payne, given):
         ("continuum=0.5", "'domains.obs.effects.continuum': expected at most 0.1, got 0.5"),
         ("bad_pixels=1.5", "'domains.obs.effects.bad_pixels': expected at most 0.5, got 1.5"),
         ("velocity=-1", "'domains.obs.effects.velocity': expected at least 0.0, got -1.0"),
-        ("resolution=[20000,30000]", "'domains.obs.effects.resolution': expected at most 22500.0, got 30000.0"),
         ("resolution=[0,20000]", "'domains.obs.effects.resolution': expected more than 0.0, got 0.0"),
         ("resolution=[20000,19000]", "'domains.obs.effects.resolution': expected [low, high], got [20000.0, 19000.0]"),
         ("macroturbulence=[3]", "'domains.obs.effects.macroturbulence': expected [low, high], got [3.0]"),

@@ -8,12 +8,12 @@ import torch
 from cyclegan.instruments import galah, galah_table
 from cyclegan.instruments.apogee import ApogeeReader, read_star
 from cyclegan.instruments.atlas import read_atlas
-from cyclegan.instruments.galah import HERMES
 from cyclegan.instruments.galah_table import GalahTable
 from cyclegan.instruments.instrument import COMBINED, VISITS, Stars
 from cyclegan.instruments.survey_labels import SurveyLabels
 from emulator.apogee import PIXELS as SURVEY_PIXELS
 from emulator.commands.errors import InputError
+from emulator.hermes import HERMES
 from emulator.labels import LABELS
 from faults.soundness import are_finite, are_wavelengths, check_labels, check_stars
 

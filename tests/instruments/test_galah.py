@@ -8,10 +8,11 @@ from galah import GRIDS, write_star
 from specutils import SpectrumList
 
 from cyclegan.convert import main as convert
-from cyclegan.instruments.galah import ARMS, HERMES, GalahReader, read_star
+from cyclegan.instruments.galah import GalahReader, read_star
 from cyclegan.instruments.known import READERS, reader_of
 from cyclegan.spectra.files import SpectraFile
 from emulator.commands.errors import InputError
+from emulator.hermes import ARMS, HERMES
 from emulator.wavelength import air_to_vacuum, velocity_step
 
 NUMBER = 170418003701205
