@@ -67,7 +67,7 @@ def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
     add("--degree", type=int, help=f"of the continuum's Chebyshev polynomials (default: {DEGREE})")
     add("--continuum", metavar="FILE", help="continuum pixels or their wavelengths (default: found by clipping)")
     add("--like", metavar="FILE.h5", help="take grid and continuum from a file that this command wrote")
-    add("--labels", metavar="FILE", help=f"the survey's {_labels(readers)}, to join labels from")
+    add("--labels", metavar="FILE", help=f"to join labels from; {_of_each(readers, lambda reader: [reader.labels])}")
     add("--val", type=float, default=0.1, help="share of the stars (default: %(default)s)")
     add("--test", type=float, default=0.1, help="share of the stars (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the subsets (default: %(default)s)")
@@ -78,10 +78,6 @@ def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
 def _of_each(readers: Sequence[Reader], choices: Callable[[Reader], Iterable[str]]) -> str:
     """The choices that each instrument has, for a user to read."""
     return ", ".join(f"{reader.instrument.name}: {' or '.join(choices(reader))}" for reader in readers)
-
-
-def _labels(readers: Sequence[Reader]) -> str:
-    return " or ".join(reader.labels for reader in readers)
 
 
 def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:

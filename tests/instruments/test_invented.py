@@ -146,7 +146,7 @@ def test_its_options_are_told_by_its_own_names():
         "of each file; Toy: mean or nights, APOGEE: combined or visits; the first is the default",
         "which pixels chips keep; Toy: chips or everything, APOGEE: 7214 or 7514 or 8575; the first is the default",
         "that mask a pixel; by default Toy: 5, APOGEE: 28927",
-        "the survey's toy catalogue or allStar table",
+        "to join labels from; Toy: toy catalogue, APOGEE: allStar table, one of SDSS-V, or any in CSV or Parquet",
     ):
         assert words in text
 
