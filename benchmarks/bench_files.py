@@ -41,7 +41,7 @@ def test_reading(tmp_path, kind):
     paths = sorted(write_files(tmp_path, kind).iterdir())
     with processor_threads(1):
         start = time.process_time()
-        count = sum(len(stars.visit) for path in paths for stars in ApogeeReader().read(path, COMBINED))
+        count = sum(len(stars.visit) for path in paths for stars in ApogeeReader().read(path, COMBINED, None))
         rate = count / (time.process_time() - start)
     print(f"\n{kind}: {rate:.0f} spectra a CPU second")
     assert count == SPECTRA

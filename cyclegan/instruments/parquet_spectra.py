@@ -114,7 +114,8 @@ class _Rows(NamedTuple):
         if len(set(lengths.values())) > 1 or not lengths["lambda"]:
             got = ", ".join(f"{length} of {key}" for key, length in lengths.items())
             raise InputError(f"{where}: expected as many numbers in each list, got {got}")
-        return self.lists["lambda"].row(row).astype(float)
+        with np.errstate(invalid="ignore"):
+            return self.lists["lambda"].row(row).astype(float)
 
     def _read(self, pixels: np.ndarray, rows: list[int], names: list[str]) -> Stars:
         """Spectra of the same pixels (p,) of the survey's."""
