@@ -6,6 +6,12 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from emulator.wavelength import LIGHT_SPEED
+
+# From red to blue, as the survey's files hold them.
+DETECTORS = np.stack([np.linspace(red, blue, 4096) for red, blue in ((16955, 16473), (16435, 15857), (15810, 15142))])
+LINES = np.linspace(15160, 16940, 90)
+
 
 def write_apstar(path: Path, flux, error, bits=None, name="2M00000000+0000000", snr=100.0, **header) -> Path:
     """An apStar file: flux, error and bits (8575,) of one visit, or (2 + visits, 8575); without bits an aspcapStar.
@@ -44,6 +50,18 @@ def write_apvisit(path: Path, wavelength, flux, error, bits, name="2M00000000+00
         hdus[-1].header.update(CTYPE1="Pixel", CTYPE2="Chip", BUNIT=unit)
     hdus.writeto(path)
     return path
+
+
+def spectrum(wavelength):
+    """A continuum with absorption lines at LINES, in whatever shape."""
+    lines = np.exp(-0.5 * ((wavelength[..., None] - LINES) / 0.35) ** 2).sum(axis=-1)
+    return 500 * (wavelength / 16000) ** -2 * (1 - 0.5 * lines)
+
+
+def write_seen(path, velocity, wavelength=DETECTORS, **header):
+    """The visit of a star that recedes at a velocity in km/s, with no noise."""
+    flux = spectrum(wavelength / (1 + velocity / LIGHT_SPEED))
+    return write_apvisit(path, wavelength, flux, 0.01 * flux, np.zeros(flux.shape), **header)
 
 
 def overwrite_card(path: Path, key: str, text: str, number: int = 0) -> Path:

@@ -9,12 +9,13 @@ from astropy.io import fits
 
 from cyclegan.instruments.apvisit import is_visit, read_visit
 from cyclegan.instruments.fits_files import header_number, opened_fits
-from cyclegan.instruments.instrument import COMBINED, VISITS, LabelTable, Stars, possible_snr
+from cyclegan.instruments.instrument import COMBINED, VISITS, Stars, possible_snr
 from cyclegan.instruments.names import name_of_file, star_name
 from cyclegan.instruments.parquet_files import is_parquet
 from cyclegan.instruments.parquet_spectra import read_parquet
 from cyclegan.instruments.sdss5 import is_sdss5, read_sdss5
 from cyclegan.instruments.survey_labels import SurveyLabels
+from cyclegan.instruments.velocities import NONE, Velocities
 from emulator.apogee import APOGEE, LOG_START, LOG_STEP, PIXELS
 from emulator.commands.errors import InputError
 from emulator.labels import LABELS
@@ -48,42 +49,40 @@ class ApogeeReader:
         except InputError:
             return False
 
-    def read(self, path: Path, rows: str, table: LabelTable | None) -> Iterator[Stars | InputError]:
+    def read(self, path: Path, rows: str, velocities: Velocities) -> Iterator[Stars | InputError]:
         """`read_parquet`, `read_sdss5`, or `read_star`, one star."""
         if is_parquet(path):
             yield from read_parquet(path)
         elif is_sdss5(path):
             yield from read_sdss5(path, rows)
         else:
-            yield read_star(path, rows, table)
+            yield read_star(path, rows, velocities)
 
     def read_labels(self, path: Path) -> SurveyLabels:
         """The labels of the survey's stars."""
         return SurveyLabels(path)
 
 
-def read_star(path: str | Path, rows: str = COMBINED, table: LabelTable | None = None) -> Stars:
+def read_star(path: str | Path, rows: str = COMBINED, velocities: Velocities = NONE) -> Stars:
     """The combined spectrum of an apStar, aspcapStar or apVisit file, or its `visits`, on APOGEE's wavelengths.
 
     apStar: HDU 1 flux, 2 error, 3 bit mask; of several visits, row 0 is the coadd with a weight for each pixel, row 1
     with one for each visit, and the visits follow; of one visit there is just that, and often an empty row. A row
     without a usable pixel is no spectrum. aspcapStar: HDU 1 flux, 2 error, 3 the model, and no bit mask. Both are of
-    DR12 to DR17. apVisit: `read_visit`, and visit 1 whatever
-    `rows`; a table may tell its star's velocity. The HDUs tell which it is, not the name.
+    DR12 to DR17. apVisit: `read_visit`, and visit 1 whatever `rows`. The HDUs tell which it is, not the name.
     Raises InputError for a file that is not such a one, is truncated, or holds no such spectrum.
     """
     path = Path(path)
     with opened_fits(path, f"{path}: expected a FITS file", most=HDUS) as hdus:
-        return _visit(hdus, path, table) if is_visit(hdus) else _star(hdus, path, rows)
+        return _visit(hdus, path, velocities) if is_visit(hdus) else _star(hdus, path, rows)
 
 
-def _visit(hdus: fits.HDUList, path: Path, table: LabelTable | None) -> Stars:
-    about = hdus[0].header
-    name, path, told = _origin(about, path, 1)
-    known = np.nan if table is None else float(table.velocities(name, told)[0])
-    flux, error, bits = (values[None] for values in read_visit(hdus, path, known))
-    snr = np.array([_signal_to_noise(about, "SNR")], "float32")
-    return Stars(flux, error, bits, np.ones(1, int), snr, name, path, told)
+def _visit(hdus: fits.HDUList, path: Path, velocities: Velocities) -> Stars:
+    name, path, told = _origin(hdus[0].header, path, 1)
+    visit = read_visit(hdus, path, str(name[0]), told, velocities)
+    flux, error, bits = (values[None] for values in visit[:3])
+    snr = np.array([_signal_to_noise(hdus[0].header, "SNR")], "float32")
+    return Stars(flux, error, bits, np.ones(1, int), snr, name, path, told, velocity=np.array([visit.velocity]))
 
 
 def _star(hdus: fits.HDUList, path: Path, rows: str) -> Stars:

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cyclegan.instruments.cross_correlation import Templates
 from cyclegan.instruments.input_files import find_files
-from cyclegan.instruments.instrument import Reader
+from cyclegan.instruments.instrument import LabelTable, Reader
 from cyclegan.instruments.known import files_of, reader_of, reader_of_wavelengths, unknown_file
 from cyclegan.instruments.options import DEGREE, Options, chosen_bits, chosen_cut, chosen_rows
 from cyclegan.instruments.pieces import Conversion, Piece, pieces_of_hdf5
 from cyclegan.instruments.report import Report
+from cyclegan.instruments.velocities import Velocities, read_velocities
 from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
 from cyclegan.spectra.files import SUBSETS, SpectraFile, read_medium
 from cyclegan.spectra.resampling import Resampler
@@ -65,13 +67,17 @@ def convert_spectra(readers: Sequence[Reader], options: Options) -> Report:
     Raises InputError for options that the instrument does not have, for files of two instruments, where nothing could
     be read, and where a subset has no star.
     """
-    named = {f"--{name}": getattr(options, name) for name in ("labels", "wavelength", "continuum", "like")}
+    named = {
+        f"--{name}": getattr(options, name)
+        for name in ("labels", "velocities", "velocity", "wavelength", "continuum", "like")
+    }
     check_apart([Path(options.output)], named | {f"{given}": given for given in options.inputs})
     found = find_files(options.inputs, readers)
     paths, report = found.paths, Report(options.strict, found.passed_over)
     if any(is_hdf5(path) for path in paths):
-        if len(paths) > 1 or options.labels:
-            raise InputError(f"IN: expected {files_of(readers)}, or one HDF5 file, and that without --labels")
+        if len(paths) > 1 or options.labels or options.velocities or options.velocity:
+            without = "--labels, --velocities and --velocity"
+            raise InputError(f"IN: expected {files_of(readers)}, or one HDF5 file, and that without {without}")
         convert_hdf5(readers, paths[0], options, report)
     else:
         convert_files(readers, paths, options, report)
@@ -105,7 +111,9 @@ def convert_files(readers: Sequence[Reader], paths: Sequence[Path], options: Opt
     report.missing = None if labels is None else labels.missing
     others = [other for other in readers if other is not reader]
     resampler = Resampler(instrument.wavelength, wavelength)
-    pieces = Conversion(reader, others, rows, bits, options, resampler, labels, report).pieces(paths)
+    velocities = _velocities(instrument, options, labels)
+    report.measured = velocities.measured
+    pieces = Conversion(reader, others, rows, bits, options, resampler, labels, velocities, report).pieces(paths)
     first = list(islice(pieces, 1))
     label_names = reader.label_names if any("labels" in piece.columns for piece in first) else ()
     if label_names and labels is None:
@@ -125,6 +133,15 @@ def check_subsets(report: Report, options: Options) -> None:
                 f"--val, --test: expected a star for each subset, got none of {len(report.names)} for '{subset}':"
                 " give more files, other shares (0 leaves a subset out) or another --seed"
             )
+
+
+def _velocities(instrument: Instrument, options: Options, labels: LabelTable | None) -> Velocities:
+    """What tells velocities of stars beside their files."""
+    return Velocities(
+        read_velocities(options.velocities) if options.velocities else None,
+        labels.velocities if labels is not None else None,
+        Templates.read(options.velocity, instrument.wavelength) if options.velocity else None,
+    )
 
 
 def _reader_of_all(readers: Sequence[Reader], paths: Sequence[Path], report: Report) -> Reader:

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from astropy.io import fits
 
+from cyclegan.instruments.cross_correlation import FASTEST, Velocity
 from cyclegan.instruments.fits_files import header_number, opened_fits
 from cyclegan.instruments.galah_table import LABELS, GalahTable
-from cyclegan.instruments.instrument import LabelTable, Stars
+from cyclegan.instruments.instrument import Stars
+from cyclegan.instruments.velocities import NONE, OPTIONS, Seen, Velocities
 from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import Spectra
 from emulator.commands.errors import InputError
@@ -19,7 +21,6 @@ from emulator.hermes import ARMS, HERMES
 from emulator.wavelength import LIGHT_SPEED, air_to_vacuum
 
 STARTS_WITHIN = 30.0  # Angstrom: an arm begins where it should, to a star's velocity and the alignment of a night
-FASTEST = 1000.0  # km/s
 HDUS = 3  # among which the errors are: each HDU has 200 cards
 ERRORS = ("relative_error", "input_sigma")  # the HDU of errors, divided by flux: in DR4, in DR3
 NAME = re.compile(r"(?P<star>\d{15})(?P<arm>[1-4])(?P<ending>\.fits?(\.gz)?)", re.IGNORECASE)
@@ -60,23 +61,24 @@ class GalahReader:
         except InputError:
             return False
 
-    def read(self, path: Path, rows: str, table: LabelTable | None) -> Iterator[Stars]:
-        """`read_star`, with the velocity that the survey's table knows where the file tells none."""
-        yield read_star(path, table)
+    def read(self, path: Path, rows: str, velocities: Velocities) -> Iterator[Stars]:
+        """`read_star`, one star."""
+        yield read_star(path, velocities)
 
     def read_labels(self, path: Path) -> GalahTable:
         """The labels of the survey's stars."""
         return GalahTable(path)
 
 
-def read_star(path: str | Path, table: LabelTable | None = None) -> Stars:
+def read_star(path: str | Path, velocities: Velocities = NONE) -> Stars:
     """The star of one of the survey's files, from all of its arms that lie beside it, in its rest frame.
 
     Files are named sobject_id and the number of the arm. HDU 0 is the flux without the sky, in counts, on wavelengths
     CRVAL1 + (pixel - CRPIX1) CDELT1, in air and as seen from the Sun; `relative_error` (DR4) or `input_sigma` (DR3)
     times the flux is its error (https://www.galah-survey.org/dr4/the_spectra, /dr3/the_spectra). They are divided by
     1 + velocity / c, brought to vacuum, and resampled with the flux conserved. DR4 tells the velocity, as RVCOM; DR3
-    does not. The star's name is its 2MASS identifier where a header has it, as in DR4, or else sobject_id.
+    does not, and `velocities` may. The star's name is its 2MASS identifier where a header has it, as in DR4, or else
+    sobject_id.
     Raises InputError for another file, for one of R 50 000, and where no velocity is told.
     """
     path = Path(path)
@@ -88,12 +90,14 @@ def read_star(path: str | Path, table: LabelTable | None = None) -> Stars:
     names = (path.with_name(f"{named['star']}{arm}{named['ending']}") for arm in range(1, len(ARMS) + 1))
     arms = [_read_arm(file) for file in names if file == path or file.is_file()]
     star, about = _name(arms[0].header, named["star"]), {"sobject_id": np.array([named["star"]])}
-    velocity = _velocity(arms[0].header, path, np.array([star]), about, table)
-    wavelength = air_to_vacuum(np.concatenate([arm.wavelength for arm in arms]) / (1 + velocity / LIGHT_SPEED))
+    wavelength = np.concatenate([arm.wavelength for arm in arms])
     values = (np.concatenate(values) for values in zip(*(arm[1:3] for arm in arms), strict=True))
     flux, error = (torch.from_numpy(each)[None].float() for each in values)  # what that cannot hold is not sound
     sound = flux.isfinite() & error.isfinite() & (error > 0)
-    there = Resampler(wavelength, HERMES.wavelength)(Spectra(flux, error, sound))
+    seen = Spectra(flux, error, sound)
+    velocity = _velocity(arms[0].header, Seen(path, star, about, air_to_vacuum(wavelength), seen), velocities)
+    wavelength = air_to_vacuum(wavelength / (1 + velocity.value / LIGHT_SPEED))
+    there = Resampler(wavelength, HERMES.wavelength)(seen)
     snr = [value for arm in arms if (value := header_number(arm.header, "SNR")) >= 0]
     return Stars(
         (there.flux * there.mask).numpy(),
@@ -104,6 +108,7 @@ def read_star(path: str | Path, table: LabelTable | None = None) -> Stars:
         np.array([star]),
         path,
         about,
+        velocity=np.array([velocity]),
     )
 
 
@@ -141,14 +146,11 @@ def _name(header: fits.Header, sobject_id: str) -> str:
     return name if name.isprintable() and name not in ("", "None") else sobject_id
 
 
-def _velocity(
-    header: fits.Header, path: Path, names: np.ndarray, about: dict[str, np.ndarray], table: LabelTable | None
-) -> float:
-    """How fast the star recedes from the Sun, in km/s; InputError where neither its file nor the table tells."""
-    velocity = header_number(header, "RVCOM")
-    if not abs(velocity) <= FASTEST or header.get("RVCOM_OK", 1) == 0:
-        velocity = float("nan") if table is None else float(table.velocities(names, about)[0])
-    if not abs(velocity) <= FASTEST:
-        where = "RVCOM of HDU 0, or the table of --labels,"
-        raise InputError(f"{path}: expected a velocity within {FASTEST:g} km/s in {where} got none")
+def _velocity(header: fits.Header, seen: Seen, velocities: Velocities) -> Velocity:
+    """How fast the star recedes from the Sun; InputError where neither its file nor `velocities` tells."""
+    value = header_number(header, "RVCOM") if header.get("RVCOM_OK", 1) != 0 else np.nan
+    velocity = velocities.of(seen, Velocity(value, np.nan))
+    if np.isnan(velocity.value):
+        where = f"RVCOM of HDU 0, or the table of --labels, or {OPTIONS}"
+        raise InputError(f"{seen.path}: expected a velocity within {FASTEST:g} km/s in {where}, got none")
     return velocity

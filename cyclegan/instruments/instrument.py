@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from cyclegan.instruments.velocities import Velocities
 from emulator.commands.errors import InputError
 from emulator.instrument import Instrument
 
@@ -26,7 +27,9 @@ class Stars(NamedTuple):
     flux and error (n, P), in the file's unit; bits (n, P): of the instrument's mask; visit (n,): 0 for a combined
     spectrum; snr (n,); name (n,): of the star that each is of. about: what else the file says of each, (n,) by the
     names of columns of a table of labels, for stars that have several rows there. labels (n, L): those of the reader's
-    `label_names` that the file tells itself, NaN where unknown; None where it has no room for any.
+    `label_names` that the file tells itself, NaN where unknown; None where it has no room for any. velocity (n, 2): by
+    which they were put to rest, in the frame in which they were seen, and its error, in km/s, NaN where unknown; None
+    where the file had them at rest.
     """
 
     flux: np.ndarray
@@ -38,6 +41,7 @@ class Stars(NamedTuple):
     path: Path
     about: Mapping[str, np.ndarray]
     labels: np.ndarray | None = None
+    velocity: np.ndarray | None = None
 
 
 class LabelTable(Protocol):
@@ -77,11 +81,11 @@ class Reader(Protocol):
         """Whether a file is one of these, by its content, of which as little is read as tells it."""
         ...
 
-    def read(self, path: Path, rows: str, table: LabelTable | None) -> Iterator[Stars | InputError]:
+    def read(self, path: Path, rows: str, velocities: Velocities) -> Iterator[Stars | InputError]:
         """The spectra of a file, at most BATCH at a time, and an InputError for each part of it that is to be left out.
 
-        table: that the user gave, for the velocities of stars.
-        Raises InputError for a file that is none of these, or is damaged. What was yielded before stands.
+        velocities: of stars that were not at rest when they were seen. Raises InputError for a file that is none of
+        these, or is damaged. What was yielded before stands.
         """
         ...
 

@@ -52,10 +52,8 @@ def convert_objects(
     if len(with_errors) > 1:
         raise InputError("spectra: expected uncertainties in all of them or in none, got some without")
     own = np.sort(rest_wavelength(objects[0], medium, "spectra[0]")) if wavelength is None else np.asarray(wavelength)
-    options = Options(
-        *((), str(output), None, None, None, None, degree, None, None if like is None else str(like), None),
-        *(val, test, seed, True),
-    )
+    as_text = None if like is None else str(like)
+    options = Options((), str(output), degree=degree, like=as_text, val=val, test=test, seed=seed, strict=True)
     name = reader_of_wavelengths(own, READERS).instrument.name.lower()
     grid, continuum = grid_and_continuum(reader_of_wavelengths(own, READERS).instrument, options, own)
     report = Report(strict=True, passed_over={}, errors=with_errors == {True})

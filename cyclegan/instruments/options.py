@@ -24,18 +24,20 @@ class Options:
 
     inputs: Sequence[str]
     output: str
-    rows: str | None
-    pixels: str | None
-    wavelength: str | None
-    bits: int | None
-    degree: int | None
-    continuum: str | None
-    like: str | None
-    labels: str | None
-    val: float
-    test: float
-    seed: int
-    strict: bool
+    rows: str | None = None
+    pixels: str | None = None
+    wavelength: str | None = None
+    bits: int | None = None
+    degree: int | None = None
+    continuum: str | None = None
+    like: str | None = None
+    labels: str | None = None
+    velocities: str | None = None
+    velocity: str | None = None
+    val: float = 0.1
+    test: float = 0.1
+    seed: int = 1
+    strict: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,6 +70,8 @@ def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
     add("--continuum", metavar="FILE", help="continuum pixels or their wavelengths (default: found by clipping)")
     add("--like", metavar="FILE.h5", help="take grid and continuum from a file that this command wrote")
     add("--labels", metavar="FILE", help=f"to join labels from; {_of_each(readers, lambda reader: [reader.labels])}")
+    add("--velocities", metavar="FILE", help="a table of file or id, and velocity in km/s, of stars not at rest")
+    add("--velocity", metavar="THEORY", help="measure what is not told: with an emulator, or synthetic spectra in HDF5")
     add("--val", type=float, default=0.1, help="share of the stars (default: %(default)s)")
     add("--test", type=float, default=0.1, help="share of the stars (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the subsets (default: %(default)s)")

@@ -13,6 +13,7 @@ from cyclegan.instruments.instrument import BATCH, LabelTable, Reader, Stars
 from cyclegan.instruments.known import reader_of
 from cyclegan.instruments.options import Options
 from cyclegan.instruments.report import Report
+from cyclegan.instruments.velocities import Velocities
 from cyclegan.spectra.files import SpectraFile
 from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import Spectra
@@ -50,6 +51,7 @@ class Conversion(NamedTuple):
     options: Options
     resampler: Resampler
     labels: LabelTable | None
+    velocities: Velocities
     report: Report
 
     def pieces(self, paths: Sequence[Path]) -> Iterator[Piece]:
@@ -75,7 +77,7 @@ class Conversion(NamedTuple):
         name = self.reader.instrument.name
         for path in progress(self.reader.one_each(paths), "converting", unit="file"):
             try:
-                for stars in self.reader.read(path, self.rows, self.labels):
+                for stars in self.reader.read(path, self.rows, self.velocities):
                     if isinstance(stars, InputError):
                         self.report.refuse(stars)
                     else:
@@ -104,6 +106,8 @@ class Conversion(NamedTuple):
             "snr": np.concatenate([stars.snr for stars in held]),
             "visit": np.concatenate([stars.visit for stars in held]),
         }
+        if options.velocity or options.velocities:
+            columns |= _velocities(held)
         if labelled:
             found = columns["labels"] = self._labels(held, names)
             report.unlabelled |= set(names[np.isnan(found).all(axis=1)].tolist())
@@ -117,6 +121,13 @@ class Conversion(NamedTuple):
             return self.labels.find(names, _about(held))
         none = [np.full((len(stars.visit), len(self.reader.label_names)), np.nan, "float32") for stars in held]
         return np.concatenate([n if s.labels is None else s.labels for s, n in zip(held, none, strict=True)])
+
+
+def _velocities(held: list[Stars]) -> dict[str, np.ndarray]:
+    """By which velocities stars were put to rest, and their errors (n,); NaN where files had them at rest."""
+    none = [np.full((len(stars.visit), 2), np.nan) for stars in held]
+    both = np.concatenate([n if s.velocity is None else s.velocity for s, n in zip(held, none, strict=True)])
+    return {"velocity": both[:, 0], "velocity_err": both[:, 1]}
 
 
 def _about(held: list[Stars]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from tqdm import tqdm
 
+from cyclegan.instruments.cross_correlation import Velocity
 from cyclegan.spectra.files import SUBSETS
 from cyclegan.spectra.resampling import Resampler
 from emulator.commands.errors import InputError
@@ -30,6 +31,7 @@ class Report:
     refused: int = 0
     unlabelled: set[str] = field(default_factory=set)
     errors: bool = True  # whether the spectra have any
+    measured: Sequence[Velocity] = ()  # as theory told them
     missing: Sequence[str] | None = None  # labels for which a table has no column; None where there is no table
 
     def refuse(self, problem: InputError | str) -> None:
@@ -70,6 +72,10 @@ class Report:
         lines += [f"  {cause:20}{share / self.read:>10.2%}" for cause, share in shares.items() if share]
         if not self.errors:
             lines.append("no errors ('spectra_err SUBSET') in the input: the output has none")
+        if self.measured:
+            errors = [velocity.error for velocity in self.measured]
+            between = f"{min(errors):.2g} to {max(errors):.2g} km/s"
+            lines.append(f"velocities measured: {len(errors)}, with errors of {between}")
         if self.missing is not None:
             named = self.names
             without = f", no column for {', '.join(self.missing)}" if self.missing else ""

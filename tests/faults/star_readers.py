@@ -11,6 +11,7 @@ from cyclegan.instruments.atlas import read_atlas
 from cyclegan.instruments.galah_table import GalahTable
 from cyclegan.instruments.instrument import COMBINED, VISITS, Stars
 from cyclegan.instruments.survey_labels import SurveyLabels
+from cyclegan.instruments.velocities import NONE
 from emulator.apogee import PIXELS as SURVEY_PIXELS
 from emulator.commands.errors import InputError
 from emulator.hermes import HERMES
@@ -37,7 +38,7 @@ def check_parts(path: Path) -> None:
 
 def _parts(path: Path, rows: str) -> list[Stars | InputError]:
     try:
-        return list(ApogeeReader().read(path, rows, None))
+        return list(ApogeeReader().read(path, rows, NONE))
     except InputError:
         if rows == COMBINED:
             raise

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from apogee_stars import converted, star
-from apstar import overwrite_card, write_apstar, write_apvisit
+from apstar import DETECTORS, overwrite_card, spectrum, write_apstar, write_apvisit, write_seen
 from astropy.io import fits
 from astropy.nddata import VarianceUncertainty
 from astropy.table import Table
@@ -13,29 +13,15 @@ from specutils.manipulation import FluxConservingResampler
 
 from cyclegan.instruments.apogee import read_star
 from cyclegan.instruments.survey_labels import SurveyLabels
+from cyclegan.instruments.velocities import Velocities
 from cyclegan.spectra.files import SpectraFile
 from emulator.apogee import APOGEE
 from emulator.commands.errors import InputError
 from emulator.wavelength import LIGHT_SPEED
 
-# From red to blue, as the survey's files hold them.
-DETECTORS = np.stack([np.linspace(red, blue, 4096) for red, blue in ((16955, 16473), (16435, 15857), (15810, 15142))])
 INSIDE = np.flatnonzero(
     np.any([(APOGEE.wavelength > row[-1] + 16) & (APOGEE.wavelength < row[0] - 16) for row in DETECTORS], axis=0)
 )
-LINES = np.linspace(15160, 16940, 90)
-
-
-def spectrum(wavelength):
-    """A continuum with absorption lines at LINES, in whatever shape."""
-    lines = np.exp(-0.5 * ((wavelength[..., None] - LINES) / 0.35) ** 2).sum(axis=-1)
-    return 500 * (wavelength / 16000) ** -2 * (1 - 0.5 * lines)
-
-
-def write_seen(path, velocity, wavelength=DETECTORS, **header):
-    """The visit of a star that recedes at a velocity in km/s, with no noise."""
-    flux = spectrum(wavelength / (1 + velocity / LIGHT_SPEED))
-    return write_apvisit(path, wavelength, flux, 0.01 * flux, np.zeros(flux.shape), **header)
 
 
 @pytest.mark.parametrize("velocity", [-250.0, 0.0, 67.4])
@@ -113,6 +99,10 @@ def test_without_a_doppler_shift_it_follows_from_the_heliocentric_velocity(tmp_p
     np.testing.assert_array_equal(told.flux, follows.flux)
 
 
+def by_table(path):
+    return Velocities(survey=SurveyLabels(path).velocities)
+
+
 @pytest.mark.parametrize(
     "told",
     [{}, {"VHELIO": "NaN"}, {"VRAD": 7.0, "VHELIO": 7.0, "VRADERR": 999999.0}, {"VRAD": -9999.0}],
@@ -122,14 +112,17 @@ def test_a_velocity_that_no_header_tells_is_that_of_the_star_in_a_table(folder, 
     path = write_seen(tmp_path / "seen.fits", -40.0, BC=12.0, name="2M1", **told)
     columns = {"APOGEE_ID": ["2M1", "2M2"], "VHELIO_AVG": [-28.0, np.nan], "TEFF": [5000.0, 4000.0]}
     Table(columns).write(tmp_path / "allStar.fits")
-    np.testing.assert_allclose(read_star(path, table=SurveyLabels(tmp_path / "allStar.fits")).flux, expected.flux)
+    np.testing.assert_allclose(read_star(path, velocities=by_table(tmp_path / "allStar.fits")).flux, expected.flux)
     (tmp_path / "table.csv").write_text("id,v_rad,teff\n2M1,-28.0,5000\n2M2,,4000\n")
-    np.testing.assert_allclose(read_star(path, table=SurveyLabels(tmp_path / "table.csv")).flux, expected.flux)
+    np.testing.assert_allclose(read_star(path, velocities=by_table(tmp_path / "table.csv")).flux, expected.flux)
     (tmp_path / "none.csv").write_text("id,teff\n2M1,5000\n")
     for name, table in (("2M1", "none.csv"), ("2M2", "table.csv"), ("2M3", "table.csv")):
         path = write_seen(tmp_path / f"{name}.fits", -40.0, BC=12.0, name=name, **told)
-        with pytest.raises(InputError, match="or BC and one in the table of --labels, got"):
-            read_star(path, table=SurveyLabels(tmp_path / table))
+        with pytest.raises(
+            InputError,
+            match="or BC and one in the table of --labels, or one by --velocities FILE or --velocity THEORY, got",
+        ):
+            read_star(path, velocities=by_table(tmp_path / table))
     report = converted(folder, tmp_path / "seen.fits", tmp_path / "obs.h5", "--labels", tmp_path / "table.csv")
     assert (report.refused, sum(report.spectra.values())) == (0, 31)
 
@@ -151,7 +144,8 @@ def test_without_a_velocity_a_visit_is_refused(folder, tmp_path, capsys, header,
     report = converted(folder, path, tmp_path / "obs.h5")
     assert (report.refused, sum(report.spectra.values())) == (1, 30)
     expected = (
-        "expected a velocity within 1000 km/s in HDU 0, VRAD, or VHELIO and BC, or BC and one in the table of --labels"
+        "expected a velocity within 1000 km/s in HDU 0, VRAD, or VHELIO and BC, or BC and one in the table of --labels,"
+        " or one by --velocities FILE or --velocity THEORY"
     )
     assert capsys.readouterr().err.strip() == f"refused: {path}: {expected}, got {got}"
 

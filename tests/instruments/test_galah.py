@@ -10,6 +10,7 @@ from specutils import SpectrumList
 from cyclegan.convert import main as convert
 from cyclegan.instruments.galah import GalahReader, read_star
 from cyclegan.instruments.known import READERS, reader_of
+from cyclegan.instruments.velocities import Velocities
 from cyclegan.spectra.files import SpectraFile
 from emulator.commands.errors import InputError
 from emulator.hermes import ARMS, HERMES
@@ -52,7 +53,7 @@ def test_wavelengths_and_flux_are_those_that_specutils_reads(tmp_path):
     for path, (blue, red) in zip(write_star(tmp_path, NUMBER, lines, velocity=0.0, release="DR3"), ARMS, strict=True):
         (seen, *_) = SpectrumList.read(path, format="GALAH")
         vacuum = air_to_vacuum(seen.spectral_axis.to_value("Angstrom"))
-        star = read_star(path, Velocities(0.0))
+        star = read_star(path, told(0.0))
         there = (HERMES.wavelength > vacuum[0]) & (HERMES.wavelength < vacuum[-1]) & (star.error[0] > 0)
         expected = np.interp(HERMES.wavelength[there], vacuum, seen.flux.value)
         np.testing.assert_allclose(star.flux[0, there], expected, rtol=0.005)
@@ -60,14 +61,9 @@ def test_wavelengths_and_flux_are_those_that_specutils_reads(tmp_path):
         assert HERMES.wavelength[there][-1] < air_to_vacuum(np.array([red]))[0]
 
 
-class Velocities:
+def told(velocity):
     """A table that knows one velocity."""
-
-    def __init__(self, velocity):
-        self.velocity = velocity
-
-    def velocities(self, names, about):
-        return np.full(len(names), self.velocity)
+    return Velocities(survey=lambda names, about: np.full(len(names), velocity))
 
 
 def test_an_arm_that_is_not_there_is_masked_and_files_of_a_star_are_read_once(tmp_path):
@@ -103,16 +99,17 @@ def test_the_instrument_is_what_the_survey_says():
 @pytest.mark.parametrize("card", [{"RVCOM_OK": 0}, {"RVCOM": "None"}, {"RVCOM": -9999.0}])
 def test_a_velocity_comes_from_the_header_or_the_table(tmp_path, card):
     (path, *_) = write_star(tmp_path, NUMBER, lines, velocity=50.0, **card)
-    expected = "expected a velocity within 1000 km/s in RVCOM of HDU 0, or the table of --labels, got none"
+    table = "or the table of --labels, or one by --velocities FILE or --velocity THEORY"
+    expected = f"expected a velocity within 1000 km/s in RVCOM of HDU 0, {table}, got none"
     with pytest.raises(InputError, match=f"^{path}: {expected}$"):
         read_star(path)
     for unknown in (np.nan, -9999.0):
         with pytest.raises(InputError, match=expected):
-            read_star(path, Velocities(unknown))
-    found = read_star(path, Velocities(50.0))
+            read_star(path, told(unknown))
+    found = read_star(path, told(50.0))
     assert np.abs(found.flux[0] / lines(HERMES.wavelength) - 1)[found.error[0] > 0].max() < 0.005
     good = write_star(tmp_path, NUMBER + 1, lines, velocity=50.0)
-    np.testing.assert_array_equal(read_star(good[0], Velocities(-70.0)).flux, found.flux)
+    np.testing.assert_array_equal(read_star(good[0], told(-70.0)).flux, found.flux)
 
 
 def test_dr3_has_its_velocity_and_labels_from_the_table(tmp_path):

@@ -11,8 +11,9 @@ import pytest
 from cyclegan.instruments import conversion
 from cyclegan.instruments.apogee import ApogeeReader
 from cyclegan.instruments.conversion import convert_spectra
-from cyclegan.instruments.instrument import LabelTable, Stars
+from cyclegan.instruments.instrument import Stars
 from cyclegan.instruments.options import parse, parser
+from cyclegan.instruments.velocities import Velocities
 from cyclegan.spectra.files import SUBSETS, SpectraFile
 from emulator.commands.errors import InputError
 from emulator.instrument import Instrument
@@ -43,6 +44,10 @@ class Catalogue(NamedTuple):
         numbers = np.array([float(name.removeprefix("toy ")) for name in names])
         return np.stack([numbers, 2 * numbers, np.full(len(names), np.nan)], axis=1).astype("float32")
 
+    def velocities(self, names, about):
+        """None is known."""
+        return np.full(len(names), np.nan)
+
 
 class ToyReader:
     """Arrays in .npz: a night's spectra, or their mean."""
@@ -62,7 +67,7 @@ class ToyReader:
         """All of them."""
         return list(paths)
 
-    def read(self, path: Path, rows: str, table: LabelTable | None) -> Iterator[Stars]:
+    def read(self, path: Path, rows: str, velocities: Velocities) -> Iterator[Stars]:
         """A star's nights."""
         try:
             with np.load(path) as file:

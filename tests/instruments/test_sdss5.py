@@ -13,6 +13,7 @@ from specutils import SpectrumList
 from cyclegan.convert import main
 from cyclegan.instruments.apogee import ApogeeReader
 from cyclegan.instruments.sdss5 import is_sdss5, read_sdss5
+from cyclegan.instruments.velocities import NONE
 from emulator.apogee import APOGEE
 from emulator.commands.errors import InputError
 
@@ -94,7 +95,7 @@ def test_fluxes_that_are_none_and_flags_that_are_none_mask_their_pixels(tmp_path
 def test_a_packed_one_and_one_without_a_name_are_read(tmp_path):
     path = write_mwm(tmp_path / "a.fits.gz", {"APOGEE/APO": table(1)}, name="", sdss_id=77)
     assert path.read_bytes().startswith(b"\x1f\x8b")
-    (found,) = ApogeeReader().read(path, "combined", None)
+    (found,) = ApogeeReader().read(path, "combined", NONE)
     assert found.name == "77"
 
 
