@@ -92,7 +92,7 @@ class _Rows(NamedTuple):
             where = f"{self.path}, row {self.first + row}"
             try:
                 wavelength = self._wavelength(row, where)
-                if at_rest[row] is False:
+                if at_rest[row] in (False, 0):
                     raise InputError(f"{where}: expected a spectrum in the rest frame, got restframe false")
                 name = star_name([*(names[row] for names in told), f"{self.path.stem}-{self.first + row}"], where)
                 key = wavelength.tobytes()

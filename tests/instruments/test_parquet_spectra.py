@@ -100,7 +100,7 @@ def test_rows_that_are_none_are_told_and_left_out(tmp_path):
     wavelength[3] = wavelength[3][::-1]
     wavelength[4] = None
     names = [f"2M{number}" for number in range(6)] + ["x" * 300]
-    at_rest = [True, None, True, True, True, False, True]
+    at_rest = [1, None, 1, 1, 1, 0, 1]
     path = write_parquet(
         tmp_path / "a", flux, error, bits, **{"lambda": wavelength}, object_id=names, restframe=at_rest
     )
