@@ -24,7 +24,7 @@ SPELLINGS: Mapping[str, Sequence[str]] = {
     "vmacro": ("VMACRO", "V_MACRO"),
 }
 VELOCITIES = ("VHELIO_AVG", "V_RAD")  # of a star against the Sun, km/s: of allStar, of SDSS-V
-PARAMETERS = "PARAM"  # DR12: an array, of which [2] is the logarithm of the microturbulence
+PARAMETERS = "PARAM"  # DR12, in FITS alone: an array, of which [2] is the logarithm of the microturbulence
 
 
 def sources(label: str, columns: Set[str]) -> list[str]:
@@ -38,6 +38,11 @@ def sources(label: str, columns: Set[str]) -> list[str]:
     if label == "vmic":
         choices.append([PARAMETERS])
     return next((choice for choice in choices if columns >= set(choice)), [])
+
+
+def has_labels(columns: Set[str]) -> bool:
+    """Whether columns tell any label."""
+    return any(sources(label, columns) for label in LABELS)
 
 
 def number_columns(columns: Set[str]) -> list[str]:

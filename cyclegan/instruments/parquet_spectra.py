@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cyclegan.instruments.instrument import BATCH, Stars, possible_snr
-from cyclegan.instruments.label_columns import ABOUT, NAMES, SDSS_ID, labels_of, number_columns
+from cyclegan.instruments.label_columns import ABOUT, NAMES, PARAMETERS, SDSS_ID, has_labels, labels_of, number_columns
 from cyclegan.instruments.names import star_name
 from cyclegan.instruments.parquet_files import column_of, columns_of, numbers_of, opened_parquet, texts_of
 from emulator.apogee import LOG_START, LOG_STEP, PIXELS
@@ -44,7 +44,7 @@ def read_parquet(path: Path) -> Iterator[Stars | InputError]:
         if missing := [key for key in NEEDED if key not in lists]:
             got = ", ".join(list(paths)[:8])
             raise InputError(f"{path}: expected columns {', '.join(NEEDED)}, got no {', '.join(missing)} among {got}")
-        capitals = {name.upper(): column for name, column in paths.items()}
+        capitals = {name.upper(): column for name, column in paths.items() if name.upper() != PARAMETERS}
         wanted = {*NAMES, *ABOUT, *number_columns(capitals.keys()), REST_FRAME}
         beside = {name: column for name, column in capitals.items() if name in wanted}
         first = 0
@@ -139,7 +139,7 @@ class _Rows(NamedTuple):
             np.array(names, str),
             self.path,
             texts,
-            labels_of(numbers, numbers.keys()) if numbers.keys() - {"SNR"} else None,
+            labels_of(numbers, numbers.keys()).astype("float32") if has_labels(numbers.keys()) else None,
         )
 
     def _numbers(self) -> list[str]:

@@ -11,6 +11,7 @@ from cyclegan.instruments.fits_files import PACKED, SIMPLE, opened_fits, refusin
 from cyclegan.instruments.label_columns import (
     ABOUT,
     NAMES,
+    PARAMETERS,
     SDSS_ID,
     VELOCITIES,
     known,
@@ -134,6 +135,7 @@ def _read_fits(path: Path, expected: str) -> tuple[fits.FITS_rec, set[str]]:
 
 def _read_csv(path: Path, expected: str) -> tuple[np.ndarray, set[str]]:
     cells = _in_capitals(read_table(path), path)
+    cells.pop(PARAMETERS, None)
     columns = {name: np.array(cells[name], str) for name in (*NAMES, *ABOUT) if name in cells}
     for name in number_columns(set(cells)):
         texts = ["nan" if cell.lower() in UNKNOWN else cell for cell in cells[name]]
@@ -144,6 +146,7 @@ def _read_csv(path: Path, expected: str) -> tuple[np.ndarray, set[str]]:
 def _read_parquet(path: Path, expected: str) -> tuple[np.ndarray, set[str]]:
     with opened_parquet(path, expected) as file:
         paths = _in_capitals(columns_of(file), path)
+        paths.pop(PARAMETERS, None)
         columns = {name: read_texts(file, paths[name]) for name in (*NAMES, *ABOUT) if name in paths}
         columns |= {name: read_numbers(file, paths[name]) for name in number_columns(set(paths))}
     return _as_rows(columns), set(paths)

@@ -173,3 +173,12 @@ def test_labels_are_in_all_files_or_in_none(tmp_path):
         converted(tmp_path / "a.fits", tmp_path / "b.parquet", tmp_path / "o.h5", "--val", 0, "--test", 0)
     converted(tmp_path / "b.parquet", tmp_path / "a.fits", tmp_path / "o.h5", "--val", 0, "--test", 0)
     np.testing.assert_array_equal(of_all_subsets(tmp_path / "o.h5", "labels")[:, 0], [4000, 5000, np.nan])
+
+
+def test_velocities_and_arrays_are_no_labels(tmp_path):
+    """V_RAD, and PARAM, which stands for labels in FITS alone."""
+    path = write_parquet(tmp_path / "a", *stars(2), V_RAD=[1.0, 2.0], PARAM=[[1.0] * 7] * 2)
+    found, _ = read(path)
+    assert found.labels is None
+    found, _ = read(write_parquet(tmp_path / "b", *stars(2), V_RAD=[1.0, 2.0], PARAM=[[1.0] * 7] * 2, logg=[1, 2]))
+    assert np.isfinite(found.labels).sum(axis=1).tolist() == [1, 1]
