@@ -39,10 +39,9 @@ class Atmosphere(Effect):
         self.register_buffer("position", ((logarithm - grid[0]) / self.step).float())
         lines = sky_templates(grid, width)
         if not lines.any():
+            expected = "lines of the sky, which are known in the H band, or sky=null and tellurics=null"
             found = f"{wavelength[0]:.1f} to {wavelength[-1]:.1f} Angstrom"
-            raise InputError(
-                f"effects of the atmosphere: expected lines of the sky, which are known in the H band, got {found}"
-            )
+            raise InputError(f"effects of the atmosphere: expected {expected}, got {found}")
         templates = lines * torch.tensor([[sky], *[[tellurics]] * len(TELLURICS)])
         together = templates[1:].square().sum(dim=0, keepdim=True).sqrt()
         self.register_buffer("templates", torch.cat([templates, together]))
