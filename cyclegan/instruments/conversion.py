@@ -119,7 +119,9 @@ def convert_files(readers: Sequence[Reader], paths: Sequence[Path], options: Opt
     if label_names and labels is None:
         report.missing = ()
     name = instrument.name.lower()
-    with written_spectra(options.output, name, torch.from_numpy(wavelength), label_names) as writer:
+    with written_spectra(
+        options.output, name, torch.from_numpy(wavelength), label_names, errors=report.errors
+    ) as writer:
         writer.file.attrs.update({f"{name}_rows": rows, f"{name}_bits": bits})
         store_all(chain(first, pieces), continuum, writer, report)
         check_subsets(report, options)

@@ -29,7 +29,7 @@ class Stars(NamedTuple):
     names of columns of a table of labels, for stars that have several rows there. labels (n, L): those of the reader's
     `label_names` that the file tells itself, NaN where unknown; None where it has no room for any. velocity (n, 2): by
     which they were put to rest, in the frame in which they were seen, and its error, in km/s, NaN where unknown; None
-    where the file had them at rest.
+    where the file had them at rest. errors: whether there are any; where not, as of models, `error` is only a weight.
     """
 
     flux: np.ndarray
@@ -42,6 +42,7 @@ class Stars(NamedTuple):
     about: Mapping[str, np.ndarray]
     labels: np.ndarray | None = None
     velocity: np.ndarray | None = None
+    errors: bool = True
 
 
 class LabelTable(Protocol):

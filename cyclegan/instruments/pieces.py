@@ -21,6 +21,8 @@ from cyclegan.spectra.texts import read_names
 from emulator.commands.errors import InputError
 from emulator.commands.progress import progress
 
+SPECTRA, MODELS = "spectra with errors", "models, which have none"
+
 
 def subset_of(star: str, val: float, test: float, seed: int) -> str:
     """train, val or test, by the star's name alone: adding files never moves a star."""
@@ -55,7 +57,7 @@ class Conversion(NamedTuple):
     report: Report
 
     def pieces(self, paths: Sequence[Path]) -> Iterator[Piece]:
-        """The spectra of the files, about BATCH at a time; all with labels, or none.
+        """The spectra of the files, about BATCH at a time; all with labels, or none; all with errors, or none.
 
         Raises InputError where a file is of another instrument, or tells labels while those before it did not.
         """
@@ -74,14 +76,18 @@ class Conversion(NamedTuple):
             yield self._piece(held, bool(labelled))
 
     def _stars(self, paths: Sequence[Path]) -> Iterator[Stars]:
-        name = self.reader.instrument.name
+        name, kind = self.reader.instrument.name, None
         for path in progress(self.reader.one_each(paths), "converting", unit="file"):
             try:
                 for stars in self.reader.read(path, self.rows, self.velocities):
                     if isinstance(stars, InputError):
                         self.report.refuse(stars)
-                    else:
-                        yield stars
+                        continue
+                    own = SPECTRA if stars.errors else MODELS
+                    kind = kind or own
+                    if own != kind:
+                        raise InputError(f"{path}: expected {kind}, as in the files before it, got {own}")
+                    yield stars
             except InputError as problem:
                 if other := reader_of(path, self.others):
                     found = f"{path} of {other.instrument.name} beside files of {name}"
@@ -89,6 +95,7 @@ class Conversion(NamedTuple):
                 self.report.refuse(problem)
 
     def _piece(self, held: list[Stars], labelled: bool) -> Piece:
+        self.report.errors = held[0].errors
         flux, error, bits = (
             torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*(stars[:3] for stars in held), strict=True)
         )

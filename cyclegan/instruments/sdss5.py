@@ -34,8 +34,8 @@ def read_sdss5(path: Path, rows: str) -> Iterator[Stars]:
     files and in the rest frame. mwmStar: one row, the combined spectrum; mwmVisit: a row a visit, whatever `rows`. The
     pixel flags are the bits of apStar's mask, as floats. A visit that the survey left out of the combined spectrum
     (`in_stack`) is left out: it is not in the rest frame (prepare_apogee_resampled_visit_and_coadd_spectra in
-    src/astra/products/apogee.py of https://github.com/sdss/astra). astraStar and astraVisit: the model spectra. They
-    have no errors, and ERROR_FLOOR of the flux stands for them.
+    src/astra/products/apogee.py of https://github.com/sdss/astra). astraStar and astraVisit: the model spectra,
+    without errors; each pixel weighs as one with ERROR_FLOOR of its flux would.
 
     Raises InputError where there is none, be it that all are of BOSS, and for another layout.
     """
@@ -96,6 +96,7 @@ def _read_rows(table: BinaryTable, rows: slice, number: int, header: Header, pat
         np.array([star_name([name, *told], path) for name in objects.tolist()], str),
         path,
         {"TELESCOPE": telescopes, "SDSS_ID": np.full(len(blank), str(header.get("SDSS_ID") or ""))},
+        errors=MODEL not in table.columns,
     )
 
 

@@ -84,6 +84,26 @@ def test_models_are_what_specutils_reads_but_for_the_continuum(tmp_path, visits)
     assert found.visit.tolist() == ([1, 2] if visits else [0])
 
 
+def test_models_have_no_errors_and_are_not_mixed_with_spectra(tmp_path, capsys):
+    models = table(3)[0] / 800
+    write_astra(tmp_path / "a.fits", models, name="2M1")
+    write_mwm(tmp_path / "b.fits", {"APOGEE/APO": table(1)}, name="2M2")
+    write_astra(tmp_path / "c.fits", models, name="2M3")
+    shares = ["--val", "0", "--test", "0"]
+    main([*(str(tmp_path / f"{name}.fits") for name in "abc"), str(tmp_path / "theory.h5"), *shares])
+    told = capsys.readouterr()
+    assert "no errors ('spectra_err SUBSET') in the input" in told.out
+    refused = "b.fits: expected models, which have none, as in the files before it, got spectra with errors"
+    assert refused in told.err
+    with h5py.File(tmp_path / "theory.h5") as file:
+        assert sorted(file["id train"].asstr()) == ["2M1", "2M3"]
+        assert "spectra_err train" not in file
+    main([*(str(tmp_path / f"{name}.fits") for name in "bc"), str(tmp_path / "obs.h5"), *shares])
+    assert "c.fits: expected spectra with errors, as in the files before it, got models" in capsys.readouterr().err
+    with h5py.File(tmp_path / "obs.h5") as file:
+        assert file["spectra_err train"].shape == (1, 7214)
+
+
 def test_fluxes_that_are_none_and_flags_that_are_none_mask_their_pixels(tmp_path):
     flux, ivar, flags = (values.astype(float) for values in table(1))
     ivar[0, 500:503], flags[0, 510:513] = (np.nan, -1, 0), (np.nan, -1, 1e30)
