@@ -43,7 +43,7 @@ class GalahReader:
     patterns: tuple[str, ...] = ("*.fits", "*.fits.gz", "*.fit", "*.fit.gz")
     rows: tuple[str, ...] = ("combined",)
     label_names: tuple[str, ...] = LABELS
-    labels = "allstar or allspec table"
+    labels = "allstar or allspec table, in FITS, CSV or Parquet"
 
     def one_each(self, paths: Sequence[Path]) -> list[Path]:
         """The first file of each star."""

@@ -1,17 +1,14 @@
 """Labels of stars from a table: of a survey in FITS, or anybody's in CSV or Parquet."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from astropy.io import fits
 
-from cyclegan.instruments.fits_files import PACKED, SIMPLE, opened_fits, refusing_quietly
+from cyclegan.instruments.fits_files import refusing_quietly
 from cyclegan.instruments.label_columns import (
     ABOUT,
     NAMES,
-    PARAMETERS,
     SDSS_ID,
     VELOCITIES,
     known,
@@ -20,33 +17,22 @@ from cyclegan.instruments.label_columns import (
     sources,
 )
 from cyclegan.instruments.names import plain_name
-from cyclegan.instruments.parquet_files import MAGIC, columns_of, opened_parquet, read_numbers, read_texts
-from cyclegan.spectra.tables import numbers, read_table
-from emulator.commands.errors import InputError, refusing
+from cyclegan.instruments.table_rows import read_rows
+from emulator.commands.errors import InputError
 from emulator.labels import LABELS
-
-LONGEST_START = 4096  # bytes: a text has no NUL there
-UNKNOWN = ("", "--", "null", "none", "n/a", "na")  # in capitals, too: cells without a number
 
 
 class SurveyLabels:
     """The labels of stars from a table, as the columns LABELS.
 
-    FITS: the survey's allStar, or a table of SDSS-V such as astraAllStarASPCAP, of whose HDUs the first counts that has
-    rows and is not of BOSS. CSV and Parquet: a row a star. What the file is, its content tells. `label_columns` knows
-    the columns, in whatever case. missing: the labels that the table has no column for. Values from -999 downwards mean
-    unknown. FITS is mapped, not read: allStar has 3 GB. Raises InputError where the file is no such table.
+    FITS: the survey's allStar, or a table of SDSS-V such as astraAllStarASPCAP. CSV and Parquet: a row a star. What the
+    file is, its content tells. `label_columns` knows the columns, in whatever case. missing: the labels that the table
+    has no column for. Values from -999 downwards mean unknown. Raises InputError where the file is no such table.
     """
 
     def __init__(self, path: str | Path) -> None:
-        path = Path(path)
         self.expected = f"{path}: expected a table of labels in FITS, CSV or Parquet"
-        if not path.is_file():
-            raise InputError(f"{self.expected}, found none")
-        read = _reader_of(path, self.expected)
-        self.table: fits.FITS_rec | np.ndarray
-        self.columns: set[str]
-        self.table, self.columns = read(path, self.expected)
+        self.table, self.columns = read_rows(Path(path), self.expected, (*NAMES, *ABOUT), number_columns)
         self.missing: Sequence[str] = [name for name in LABELS if not sources(name, self.columns)]
         if not self.columns.intersection(NAMES) or len(self.missing) == len(LABELS):
             got = ", ".join(sorted(self.columns)[:8])
@@ -107,62 +93,3 @@ def _index(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     texts = np.array([plain_name(name) for name in np.asarray(names).astype(str).tolist()], str)
     order = np.argsort(texts, kind="stable")
     return texts[order], order
-
-
-def _reader_of(path: Path, expected: str) -> Callable[[Path, str], tuple[fits.FITS_rec | np.ndarray, set[str]]]:
-    """What reads a table, by how its file begins."""
-    with refusing(expected), path.open("rb") as file:
-        start = file.read(LONGEST_START)
-    if start.startswith((SIMPLE, PACKED)):
-        return _read_fits
-    if start.startswith(MAGIC):
-        return _read_parquet
-    if b"\0" in start:
-        raise InputError(f"{expected}, got something else")
-    return _read_csv
-
-
-def _read_fits(path: Path, expected: str) -> tuple[fits.FITS_rec, set[str]]:
-    with opened_fits(path, expected, mapped=True) as hdus:
-        tables = [hdu for hdu in hdus[1:] if isinstance(hdu, fits.BinTableHDU)]
-        if not tables:
-            raise ValueError("no table in it")
-        others = [table for table in tables if str(table.header.get("INSTRMNT")).strip().upper() != "BOSS"]
-        filled = [table for table in others if table.header["NAXIS2"]]
-        table = (filled or others or tables)[0]
-        return table.data, {name.upper() for name in table.columns.names}
-
-
-def _read_csv(path: Path, expected: str) -> tuple[np.ndarray, set[str]]:
-    cells = _in_capitals(read_table(path), path)
-    cells.pop(PARAMETERS, None)
-    columns = {name: np.array(cells[name], str) for name in (*NAMES, *ABOUT) if name in cells}
-    for name in number_columns(set(cells)):
-        texts = ["nan" if cell.lower() in UNKNOWN else cell for cell in cells[name]]
-        columns[name] = np.array(numbers(texts, f"{path}: expected a number for '{name}'"))
-    return _as_rows(columns), set(cells)
-
-
-def _read_parquet(path: Path, expected: str) -> tuple[np.ndarray, set[str]]:
-    with opened_parquet(path, expected) as file:
-        paths = _in_capitals(columns_of(file), path)
-        paths.pop(PARAMETERS, None)
-        columns = {name: read_texts(file, paths[name]) for name in (*NAMES, *ABOUT) if name in paths}
-        columns |= {name: read_numbers(file, paths[name]) for name in number_columns(set(paths))}
-    return _as_rows(columns), set(paths)
-
-
-def _in_capitals(columns: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Columns by their names in capitals; InputError where two differ by case alone."""
-    found = {name.upper(): values for name, values in columns.items()}
-    if twice := [name for name in columns if sum(other.upper() == name.upper() for other in columns) > 1]:
-        raise InputError(f"{path}: expected each column once, in whatever case, got {', '.join(twice)}")
-    return found
-
-
-def _as_rows(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Rows (n,), with a field for each of some columns (n,)."""
-    rows = np.empty(len(next(iter(columns.values()), ())), [(name, values.dtype) for name, values in columns.items()])
-    for name, values in columns.items():
-        rows[name] = values
-    return rows

@@ -1,8 +1,10 @@
 """cyclegan/instruments/galah_table.py: labels and velocities from the survey's tables of DR3 and DR4."""
 
 import numpy as np
+import pyarrow
 import pytest
 from astropy.table import Table
+from pyarrow import parquet
 
 from cyclegan.instruments.galah_table import ELEMENTS, LABELS, GalahTable
 from emulator.commands.errors import InputError
@@ -19,7 +21,11 @@ def write(path, more, upper=False, **changes):
     columns |= {name: np.full(6, value) for name, value in more.items()}
     columns |= {"flag_sp": np.r_[0, 0, 8, 0, 0, 0], "flag_mg_fe": np.r_[0, 1, 0, 0, 0, 0]}
     columns = {name: values for name, values in {**columns, **changes}.items() if values is not None}
-    Table({name.upper() if upper else name: values for name, values in columns.items()}).write(path)
+    columns = {name.upper() if upper else name: values for name, values in columns.items()}
+    if path.suffix == ".parquet":
+        parquet.write_table(pyarrow.table(columns), path)
+    else:
+        Table(columns).write(path)
     return GalahTable(path)
 
 
@@ -28,9 +34,10 @@ def asked(*numbers):
 
 
 @pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("name", ["table.fits", "table.csv", "table.parquet"])
 @pytest.mark.parametrize("release", [DR3, DR4])
-def test_labels_of_both_releases_are_found_by_sobject_id(tmp_path, release, upper):
-    table = write(tmp_path / "table.fits", release, upper)
+def test_labels_of_both_releases_are_found_by_sobject_id(tmp_path, release, name, upper):
+    table = write(tmp_path / name, release, upper)
     order = [3, 0, 5]
     found = table.find(*asked(*NUMBERS[order], 1))
     labels = dict(zip(LABELS, found.T.tolist(), strict=True))
@@ -44,8 +51,9 @@ def test_labels_of_both_releases_are_found_by_sobject_id(tmp_path, release, uppe
     assert np.isnan(table.velocities(*asked(1))).all()
 
 
-def test_what_the_survey_flags_is_unknown_but_its_velocity(tmp_path):
-    table = write(tmp_path / "table.fits", DR3)
+@pytest.mark.parametrize("name", ["table.fits", "table.csv", "table.parquet"])
+def test_what_the_survey_flags_is_unknown_but_its_velocity(tmp_path, name):
+    table = write(tmp_path / name, DR3)
     names = {name: at for at, name in enumerate(LABELS)}
     fine, magnesium, star = table.find(*asked(*NUMBERS[:3]))
     assert np.isfinite([fine[names["mg_h"]], fine[names["teff"]]]).all()
@@ -67,8 +75,11 @@ def test_what_is_no_number_is_unknown(tmp_path, value):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"sobject_id": None}, "expected rows, and columns sobject_id, teff, logg, fe_h, ..., got fe_h, flag_mg_fe"),
-        ({"sobject_id": ["a"] * 6}, "expected a table of GALAH's stars in FITS, got a damaged or other one"),
+        ({"sobject_id": None}, "expected rows, and columns sobject_id, teff, logg, fe_h, ..., got FE_H, FLAG_MG_FE"),
+        (
+            {"sobject_id": ["a"] * 6},
+            "expected a table of GALAH's stars in FITS, CSV or Parquet, got a damaged or other one",
+        ),
         (dict.fromkeys(("teff", "logg", "vmic", "fe_h", "vbroad")), "expected rows, and columns sobject_id, teff"),
     ],
 )
@@ -80,7 +91,9 @@ def test_another_table_is_told(tmp_path, changes, words):
 
 def test_a_column_of_another_kind_is_told(tmp_path):
     table = write(tmp_path / "table.fits", DR3, teff=["hot"] * 6)
-    with pytest.raises(InputError, match="expected a table of GALAH's stars in FITS, got a damaged or other one"):
+    with pytest.raises(
+        InputError, match="expected a table of GALAH's stars in FITS, CSV or Parquet, got a damaged or other one"
+    ):
         table.find(*asked(NUMBERS[0]))
 
 
