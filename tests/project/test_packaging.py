@@ -122,7 +122,7 @@ def test_make_help_lists_every_target(targets):
     ("target", "command"),
     [
         ("train", "-m cyclegan.train +experiment=payne2payne"),
-        ("test", "-m pytest --numprocesses 2 --dist loadfile"),
+        ("test", "-m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder"),
         ("emulator", "-m emulator.train"),
     ],
 )
