@@ -25,6 +25,8 @@ PEAK = 100.0  # km/s on either side of a peak belong to it: lines of the fastest
 SIGNIFICANT = 25.0  # of chi-square, by which a velocity has to be better than all others: 5 sigma
 DEGREE = 3  # of what is smooth along a chip
 SPIKE, LEAST_SPIKE = 5.0, 0.1  # errors above the continuum, and of it: no star's
+BRIGHTEST = 3.0  # of a chip's median: what is above it by errors, or below 0, is no star's either
+LEAST_ERROR = 1e-3  # of the continuum: less is not believed, so that no pixel outweighs all others
 LEAST = 1e-6  # of a sum: what is below is the rounding of the transform
 
 
@@ -51,19 +53,19 @@ class Templates:
 
     def __init__(self, wavelength: np.ndarray, flux: Tensor) -> None:
         """wavelength (P,): vacuum Angstrom; flux (K, P): normalised, and without noise."""
-        values = flux.double().numpy()
-        lines = values / _smooth(wavelength, values, np.ones(len(wavelength))) - 1
+        theory = flux.double().numpy()
         log = np.log(wavelength)
         self.start, self.step = log[0], math.log1p(STEP / LIGHT_SPEED)
         self.reach = math.ceil(FASTEST / STEP)  # in steps
         self.points = math.ceil((log[-1] - log[0]) / self.step) + 1
         grid = self.start + self.step * np.arange(self.points)
-        values, covered = np.zeros((len(lines), self.points)), np.zeros(self.points)
+        values, covered = np.zeros((len(theory), self.points)), np.zeros(self.points)
         for chip in chip_slices(wavelength):
             if chip.stop - chip.start <= DEGREE:
                 continue
             inside = (grid >= log[chip][0]) & (grid <= log[chip][-1])
-            values[:, inside] = CubicSpline(log[chip], lines[:, chip], axis=1)(grid[inside])
+            level = _smooth(wavelength[chip], theory[:, chip], np.ones(chip.stop - chip.start))
+            values[:, inside] = CubicSpline(log[chip], theory[:, chip] / level - 1, axis=1)(grid[inside])
             covered[inside] = 1
         # Zeros on either side, so that what leaves one end does not come back at the other.
         self.size = next_fast_len(self.points + 2 * self.reach + 2, real=True)
@@ -104,7 +106,7 @@ class Templates:
 
         Flux and error are in any unit. Raises InputError where no velocity is better than all others by SIGNIFICANT.
         """
-        found = self._reductions(np.log(wavelength), *self._depths(wavelength, spectra))
+        found = self._reductions(np.log(wavelength), *_depths(wavelength, spectra))
         template, best = divmod(int(found.gain.argmax()), found.gain.shape[1])
         gain, step = found.gain[template].tolist(), best - self.reach
         left, height, right = gain[best - 1 : best + 2] if 0 < best < len(gain) - 1 else (0.0, 0.0, 0.0)
@@ -120,18 +122,6 @@ class Templates:
             )
         value = LIGHT_SPEED * math.expm1((step + (right - left) / (2 * curvature)) * self.step)
         return Velocity(value, STEP * (1 + value / LIGHT_SPEED) * math.sqrt(2 * scale / curvature))
-
-    def _depths(self, wavelength: np.ndarray, spectra: Spectra) -> tuple[np.ndarray, np.ndarray]:
-        """Lines of a spectrum (1, p), below 0, and the weights (p,) of its pixels, 0 where one is not usable."""
-        flux, error, mask = (values[0].numpy() for values in spectra)
-        usable = mask & np.isfinite(flux) & np.isfinite(error) & (error > 0)
-        flux, weight = np.where(usable, flux, 0.0), np.where(usable, error, 1.0) ** -2.0 * usable
-        level = _smooth(wavelength, flux[None], weight)[0]
-        usable &= level > 0
-        depth = np.divide(flux, level, where=usable, out=np.ones(len(level))) - 1
-        error = np.divide(error, level, where=usable, out=np.full(len(level), np.inf))
-        weight = np.where(depth < np.maximum(SPIKE * error, LEAST_SPIKE), error**-2.0, 0.0)
-        return depth, weight
 
     def _reductions(self, log: np.ndarray, depth: np.ndarray, weight: np.ndarray) -> "Reductions":
         """What each template at each velocity takes from chi-square, of lines `depth` (p,) at ln wavelength `log`."""
@@ -168,13 +158,30 @@ class Reductions(NamedTuple):
     pixels: Tensor
 
 
+def _depths(wavelength: np.ndarray, spectra: Spectra) -> tuple[np.ndarray, np.ndarray]:
+    """Lines of a spectrum (1, p), below 0, and the weights (p,) of its pixels, 0 where one is not usable."""
+    flux, error, mask = (values[0].double().numpy() for values in spectra)
+    depth, weight = np.zeros_like(flux), np.zeros_like(flux)
+    with np.errstate(all="ignore"):  # what is not finite is not usable
+        usable = (mask > 0) & np.isfinite(flux) & np.isfinite(error) & (error > 0)
+        for chip in chip_slices(wavelength):
+            good = usable[chip]
+            level = np.median(flux[chip][good]) if good.any() else 0.0
+            if not level > 0:
+                continue
+            own, noise = flux[chip] / level, np.maximum(error[chip] / level, LEAST_ERROR)
+            good = good & (own > -SPIKE * noise) & (own < BRIGHTEST + SPIKE * noise)
+            smooth = _smooth(wavelength[chip], np.where(good, own, 0.0), np.where(good, noise, np.inf) ** -2)
+            own, noise = own / smooth - 1, noise / smooth
+            good &= (smooth > 0) & (own < np.maximum(SPIKE * noise, LEAST_SPIKE))
+            depth[chip], weight[chip] = np.where(good, own, 0.0), np.where(good, noise**-2, 0.0)
+    return depth, weight
+
+
 def _smooth(wavelength: np.ndarray, flux: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The polynomials (n, p) that run through flux (n, p), lines and all, on each chip."""
-    smooth = np.zeros_like(flux)
-    for chip in chip_slices(wavelength):
-        basis, root = chip_polynomials(wavelength[chip], DEGREE), np.sqrt(weight[chip])
-        smooth[:, chip] = (basis @ np.linalg.lstsq(basis * root[:, None], (flux[:, chip] * root).T, rcond=None)[0]).T
-    return smooth
+    """The polynomials (..., p) that run through flux (..., p) on a chip, lines and all."""
+    basis, root = chip_polynomials(wavelength, DEGREE), np.sqrt(weight)
+    return (basis @ np.linalg.lstsq(basis * root[:, None], (flux * root).T, rcond=None)[0]).T
 
 
 def _labels(emulator: Payne) -> Tensor:

@@ -1,11 +1,14 @@
 """cyclegan/instruments/cross_correlation.py: velocities that are known are found, with errors that are true."""
 
+import warnings
+from contextlib import suppress
+
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from cyclegan.instruments.cross_correlation import TEMPLATES, Templates
+from cyclegan.instruments.cross_correlation import TEMPLATES, Templates, _depths
 from cyclegan.spectra.spectra import Spectra
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
@@ -60,7 +63,7 @@ def test_errors_are_what_velocities_scatter_by(templates, signal_to_noise):
 
 
 def test_chi_square_is_that_of_a_fit_at_each_velocity(templates):
-    depth, weight = templates._depths(SEEN, seen(30.0, 20))
+    depth, weight = _depths(SEEN, seen(30.0, 20))
     found = templates._reductions(np.log(SEEN), depth, weight)
     clean = np.stack([theory(THEORY, template) for template in range(3)]) - 1
     for velocity in (-40, 30, 33):
@@ -103,6 +106,18 @@ def test_the_best_template_counts_and_spikes_do_not(templates):
     spiked = spectra._replace(flux=spectra.flux.clone())
     spiked.flux[0, 100::150] *= 9
     assert templates.measure(SEEN, spiked).value == pytest.approx(-120, abs=0.5)
+
+
+@pytest.mark.parametrize("number", [1e300, 1e38, 1e4, -1e300, -1e38, -1e4, 1e-30, 1e-300])
+@pytest.mark.parametrize("what", [0, 1])
+def test_a_pixel_that_no_mask_marks_does_not_decide(templates, what, number):
+    spectra = seen(-120.0, 50)
+    spectra[what][0, 700] = number
+    with warnings.catch_warnings(action="error"):
+        assert templates.measure(SEEN, spectra).value == pytest.approx(-120, abs=0.3)
+        spectra[what][0] = number
+        with suppress(InputError):
+            assert templates.measure(SEEN, spectra).value == pytest.approx(-120, abs=0.3)
 
 
 @pytest.mark.parametrize("seed", range(5))
