@@ -181,6 +181,7 @@ def _write_tables(folder: Path) -> None:
     rows = {"obs": [str(number) for number in range(30)]}
     _write_csv(folder / "known.csv", rows | {name: columns[name] for name in NAMES} | errors)
     _write_csv(folder / "anchors.csv", columns | rows)
+    _write_csv(folder / "velocities.csv", {"id": names, "velocity": [str(number) for number in range(30)]})
     places = [f"{value:.3f}" for value in toy_wavelength()[::20].tolist()]
     lines = {"wavelength_air": places, "species": ["Fe I"] * len(places), "width": ["0.5"] * len(places)}
     _write_csv(folder / "known_lines.csv", lines)

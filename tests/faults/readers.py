@@ -63,6 +63,7 @@ from faults.star_readers import (
     check_parts,
     check_star,
     check_survey_labels,
+    check_velocities,
 )
 
 
@@ -293,6 +294,7 @@ READERS = (
     Reader("aspcapStar", ("aspcapStar.fits",), check_aspcap),
     Reader("allStar", ("allStar.fits",), check_survey_labels),
     Reader("labels of a survey", ("astraAllStar.fits", "labels.parquet", "own_labels.csv"), check_survey_labels),
+    Reader("velocities", ("velocities.csv",), check_velocities),
     Reader("GALAH", ("1704180037012051.fits",), check_galah),
     Reader("GALAH's table", ("galah.fits",), check_galah_table),
     Reader("atlas", ("atlas.npz", "atlas.fits", "atlas_image.fits"), check_atlas),

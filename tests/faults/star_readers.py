@@ -8,10 +8,11 @@ import torch
 from cyclegan.instruments import galah, galah_table
 from cyclegan.instruments.apogee import ApogeeReader, read_star
 from cyclegan.instruments.atlas import read_atlas
+from cyclegan.instruments.cross_correlation import FASTEST
 from cyclegan.instruments.galah_table import GalahTable
 from cyclegan.instruments.instrument import COMBINED, VISITS, Stars
 from cyclegan.instruments.survey_labels import SurveyLabels
-from cyclegan.instruments.velocities import NONE
+from cyclegan.instruments.velocities import NONE, read_velocities
 from emulator.apogee import PIXELS as SURVEY_PIXELS
 from emulator.commands.errors import InputError
 from emulator.hermes import HERMES
@@ -57,6 +58,13 @@ def check_survey_labels(path: Path) -> None:
     found = table.find(names, {key: np.full(len(names), value) for key, value in about.items()})
     check_labels(torch.from_numpy(found), (len(names), len(LABELS)))
     assert set(table.missing) < set(LABELS)
+
+
+def check_velocities(path: Path) -> None:
+    """A user's table of velocities."""
+    found = read_velocities(path)
+    assert found, "nothing"
+    assert all(abs(velocity.value) <= FASTEST for velocity in found.values()), "velocities of no star"
 
 
 def check_galah(path: Path) -> None:

@@ -6,6 +6,7 @@ import bench_fit
 import bench_synthesis
 import bench_train_step
 import bench_transfer
+import bench_velocity
 import pytest
 
 from cyclegan.trained.model import BATCH
@@ -16,6 +17,7 @@ SIZES = {
     bench_fit: {"STARS": 64, "ALONE": 1},
     bench_train_step: {"ROUNDS": 1, "STEPS": 6, "WARM_UP": 2, "MOST": float("inf")},
     bench_transfer: {"SPECTRA": BATCH, "ROUNDS": 1, "LEAST": 0},
+    bench_velocity: {"STARS": 2, "GRID": 4, "SIGNAL_TO_NOISE": (100,)},
 }
 model, parts, checkpoint = bench_fit.model, bench_train_step.parts, bench_transfer.checkpoint
 
@@ -49,6 +51,10 @@ def test_a_conversion(tmp_path_factory, tmp_path, how):
 @pytest.mark.parametrize("kind", list(bench_files.LEAST))
 def test_reading(tmp_path, kind):
     bench_files.test_reading(tmp_path, kind)
+
+
+def test_velocities():
+    bench_velocity.test_known_velocities("giants")
 
 
 def test_a_synthesis(benchmark):
