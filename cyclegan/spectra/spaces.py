@@ -146,6 +146,8 @@ def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Co
     basis = basis[:, :components].contiguous()
     # A component's sign is arbitrary: make its largest pixel positive.
     basis = basis * basis.gather(0, basis.abs().argmax(dim=0, keepdim=True)).sign()
+    # In half precision, as whoever shares a run keeps them: orthonormal to 1e-5, and half the room.
+    basis = basis.half().float()
     return Components(means[0], weight, basis), Components(means[1], weight, basis.clone())
 
 

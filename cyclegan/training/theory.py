@@ -94,7 +94,7 @@ def prepare_theory(config: TrainConfig, folder: Path) -> Theory:
     if isinstance(population, Survey) and unknown:
         text = "%s: labels %s are none of a survey's (%s): drawn uniformly over the emulator's range"
         log.warning(text, next(iter(emulators)), ", ".join(unknown), ", ".join(LABELS))
-    emulator, *others = (_on_pixels(one, domains) for one in emulators.values())
+    emulator, *others = (_on_pixels(one, domains).rounded() for one in emulators.values())
     hidden = {}
     if domains.synth.path is None and domains.synth.hidden_share > 0:
         seed = config.seed if domains.hidden_seed is None else domains.hidden_seed

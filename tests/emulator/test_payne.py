@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 from emulator.commands.errors import InputError
 from emulator.grid import RandomBatches
 from emulator.module import PayneModule, absolute_error_percentiles
-from emulator.payne import Payne
+from emulator.payne import Payne, in_half
 
 NAMES = ("teff", "logg", "fe_h")
 LOW, HIGH = torch.tensor([4000.0, 0.0, -1.2]), torch.tensor([7000.0, 5.0, 0.9])
@@ -65,6 +65,17 @@ def test_labels_in_range_pass_ends_included():
 def test_labels_out_of_range_are_told(labels, message):
     with pytest.raises(InputError, match=message):
         make_payne().check_labels(torch.tensor(labels))
+
+
+def test_rounded_it_has_weights_that_half_precision_holds_and_makes_the_same_flux():
+    payne, labels = make_payne(), draw_labels(5)
+    found = payne.rounded()
+    for layer, own in zip((*found.hidden[::2], found.output), (*payne.hidden[::2], payne.output), strict=True):
+        assert torch.equal(layer.weight, layer.weight.half().float())
+        assert not torch.equal(layer.weight, own.weight)
+        assert torch.equal(layer.bias, own.bias)
+    torch.testing.assert_close(found(labels), payne(labels), rtol=0, atol=1e-3)
+    assert in_half(torch.tensor([1e6, 0.1])).tolist() == [1e6, torch.tensor(0.1).half().item()]
 
 
 def test_a_saved_payne_comes_back_whole(tmp_path):

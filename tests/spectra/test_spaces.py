@@ -178,7 +178,8 @@ def test_pooled_components_are_those_of_a_singular_value_decomposition(sky):
     # Four are signal, three labels and what only observed stars vary in; the fifth is noise.
     expected = np.linalg.svd(pooled.T @ pooled)[0][:, :4]
     basis = synth.basis.numpy()
-    np.testing.assert_allclose(basis.T @ basis, np.eye(5), atol=1e-5)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(5), atol=1e-4)  # in half precision, on 203 pixels
+    assert torch.equal(synth.basis, synth.basis.half().float())
     assert np.linalg.svd(expected.T @ basis[:, :4])[1].min() > 0.999  # the same subspace
     assert (np.abs((expected * basis[:, :4]).sum(axis=0)) > 0.99).all()  # in the same order
     assert (np.take_along_axis(basis, np.abs(basis).argmax(axis=0)[None], axis=0) > 0).all()
