@@ -17,17 +17,30 @@ import hydra
 import torch
 from omegaconf import DictConfig
 
+from cyclegan.spectra.joining import join_spectra
 from cyclegan.spectra.tables import FAMILIAR_COLUMNS
 from cyclegan.spectra.writer import written_spectra
 from cyclegan.trained.loading import load
 from cyclegan.trained.model import TrainedModel
+from cyclegan.trained.run_folder import find_checkpoint
 from cyclegan.trained.sources import MEAN, FileSource, LabelSource, Source, split_latents
-from cyclegan.trained.streaming import translate_all
+from cyclegan.trained.streaming import Outcome, translate_all
 from cyclegan.trained.translated import OBS_TO_SYNTH, SYNTH_TO_OBS
 from emulator.commands.config import config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 from emulator.commands.outputs import check_apart, inputs_of
+from emulator.commands.parts import (
+    MADE_OF,
+    MOST_PARTS,
+    WHOLE,
+    Part,
+    as_one_of_all,
+    is_made,
+    made_of,
+    made_parts,
+    remove_parts,
+)
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.schema import MOST_SEED
 
@@ -35,6 +48,8 @@ log = logging.getLogger(__name__)
 
 CALIBRATED = "of the translation, calibrated by matched stars"
 UNCALIBRATED = "of the translation, as theory2data has it for the same scatter of members: no star calibrates it here"
+NO_ERRORS = "errors are the input's own: those of an ensemble are known in last.ckpt when its run has ended"
+COMMAND = "transfer"  # that writes what it replaces
 
 
 @dataclass
@@ -51,6 +66,8 @@ class TransferConfig:
     wavelength: str | None
     batch_size: int = field(metadata={"minimum": 1})
     device: str = field(metadata={"choices": DEVICES})
+    part: str | None
+    parts: int | None = field(metadata={"minimum": 1, "maximum": MOST_PARTS})
 
 
 def check_keys(config: TransferConfig) -> None:
@@ -82,42 +99,65 @@ def transfer(config: TransferConfig) -> None:
     Raises InputError for input that cannot be used.
     """
     check_keys(config)
+    word = made_of(config, [find_checkpoint(config.checkpoint), *inputs_of(config).values()])
+    if config.part is not None:
+        part = Part.read(config.part, "config key 'part'")
+        with as_one_of_all(part, config.output, config.parts is not None):
+            if is_made(part.path(config.output), word):
+                log.info("part %s is there", part)
+            else:
+                _translate(config, part, part.path(config.output), word)
+    elif config.parts is not None:
+        join_spectra(made_parts(config.output, config.parts, word), Path(config.output), COMMAND)
+        remove_parts(config.output, config.parts)
+        log.info("%d parts joined in %s", config.parts, config.output)
+    else:
+        _translate(config, WHOLE, Path(config.output), None)
+
+
+def _translate(config: TransferConfig, part: Part, output: Path, word: str | None) -> None:
+    """Write a part of what is asked for; word: that it keeps to say what it is made of."""
     model = load(config.checkpoint, config.device)
     with open_source(config, model) as source:
         counts = {name: count for name, count in source.subsets.items() if count}
         if not counts:
             raise InputError(f"{config.input}: expected spectra, got none in {', '.join(source.subsets)}")
+        rows = part.rows(counts, config.batch_size)
+        sizes = {name: own.stop - own.start for name, own in rows.items()}
         split = {}
         if config.direction == SYNTH_TO_OBS:
-            split = split_latents(config.split, config.wavelength, config.seed, config.batch_size, model, counts)
-        with written_spectra(config.output, "transfer", model.wavelength, counts=counts) as writer:
-            source.carry(writer.file)  # of the input; what is said next is of this file
+            split = split_latents(config.split, config.wavelength, config.seed, config.batch_size, model, counts, rows)
+        with written_spectra(output, COMMAND, model.wavelength, counts=sizes) as writer:
+            source.carry(writer.file, rows)  # of the input; what is said next is of this file
             for stale in (f"{column} {name}" for column in FAMILIAR_COLUMNS for name in source.subsets):
                 writer.file.pop(stale, None)  # from other stars, or other training
             writer.file.attrs.update(checkpoint=str(config.checkpoint), direction=config.direction)
+            if word is not None:
+                writer.file.attrs[MADE_OF] = word
             if model.errors:
                 calibrated = model.errors[config.direction].calibrated
                 writer.file.attrs["error"] = CALIBRATED if calibrated else UNCALIBRATED
             elif len(model.translator.each()) > 1:
-                log.warning(
-                    "errors are the input's own: those of an ensemble are known in last.ckpt when its run has ended"
-                )
+                log.warning(NO_ERRORS)
             known = config.split != MEAN
-            lost, alone = translate_all(
-                model, config.direction, source, counts, split, known, config.batch_size, writer
-            )
-            if lost == (total := sum(counts.values())):
+            outcome = translate_all(model, config.direction, source, rows, split, known, config.batch_size, writer)
+            if outcome.lost == (total := sum(sizes.values())):
                 raise InputError(
                     f"{config.input or config.labels}: expected usable pixels, got none in any of {total} spectra: NaN,"
                     f" masked, or of an error above {model.worst_error:g} of the continuum, which is to be 1"
                 )
-    log.info("%d spectra in %s", total, config.output)
-    if alone is None:
+    tell(outcome, total, output)
+
+
+def tell(outcome: Outcome, total: int, output: Path) -> None:
+    """Log what became of so many spectra."""
+    log.info("%d spectra in %s", total, output)
+    if outcome.alone is None:
         log.info("the run keeps no training stars: 'distance' and 'counterpart' are left out")
     else:
-        log.info("%d of them have no counterpart among training stars", alone)
-    if lost:
-        log.warning("%d of them, or their partners in split=FILE, had no usable pixel, and are NaN", lost)
+        log.info("%d of them have no counterpart among training stars", outcome.alone)
+    if outcome.lost:
+        log.warning("%d of them, or their partners in split=FILE, had no usable pixel, and are NaN", outcome.lost)
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="transfer")

@@ -94,15 +94,16 @@ def written_spectra(
     command: that writes, whose name the file keeps: it replaces no other's. Raises InputError where the file there is
     another's, and where there is no room.
     """
-    check_own([Path(path)], _maker(Path(path)) == command, command)
+    check_made_by(command, Path(path))
     flux = np.dtype("float32").itemsize * len(wavelength) * sum((counts or {}).values())
     with written_hdf5(path, flux) as file:
         yield SpectraWriter(file, wavelength, label_names, counts, errors)
         file.attrs[MAKER] = command  # last: attributes of an input may have been carried over
 
 
-def _maker(path: Path) -> str | None:
-    """The command that made a file of spectra, if it says so."""
+def check_made_by(command: str, path: Path) -> None:
+    """Raise InputError where a file is there that is not one of spectra which this command made."""
+    maker = None
     with suppress(InputError), open_hdf5(path, "a file of spectra") as file:
-        return str(file.attrs.get(MAKER))
-    return None
+        maker = str(file.attrs.get(MAKER))
+    check_own([path], maker == command, command)

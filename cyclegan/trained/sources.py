@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.files import SpectraFile
+from cyclegan.spectra.joining import copy_rows
 from cyclegan.spectra.spectra import Spectra, exact
 from cyclegan.spectra.tables import check_label_columns, read_labels, read_table
 from cyclegan.trained.arrays import draw_rows
@@ -35,8 +36,8 @@ class Source(Protocol):
         """Some of them, (n, P)."""
         ...
 
-    def carry(self, output: h5py.File) -> None:
-        """Write what else is known of the stars."""
+    def carry(self, output: h5py.File, rows: Mapping[str, slice]) -> None:
+        """Write what else is known of the stars in some rows of each subset."""
         ...
 
 
@@ -63,8 +64,8 @@ class FileSource(SpectraFile):
             and not name.startswith("latent_")
         ]
 
-    def carry(self, output: h5py.File) -> None:
-        """Write attributes and columns of the file, and how its spectra were normalised."""
+    def carry(self, output: h5py.File, rows: Mapping[str, slice]) -> None:
+        """Write attributes of the file, some rows of its columns, and how its spectra were normalised."""
         for name, value in self.file.attrs.items():
             # Wavelengths are written as vacuum ones; how the pixels that are left were normalised is told below.
             if name != "medium" and not name.startswith("continuum_"):
@@ -79,7 +80,11 @@ class FileSource(SpectraFile):
             if continuum is not None:
                 continuum.write(output)
         for name in self.columns:
-            output.copy(self.file[name], output, name)
+            dataset, own = self.file[name], rows.get(name.rpartition(" ")[2], slice(0, 0))
+            if own == slice(0, len(dataset)):
+                output.copy(dataset, output, name)
+            elif own.stop > own.start:
+                copy_rows([(dataset, own)], output, name)
 
 
 class LabelSource:
@@ -103,21 +108,29 @@ class LabelSource:
         """Synthetic spectra (n, P) of some stars."""
         return exact(self.model.synthesize(self.labels[rows]))
 
-    def carry(self, output: h5py.File) -> None:
-        """Write the labels and the names of the stars."""
+    def carry(self, output: h5py.File, rows: Mapping[str, slice]) -> None:
+        """Write the labels and the names of some of the stars."""
+        own = rows[TABLE_SUBSET]
         output.attrs["label_names"] = list(self.model.label_names)
-        output[f"labels {TABLE_SUBSET}"] = self.labels.numpy()
+        output[f"labels {TABLE_SUBSET}"] = self.labels[own].numpy()
         if self.identities is not None:
-            output.create_dataset(f"id {TABLE_SUBSET}", data=self.identities, dtype=h5py.string_dtype())
+            output.create_dataset(f"id {TABLE_SUBSET}", data=self.identities[own], dtype=h5py.string_dtype())
 
 
 def split_latents(
-    wanted: str, wavelength_file: str | None, seed: int, batch_size: int, model: TrainedModel, counts: Mapping[str, int]
+    wanted: str,
+    wavelength_file: str | None,
+    seed: int,
+    batch_size: int,
+    model: TrainedModel,
+    counts: Mapping[str, int],
+    rows: Mapping[str, slice],
 ) -> dict[str, Tensor]:
     """The split latents (n, Zp) for the n spectra of each subset; wanted: MEAN, DRAWN or a file of observed spectra.
 
-    From a file come those of the subset of the same name, else of its first: in order where there are as many as
-    needed, otherwise drawn from those with a usable pixel. Raises InputError where there are none.
+    rows: which of them are asked for, whole batches; they are the same whatever is. From a file come those of the
+    subset of the same name, else of its first: in order where there are as many as needed, otherwise drawn from those
+    with a usable pixel. Raises InputError where there are none.
     """
     if wanted == MEAN:
         return {name: model.mean_split().expand(count, -1) for name, count in counts.items()}
@@ -129,13 +142,18 @@ def split_latents(
     with FileSource(wanted, model, wavelength_file, observed=True) as file:
         for i, (name, count) in enumerate(counts.items()):
             theirs = name if name in file.subsets else next(iter(file.subsets))
-            batches = progress(file.chunks(theirs, batch_size), f"encoding {theirs}", unit="batch", leave=False)
-            parts = [model.translate(OBS_TO_SYNTH, batch.to(model.device)).split for batch in batches]
-            found = torch.cat(parts) if parts else model.split_sample[:0]
+            in_order = file.subsets[theirs] == count
+            asked = rows.get(name, slice(0, 0)) if in_order else slice(0, file.subsets[theirs])
+            found = model.split_sample.new_full((file.subsets[theirs], model.split_sample.shape[1]), torch.nan)
+            firsts = range(asked.start, asked.stop, batch_size)
+            for first in progress(firsts, f"encoding {theirs}", unit="batch", leave=False):
+                batch = slice(first, min(first + batch_size, asked.stop))
+                spectra = file.read(theirs, batch).to(model.device)
+                found[batch] = model.translate(OBS_TO_SYNTH, spectra).split
             seen = found[found.isfinite().all(dim=1)]
-            if len(seen) == 0:
+            if len(seen) == 0 and (asked.stop > asked.start or not in_order):
                 raise InputError(f"{wanted}: expected usable spectra in 'spectra {theirs}', got none")
-            if len(found) == count:
+            if in_order:
                 latents[name], how = found, "in order"
             else:
                 latents[name], how = draw_rows(seen, count, seed + i), f"drawn from {len(seen)}"

@@ -30,24 +30,25 @@ def translate_all(
     model: TrainedModel,
     direction: str,
     source: Source,
-    counts: Mapping[str, int],
+    rows_of: Mapping[str, slice],
     split: Mapping[str, Tensor],
     known_split: bool,
     batch_size: int,
     writer: SpectraWriter,
 ) -> Outcome:
-    """Translate all spectra of a source and write them with their latents and their distances from training stars.
+    """Translate spectra of a source and write them with their latents and their distances from training stars.
 
-    counts: of each subset; split (n, Zp): split latents of each, none where they are not needed; known_split: whether
-    they are known of each star. The errors written are those of the translation where the run is an ensemble, and those
-    of the input otherwise. A thread reads the next batch and writes the last one while this one is translated.
+    rows_of: which spectra of each subset; split (n, Zp): split latents of all n of each, none where they are not
+    needed; known_split: whether they are known of each star. The errors written are those of the translation where the
+    run is an ensemble, and those of the input otherwise. A thread reads the next batch and writes the last one while
+    this one is translated.
     """
     domain = "synth" if direction == SYNTH_TO_OBS else "obs"
     familiar = Familiarity.from_record(model.record, domain, model.device)
     pieces = [
-        (name, slice(first, min(first + batch_size, count)))
-        for name, count in counts.items()
-        for first in range(0, count, batch_size)
+        (name, slice(first, min(first + batch_size, rows.stop)))
+        for name, rows in rows_of.items()
+        for first in range(rows.start, rows.stop, batch_size)
     ]
     blind, alone = [], []
 
@@ -66,7 +67,8 @@ def translate_all(
             columns |= {"distance": distance, "counterpart": counterpart}
         writer.append(name, spectra._replace(flux=flux), **columns)
 
-    with ThreadPoolExecutor(1) as thread, progress(None, "translating", total=sum(counts.values()), unit="star") as bar:
+    total = sum(rows.stop - rows.start for rows in rows_of.values())
+    with ThreadPoolExecutor(1) as thread, progress(None, "translating", total=total, unit="star") as bar:
         reading, writing = thread.submit(source.read, *pieces[0]), Future[None]()
         writing.set_result(None)  # nothing is to be written yet
         for (name, rows), following in zip_longest(pieces, pieces[1:]):

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from emulator.commands.config import config_folder, groups_of, nearest_key
 from emulator.commands.errors import INTERRUPTED, InputError, first_line
 from emulator.commands.overrides import as_text, for_shell
+from emulator.commands.parts import steps
 from emulator.commands.results import PrintableRecord, printable
 from emulator.commands.streams import outlast_readers
 
@@ -104,10 +105,11 @@ def run(main: Callable[[], None], config_name: str, more_groups: Sequence[str] =
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)|.*Experiment logs directory")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
-    sys.argv[1:] = as_text(sys.argv[1:])
     with errors_in_one_line(config_name):
         try:
-            main()
+            for arguments in steps(as_text(sys.argv[1:])):
+                sys.argv[1:] = arguments
+                main()
         except SystemExit as end:
             if end.code == INTERRUPTED or not isinstance(end.__context__, KeyboardInterrupt):
                 raise
