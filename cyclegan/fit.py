@@ -21,9 +21,9 @@ from cyclegan.figures.axes import DPI, label_facts
 from cyclegan.figures.fits import plot_fits
 from cyclegan.figures.labels import plot_fitted, plot_label_residuals, plot_pulls
 from cyclegan.fitting.comparison import describe_fits, map_covariance, true_labels, widened
-from cyclegan.fitting.fitter import Fitted, Fitter
+from cyclegan.fitting.fitter import Fitted, Fitter, fitted_flux
 from cyclegan.fitting.forward import EMULATOR, TEMPLATES, TRANSLATOR, SpectrumModel
-from cyclegan.fitting.tables import write_labels, write_table
+from cyclegan.fitting.tables import Fits, read_parts, write_labels, write_table
 from cyclegan.trained.familiarity import Familiarity, features, has_counterpart
 from cyclegan.trained.loading import load
 from cyclegan.trained.model import TrainedModel
@@ -34,6 +34,7 @@ from emulator.commands.config import config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 from emulator.commands.outputs import inputs_of
+from emulator.commands.parts import MOST_PARTS, WHOLE, Part, as_one_of_all, is_made, made_of, made_parts, remove_parts
 from emulator.commands.progress import progress
 from emulator.commands.results import format_table, write_json
 from emulator.commands.running import errors_in_one_line, run
@@ -43,6 +44,7 @@ from emulator.commands.writing import written_together
 
 log = logging.getLogger(__name__)
 
+WAYS = (TRANSLATOR, EMULATOR)
 OUTPUTS = ("fit.json", "labels.h5", f"{TRANSLATOR}.csv", f"{EMULATOR}.csv")
 SHOWN = 3  # stars of a subset, at most, whose spectra are drawn
 
@@ -64,13 +66,15 @@ class FitConfig:
     wavelength: str | None
     device: str = field(metadata={"choices": DEVICES})
     output: str | None
+    part: str | None
+    parts: int | None = field(metadata={"minimum": 1, "maximum": MOST_PARTS})
 
 
-def fit_subset(fitter: Fitter, file: FileSource, subset: str, batch_size: int, through: str) -> Fitted:
-    """Fit all spectra of a subset of a file, under a progress bar."""
-    device, parts = fitter.model.forward.device, []
-    with progress(what=f"fitting {subset} through the {through}", total=file.subsets[subset], unit="star") as bar:
-        for spectra in file.chunks(subset, batch_size):
+def fit_subset(fitter: Fitter, file: FileSource, subset: str, rows: slice, batch_size: int) -> Fitted:
+    """Fit some spectra of a subset of a file, under a progress bar."""
+    device, parts, what = fitter.model.forward.device, [], f"fitting {subset} through the {fitter.model.through}"
+    with progress(what=what, total=rows.stop - rows.start, unit="star") as bar:
+        for spectra in file.chunks(subset, batch_size, rows):
             parts.append(Fitted(*(values.cpu() for values in fitter(spectra.to(device)))))
             bar.update(len(spectra.flux))
     return Fitted(*map(torch.cat, zip(*parts, strict=True)))
@@ -78,15 +82,15 @@ def fit_subset(fitter: Fitter, file: FileSource, subset: str, batch_size: int, t
 
 @torch.inference_mode()
 def distances_from_training(
-    model: TrainedModel, file: FileSource, subsets: Sequence[str], batch_size: int
+    model: TrainedModel, file: FileSource, rows: Mapping[str, slice], batch_size: int
 ) -> dict[str, Tensor]:
-    """How far the stars of each subset are from training stars, (n,); nothing where the run keeps none."""
+    """How far some stars of each subset are from training stars, (n,); nothing where the run keeps none."""
     familiar = Familiarity.from_record(model.record, "obs", model.device)
     if familiar is None:
         return {}
     found = {}
-    for subset in subsets:
-        batches = (model.seen(OBS_TO_SYNTH, one.to(model.device)) for one in file.chunks(subset, batch_size))
+    for subset, own in rows.items():
+        batches = (model.seen(OBS_TO_SYNTH, one.to(model.device)) for one in file.chunks(subset, batch_size, own))
         parts = [familiar.distance(features(model.translator, "obs", seen)).cpu() for seen in batches]
         found[subset] = torch.cat(parts)
     return found
@@ -117,75 +121,125 @@ def fit_all(
     config: FitConfig,
     fitter: Fitter,
     file: FileSource,
-    subsets: Sequence[str],
+    rows: Mapping[str, slice],
     known: Tensor | None,
     offset: Tensor | None,
 ) -> tuple[dict[str, Fitted], float]:
-    """Fits of each subset, and how many a second.
+    """Fits of some stars of each subset, and how many a second.
 
     All errors are widened: by what known (n, L), true labels of config.known, tell of the map; or else by offset
     (L, L), the covariance of what may be wrong with the labels of all stars alike.
     """
-    through = fitter.model.through
     began = time.perf_counter()
-    found = {subset: fit_subset(fitter, file, subset, config.batch_size, through) for subset in subsets}
+    found = {subset: fit_subset(fitter, file, subset, own, config.batch_size) for subset, own in rows.items()}
     rate = sum(len(one.labels) for one in found.values()) / (time.perf_counter() - began)
     if config.known is not None and known is not None:
-        own = found.get(config.known) or fit_subset(fitter, file, config.known, config.batch_size, through)
-        offset = map_covariance(own, known)
+        every = slice(0, file.subsets[config.known])
+        if rows.get(config.known) == every:
+            offset = map_covariance(found[config.known], known)
+        else:
+            offset = map_covariance(fit_subset(fitter, file, config.known, every, config.batch_size), known)
     if offset is not None:
         found = {subset: widened(one, offset) for subset, one in found.items()}
     return found, rate
 
 
+def shapes_of(config: FitConfig, model: TrainedModel) -> dict[str, SpectrumModel]:
+    """What spectra are taken for, by way."""
+    forward = model.forward_model
+    return {way: SpectrumModel(forward, way, config.velocity, config.continuum) for way in WAYS}
+
+
+def fit_stars(config: FitConfig, model: TrainedModel, file: FileSource, part: Part) -> Fits:
+    """Fit a part of the stars both ways; InputError for input that cannot be used."""
+    known = known_labels(config, file, model.label_names)
+    rows = part.rows({subset: file.subsets[subset] for subset in subsets_to_fit(config, file)}, config.batch_size)
+    fits = Fits({}, {}, distances_from_training(model, file, rows, config.batch_size))
+    for through, shape in shapes_of(config, model).items():
+        offset = model.record.offset if through == TRANSLATOR else None
+        # What known stars tell of the map is all of its error.
+        error = model.map_error if through == TRANSLATOR and config.known is None else None
+        fitter = Fitter(shape, config.starts, config.seed, error)
+        fits.results[through], fits.rates[through] = fit_all(config, fitter, file, rows, known, offset)
+    return fits
+
+
+def output_of(config: FitConfig) -> Path:
+    """The folder to write to; InputError where there is no checkpoint."""
+    own = find_checkpoint(config.checkpoint).parent / "fit"
+    return own if config.output is None else Path(config.output)
+
+
+def word_of(config: FitConfig) -> str:
+    """What a part of these fits is made of."""
+    return made_of(config, [find_checkpoint(config.checkpoint), *inputs_of(config).values()])
+
+
+def fit_part(config: FitConfig, part: Part) -> None:
+    """Fit a part of the stars, and write it; InputError for input that cannot be used."""
+    output, word = output_of(config), word_of(config)
+    with as_one_of_all(part, output, config.parts is not None):
+        if is_made(part.path(output), word):
+            log.info("part %s is there", part)
+            return
+        model = load(config.checkpoint, config.device, config.emulator)
+        with FileSource(config.input, model, config.wavelength, observed=True) as file:
+            write_labels(fit_stars(config, model, file, part), model.label_names, part.path(output), word)
+
+
+@torch.inference_mode()
 def fit(config: FitConfig) -> dict[str, Any]:
     """Fit what `config` asks for, and write it, all or nothing: labels.h5, tables, fit.json and pictures.
 
-    Raises InputError for input that cannot be used.
+    With `parts` it joins them, which are there. Raises InputError for input that cannot be used.
     """
+    output = output_of(config)
     model = load(config.checkpoint, config.device, config.emulator)
-    forward, names = model.forward_model, model.label_names
-    output = find_checkpoint(config.checkpoint).parent / "fit" if config.output is None else Path(config.output)
     with (
         FileSource(config.input, model, config.wavelength, observed=True) as file,
         written_together(output, OUTPUTS, inputs_of(config), "fit") as unfinished,
     ):
-        subsets, known = subsets_to_fit(config, file), known_labels(config, file, names)
-        distances = distances_from_training(model, file, subsets, config.batch_size)
-        results, rates, fitters = {}, {}, {}
-        for through in (TRANSLATOR, EMULATOR):
-            offset = model.record.offset if through == TRANSLATOR else None
-            # What known stars tell of the map is all of its error.
-            error = model.map_error if through == TRANSLATOR and config.known is None else None
-            shape = SpectrumModel(forward, through, config.velocity, config.continuum)
-            fitter = fitters[through] = Fitter(shape, config.starts, config.seed, error)
-            results[through], rates[through] = fit_all(config, fitter, file, subsets, known, offset)
-            write_table(results[through], distances, file, names, unfinished / f"{through}.csv")
-        write_labels(results, distances, names, unfinished / "labels.h5")
-        truths = {subset: true_labels(file, subset, names) for subset in subsets}
-        fits = {
-            subset: {through: describe_fits(found[subset], truth, names) for through, found in results.items()}
-            for subset, truth in truths.items()
-        }
-        about = {"run": str(config.checkpoint), "input": config.input, "known": config.known}
-        shares = {subset: 1 - has_counterpart(one).float().mean().item() for subset, one in distances.items()}
-        summary: dict[str, Any] = {**about, "rate": rates, "without_counterpart": shares, "subsets": fits}
-        write_json(unfinished / "fit.json", summary)
-        for subset, truth in truths.items():
-            ways = {through: found[subset] for through, found in results.items()}
-            if file.subsets[subset] <= SHOWN:
-                with as_picture(f"spectra_{subset}.png"):
-                    figure = draw_spectra(fitters, ways, file, subset)
-                    save_picture(figure, unfinished / f"spectra_{subset}.png", DPI)
-            if truth is not None:
-                draw(ways, truth, names, subset, unfinished)
+        if config.parts is None:
+            fits = fit_stars(config, model, file, WHOLE)
+        else:
+            fits = read_parts(made_parts(output, config.parts, word_of(config)), subsets_to_fit(config, file), WAYS)
+        summary = write(config, model, file, fits, unfinished)
+    if config.parts is not None:
+        remove_parts(output, config.parts)
     show(summary)
-    if distances:
-        alone = sum(int((~has_counterpart(one)).sum()) for one in distances.values())
+    if fits.distances:
+        alone = sum(int((~has_counterpart(one)).sum()) for one in fits.distances.values())
         log.info("%d stars have no counterpart among training stars", alone)
     else:
         log.info("the run keeps no training stars: 'distance' and 'counterpart' are left out")
     log.info("labels in %s", output)
+    return summary
+
+
+def write(config: FitConfig, model: TrainedModel, file: FileSource, fits: Fits, folder: Path) -> dict[str, Any]:
+    """Write fits with their tables and pictures into a folder; what fit.json holds."""
+    results, names = fits.results, model.label_names
+    subsets = list(results[TRANSLATOR])
+    for through, found in results.items():
+        write_table(found, fits.distances, file, names, folder / f"{through}.csv")
+    write_labels(fits, names, folder / "labels.h5")
+    truths = {subset: true_labels(file, subset, names) for subset in subsets}
+    described = {
+        subset: {through: describe_fits(found[subset], truth, names) for through, found in results.items()}
+        for subset, truth in truths.items()
+    }
+    about = {"run": str(config.checkpoint), "input": config.input, "known": config.known}
+    shares = {subset: 1 - has_counterpart(one).float().mean().item() for subset, one in fits.distances.items()}
+    summary: dict[str, Any] = {**about, "rate": fits.rates, "without_counterpart": shares, "subsets": described}
+    write_json(folder / "fit.json", summary)
+    for subset, truth in truths.items():
+        ways = {through: found[subset] for through, found in results.items()}
+        if file.subsets[subset] <= SHOWN:
+            with as_picture(f"spectra_{subset}.png"):
+                figure = draw_spectra(shapes_of(config, model), ways, file, subset)
+                save_picture(figure, folder / f"spectra_{subset}.png", DPI)
+        if truth is not None:
+            draw(ways, truth, names, subset, folder)
     return summary
 
 
@@ -196,7 +250,9 @@ def draw(ways: Mapping[str, Fitted], truth: Tensor, names: Sequence[str], subset
             save_picture(plot(ways, truth, names), folder / f"{name}_{subset}.png", DPI)
 
 
-def draw_spectra(fitters: Mapping[str, Fitter], ways: Mapping[str, Fitted], file: FileSource, subset: str) -> Figure:
+def draw_spectra(
+    shapes: Mapping[str, SpectrumModel], ways: Mapping[str, Fitted], file: FileSource, subset: str
+) -> Figure:
     """A picture of the stars of a small subset beside what they were fitted with, either way."""
     spectra = file.read(subset)
     identities = file.identities(subset) or [f"star {row}" for row in range(len(spectra.flux))]
@@ -204,15 +260,15 @@ def draw_spectra(fitters: Mapping[str, Fitter], ways: Mapping[str, Fitted], file
     for row, identity in enumerate(identities):
         texts = [f"{identity}, {int(ways[TRANSLATOR].pixels[row])} pixels"]
         for through, text in ((EMULATOR, "theory alone"), (TRANSLATOR, "through the translator")):
-            names = fitters[through].model.forward.label_names
+            names = shapes[through].forward.label_names
             facts = label_facts(dict(zip(names, ways[through].labels[row].tolist(), strict=True)))
             texts.append(f"{text}: {', '.join(facts)}, χ² {ways[through].chi2[row]:.0f}".replace("-", "−"))
         titles.append("\n".join(texts))
     models = {
-        name: fitters[through].flux(ways[through]).cpu().numpy()
+        name: fitted_flux(shapes[through], ways[through]).cpu().numpy()
         for name, through in (("synthetic", EMULATOR), ("translated", TRANSLATOR))
     }
-    wavelength = fitters[TRANSLATOR].model.forward.wavelength.cpu().numpy()
+    wavelength = shapes[TRANSLATOR].forward.wavelength.cpu().numpy()
     return plot_fits(wavelength, spectra, models, titles)
 
 
@@ -234,7 +290,11 @@ def show(summary: Mapping[str, Any]) -> None:
 def main(config: DictConfig) -> None:
     """Fit what the configuration asks for."""
     with errors_in_one_line():
-        fit(validate(config, FitConfig))
+        checked = validate(config, FitConfig)
+        if checked.part is None:
+            fit(checked)
+        else:
+            fit_part(checked, Part.read(checked.part, "config key 'part'"))
 
 
 if __name__ == "__main__":

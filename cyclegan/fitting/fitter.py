@@ -160,7 +160,8 @@ class Fitter:
         rest = slopes.shape[2] - errors.shape[2]
         return moved_by(torch.nn.functional.pad(errors, (0, rest)), slopes.transpose(0, 1), curvature)
 
-    def flux(self, fitted: Fitted) -> Tensor:
-        """What stars were taken for, (B, P), where they were fitted."""
-        found = (fitted.labels, fitted.split, fitted.velocity, fitted.continuum)
-        return self.model(self.model.parameters(*(values.to(self.model.low) for values in found)))
+
+def fitted_flux(model: SpectrumModel, fitted: Fitted) -> Tensor:
+    """What stars were taken for by a model, (B, P), where they were fitted."""
+    found = (fitted.labels, fitted.split, fitted.velocity, fitted.continuum)
+    return model(model.parameters(*(values.to(model.low) for values in found)))

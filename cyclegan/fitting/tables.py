@@ -1,8 +1,12 @@
 """Fitted labels as files."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
+import h5py
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,7 +14,13 @@ from cyclegan.fitting.fitter import Fitted
 from cyclegan.spectra.tables import FAMILIAR_COLUMNS, FIT_COLUMNS, STAR_COLUMNS, write_rows
 from cyclegan.trained.familiarity import has_counterpart
 from cyclegan.trained.sources import FileSource
+from emulator.commands.errors import refusing
+from emulator.commands.parts import MADE_OF
 from emulator.commands.writing_hdf5 import written_hdf5
+from emulator.hdf5 import open_hdf5
+
+STORED = {"error": "labels_err", "split": "latent_split"}  # what files call fields of `Fitted`, where that differs
+RATE = "rate"  # of a part: stars a second
 
 
 def write_table(
@@ -43,20 +53,65 @@ def familiar_texts(distance: Tensor) -> list[tuple[str, ...]]:
     return [(f"{value:.6g}", str(flag)) for value, flag in zip(distance.tolist(), flags, strict=True)]
 
 
-def write_labels(
-    results: dict[str, dict[str, Fitted]], distances: dict[str, Tensor], names: Sequence[str], path: Path
-) -> None:
+class Fits(NamedTuple):
+    """Fits of stars, by way and by subset; how many a second by way; distances (n,) from training stars by subset.
+
+    distances: of no subset where the run keeps no training stars.
+    """
+
+    results: dict[str, dict[str, Fitted]]
+    rates: dict[str, float]
+    distances: dict[str, Tensor]
+
+
+def write_labels(fits: Fits, names: Sequence[str], path: Path, word: str | None = None) -> None:
     """The same, with covariances and split latents, as HDF5: a group for each way, 'NAME SUBSET' in each.
 
-    What is known of the stars whichever way they are fitted stands above the groups.
+    What is known of the stars whichever way they are fitted stands above the groups. word: of a part, what it is made
+    of.
     """
     with written_hdf5(path) as file:
         file.attrs["label_names"] = list(names)
-        for through, found in results.items():
+        if word is not None:
+            file.attrs[MADE_OF] = word
+        for through, found in fits.results.items():
+            group = file.create_group(through)
+            if word is not None:
+                group.attrs[RATE] = fits.rates[through]
             for subset, one in found.items():
                 for name, values in one._asdict().items():
-                    stored = {"error": "labels_err", "split": "latent_split"}.get(name, name)
-                    file[f"{through}/{stored} {subset}"] = values.numpy()
-        for subset, distance in distances.items():
+                    group[f"{STORED.get(name, name)} {subset}"] = values.numpy()
+        for subset, distance in fits.distances.items():
             for name, values in zip(FAMILIAR_COLUMNS, (distance, has_counterpart(distance)), strict=True):
                 file[f"{name} {subset}"] = values.numpy()
+
+
+def read_parts(paths: Sequence[Path], subsets: Sequence[str], ways: Sequence[str]) -> Fits:
+    """The fits of all parts as if they were made together; InputError for a damaged part."""
+    expected = "a part of fits"
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_hdf5(path, expected)) for path in paths]
+        with refusing(f"{paths[0].parent}: expected parts of fits", "damaged ones"):
+            results = {
+                way: {subset: _joined([file[way] for file in files], subset) for subset in subsets} for way in ways
+            }
+            rates = {}
+            for way in ways:
+                counts = [sum(len(file[way][name]) for name in file[way] if name.startswith("chi2 ")) for file in files]
+                seconds = sum(count / file[way].attrs[RATE] for count, file in zip(counts, files, strict=True))
+                rates[way] = sum(counts) / seconds
+            column = FAMILIAR_COLUMNS[0]
+            distances = {
+                subset: _rows(files, f"{column} {subset}")
+                for subset in subsets
+                if any(f"{column} {subset}" in file for file in files)
+            }
+    return Fits(results, rates, distances)
+
+
+def _joined(groups: Sequence[h5py.Group], subset: str) -> Fitted:
+    return Fitted(*(_rows(groups, f"{STORED.get(name, name)} {subset}") for name in Fitted._fields))
+
+
+def _rows(groups: Sequence[h5py.Group], name: str) -> Tensor:
+    return torch.from_numpy(np.concatenate([group[name][()] for group in groups if name in group]))

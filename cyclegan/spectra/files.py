@@ -305,10 +305,11 @@ class SpectraFile:
         first = self.pixels.start
         return first + (np.arange(len(self.wavelength)) if self.picked is None else self.picked.numpy())
 
-    def chunks(self, subset: str, size: int) -> Iterator[Spectra]:
-        """The subset, at most `size` spectra (size, P) at a time."""
-        for first in range(0, self.subsets[subset], size):
-            yield self.read(subset, slice(first, first + size))
+    def chunks(self, subset: str, size: int, rows: slice = slice(None)) -> Iterator[Spectra]:
+        """The subset, or some rows of it, at most `size` spectra (size, P) at a time."""
+        start, stop, _ = rows.indices(self.subsets[subset])
+        for first in range(start, stop, size):
+            yield self.read(subset, slice(first, min(first + size, stop)))
 
     def labels(self, subset: str) -> Tensor | None:
         """Labels (n, L) of a subset, NaN where unknown; None where the file has no names for them, or no labels."""

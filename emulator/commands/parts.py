@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from emulator.commands.errors import InputError
+from emulator.commands.outputs import check_own
 from emulator.commands.writing import write_whole
 from emulator.hdf5 import open_hdf5
 
@@ -98,17 +99,28 @@ def made_of(settings: Any, files: Iterable[str | Path]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+def _word_of(path: Path) -> str | None:
+    """What a part says that it was made of; None where there is none."""
+    with suppress(InputError), open_hdf5(path, "a part") as file:
+        word = file.attrs.get(MADE_OF)
+        return word if isinstance(word, str) else None
+    return None
+
+
 def is_made(path: Path, word: str) -> bool:
     """Whether a part is there, of what `word` says that it is to be made of."""
-    with suppress(InputError), open_hdf5(path, "a part") as file:
-        return bool(file.attrs.get(MADE_OF) == word)
-    return False
+    return _word_of(path) == word
 
 
 @contextmanager
 def as_one_of_all(part: Part, output: str | Path, all_are_made: bool) -> Iterator[None]:
-    """Around the making of a part: where all are, `made_parts` tells why this one was not, and the others go on."""
-    note = part.path(output).with_suffix(".txt")
+    """Around the making of a part: where all are, `made_parts` tells why this one was not, and the others go on.
+
+    Raises InputError where another's file is in its place.
+    """
+    path = part.path(output)
+    check_own([path], _word_of(path) is not None, "a command over parts")
+    note = path.with_suffix(".txt")
     with suppress(OSError):
         note.unlink(missing_ok=True)
     try:

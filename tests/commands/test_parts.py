@@ -3,8 +3,14 @@
 import h5py
 import numpy as np
 import pytest
+import torch
+from omegaconf import OmegaConf
 from transfers import contents, run_transfer, write_table
 
+from cyclegan.fit import FitConfig, fit, fit_part
+from cyclegan.spectra.spectra import Spectra
+from cyclegan.spectra.writer import written_spectra
+from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
 from emulator.commands.parts import Part
 
@@ -129,3 +135,43 @@ def test_the_command_makes_all_parts_and_joins_them(start, payne2payne_run, synt
     left = {name: {path.name for path in command.folder.iterdir()} for name, command in commands.items()}
     assert left["good"] == {"err", "out", "out.h5", "multirun"}
     assert left["none"] == {"err", "out", "multirun"}
+
+
+def run_fit(**settings):
+    """`python -m cyclegan.fit` with KEY=VALUE of these, on the CPU."""
+    config = OmegaConf.load(f"{config_folder()}/fit.yaml")
+    del config["hydra"], config["defaults"]
+    given = {"device": "cpu", "starts": 1} | {name: str(value) for name, value in settings.items()}
+    checked = validate(OmegaConf.merge(config, given), FitConfig)
+    return fit(checked) if checked.part is None else fit_part(checked, Part.read(checked.part, "part"))
+
+
+def test_fits_in_parts_are_those_of_one_process(payne2payne_run, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("cyclegan.fitting.least_squares.STEPS", 2)
+    monkeypatch.setattr("cyclegan.fitting.forward.TEMPLATES", 16)
+    monkeypatch.setattr("cyclegan.fit.draw", lambda *_: None)
+    # Of all stars that are known, whichever part they are in.
+    monkeypatch.setattr("cyclegan.fit.map_covariance", lambda own, truth: (own.labels - truth).double().T.cov())
+    low, high = trained.emulator.label_low, trained.emulator.label_high
+    labels = low + (high - low) * (0.3 + 0.4 * torch.rand(16, len(low), generator=torch.Generator().manual_seed(3)))
+    flux = trained.from_labels(labels)
+    spectra = Spectra(flux, torch.full_like(flux, 0.01), torch.ones_like(flux, dtype=torch.bool))
+    with written_spectra(tmp_path / "obs.h5", "a test", trained.wavelength, trained.label_names) as writer:
+        writer.append("val", spectra.rows(slice(9)), labels=labels[:9])
+        writer.append("test", spectra.rows(slice(9, 16)), labels=labels[9:])
+    settings = {"checkpoint": payne2payne_run, "input": tmp_path / "obs.h5", "batch_size": 4, "known": "val"}
+    whole = run_fit(output=tmp_path / "whole", **settings)
+    for part in Part.each(3):
+        run_fit(part=part, parts=3, output=tmp_path / "joined", **settings)
+    joined = run_fit(parts=3, output=tmp_path / "joined", **settings)
+    assert str({**joined, "rate": None}) == str({**whole, "rate": None})  # NaN equals none
+    assert all(rate > 0 for rate in joined["rate"].values())
+    names = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert {path.name for path in (tmp_path / "joined").iterdir()} == names
+    for name in ("translator.csv", "emulator.csv"):
+        assert (tmp_path / "joined" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with h5py.File(tmp_path / "joined" / "labels.h5") as one, h5py.File(tmp_path / "whole" / "labels.h5") as other:
+        stored = []
+        other.visititems(lambda name, found: stored.append(name) if isinstance(found, h5py.Dataset) else None)
+        assert all(np.array_equal(one[name][()], other[name][()], equal_nan=True) for name in stored)
+    assert not (tmp_path / "joined.parts").exists()
