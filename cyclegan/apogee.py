@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from cyclegan.instruments.apogee import ApogeeReader
-from cyclegan.instruments.conversion import convert_spectra
 from cyclegan.instruments.options import parse, parser
+from cyclegan.instruments.parts import convert
 from emulator.commands.running import errors_in_one_line, exit_when_terminated
 from emulator.commands.streams import outlast_readers
 
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     readers = (ApogeeReader(),)
     with errors_in_one_line():
         options = parse(parser(readers, "cyclegan.apogee", (__doc__ or "").partition(": ")[2]), arguments)
-        print(convert_spectra(readers, options).table())
+        print(convert(readers, options).table())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Spectra of an instrument's files to one HDF5 file: masked, on one grid, normalised, in subsets."""
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -17,11 +18,13 @@ from cyclegan.instruments.report import Report
 from cyclegan.instruments.velocities import Velocities, read_velocities
 from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
 from cyclegan.spectra.files import SUBSETS, SpectraFile, read_medium
+from cyclegan.spectra.joining import REPORT
 from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR
 from cyclegan.spectra.writer import SpectraWriter, written_spectra
 from emulator.commands.errors import InputError, refusing
 from emulator.commands.outputs import check_apart
+from emulator.commands.parts import MADE_OF
 from emulator.hdf5 import is_hdf5, open_hdf5
 from emulator.instrument import Instrument
 from emulator.wavelength import chip_starts, read_wavelength
@@ -49,60 +52,78 @@ def store(piece: Piece, continuum: Continuum, writer: SpectraWriter, report: Rep
 
 
 def store_all(pieces: Iterable[Piece], continuum: Continuum, writer: SpectraWriter, report: Report) -> None:
-    """Store all batches and what normalised them. Raises InputError where nothing was left to store."""
+    """Store all batches and what normalised them."""
     continuum.write(writer.file)
     for piece in pieces:
         store(piece, continuum, writer, report)
+
+
+def check_any(report: Report) -> None:
+    """Raise InputError where nothing was left to store."""
     if not report.spectra:
-        raise InputError(f"IN: expected at least one usable spectrum, got {report.refused} refused and no other")
+        raise _nothing(report)
 
 
 def _nothing(report: Report) -> InputError:
     return InputError(f"IN: expected at least one usable spectrum, got {report.refused} refused and no other")
 
 
-def convert_spectra(readers: Sequence[Reader], options: Options) -> Report:
-    """Convert options.inputs, files of one of the readers' instruments or one HDF5 file of spectra, to options.output.
+def named_files(options: Options) -> dict[str, str | None]:
+    """What options name beside the inputs, by the option."""
+    names = ("labels", "velocities", "velocity", "wavelength", "continuum", "like")
+    return {f"--{name}": getattr(options, name) for name in names}
 
-    Raises InputError for options that the instrument does not have, for files of two instruments, where nothing could
-    be read, and where a subset has no star.
+
+def convert_spectra(readers: Sequence[Reader], options: Options, made_of: str | None = None) -> Report:
+    """Convert options.inputs, files of one of the readers' instruments or one HDF5 file of spectra, to options.target.
+
+    made_of: what a part says of itself. Raises InputError for options that the instrument does not have, for files of
+    two instruments, where nothing could be read, and where a subset has no star; of a part these two are not asked.
     """
-    named = {
-        f"--{name}": getattr(options, name)
-        for name in ("labels", "velocities", "velocity", "wavelength", "continuum", "like")
-    }
-    check_apart([Path(options.output)], named | {f"{given}": given for given in options.inputs})
+    check_apart([Path(options.output)], named_files(options) | {f"{given}": given for given in options.inputs})
     found = find_files(options.inputs, readers)
     paths, report = found.paths, Report(options.strict, found.passed_over)
     if any(is_hdf5(path) for path in paths):
         if len(paths) > 1 or options.labels or options.velocities or options.velocity:
             without = "--labels, --velocities and --velocity"
             raise InputError(f"IN: expected {files_of(readers)}, or one HDF5 file, and that without {without}")
-        convert_hdf5(readers, paths[0], options, report)
+        convert_hdf5(readers, paths[0], options, report, made_of)
     else:
-        convert_files(readers, paths, options, report)
+        convert_files(readers, paths, options, report, made_of)
     return report
 
 
-def convert_hdf5(readers: Sequence[Reader], path: Path, options: Options, report: Report) -> None:
+def _tell_part(writer: SpectraWriter, report: Report, made_of: str) -> None:
+    """Write what a part has to say to those who join it."""
+    writer.file.attrs[MADE_OF] = made_of
+    writer.file[REPORT] = json.dumps(report.to_plain())
+
+
+def convert_hdf5(readers: Sequence[Reader], path: Path, options: Options, report: Report, made_of: str | None) -> None:
     """Bring spectra that are in the HDF5 layout already to another grid, and normalise them."""
     with SpectraFile(path, normalised=False, worst_error=np.inf) as source:
         own = source.wavelength.numpy()
         reader = reader_of_wavelengths(own, readers)
         wavelength, continuum = grid_and_continuum(reader.instrument, options, own)
-        pieces = pieces_of_hdf5(source, Resampler(own, wavelength), report)
+        pieces = pieces_of_hdf5(source, options.share, Resampler(own, wavelength), report)
         report.errors = source.has_errors
         with written_spectra(
-            options.output,
+            options.target,
             reader.instrument.name.lower(),
             torch.from_numpy(wavelength),
             source.label_names,
             errors=source.has_errors,
         ) as writer:
             store_all(pieces, continuum, writer, report)
+            if made_of is None:
+                check_any(report)
+            else:
+                _tell_part(writer, report, made_of)
 
 
-def convert_files(readers: Sequence[Reader], paths: Sequence[Path], options: Options, report: Report) -> None:
+def convert_files(
+    readers: Sequence[Reader], paths: Sequence[Path], options: Options, report: Report, made_of: str | None
+) -> None:
     """Convert files of the instrument that the first of them is of; a star's name decides its subset."""
     reader = _reader_of_all(readers, paths, report)
     instrument, rows, bits = reader.instrument, chosen_rows(options, reader), chosen_bits(options, reader.instrument)
@@ -120,11 +141,15 @@ def convert_files(readers: Sequence[Reader], paths: Sequence[Path], options: Opt
         report.missing = ()
     name = instrument.name.lower()
     with written_spectra(
-        options.output, name, torch.from_numpy(wavelength), label_names, errors=report.errors
+        options.target, name, torch.from_numpy(wavelength), label_names, errors=report.errors
     ) as writer:
         writer.file.attrs.update({f"{name}_rows": rows, f"{name}_bits": bits})
         store_all(chain(first, pieces), continuum, writer, report)
-        check_subsets(report, options)
+        if made_of is None:
+            check_any(report)
+            check_subsets(report, options)
+        else:
+            _tell_part(writer, report, made_of)
 
 
 def check_subsets(report: Report, options: Options) -> None:

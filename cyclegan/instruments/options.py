@@ -13,6 +13,7 @@ from cyclegan.instruments.instrument import Reader
 from cyclegan.instruments.known import files_of
 from emulator.commands.errors import InputError
 from emulator.commands.overrides import at_home
+from emulator.commands.parts import MOST_PARTS, WHOLE, Part
 from emulator.instrument import Instrument
 
 DEGREE = 3  # of the continuum's polynomials
@@ -38,6 +39,18 @@ class Options:
     test: float = 0.1
     seed: int = 1
     strict: bool = False
+    part: str | None = None
+    parts: int | None = None
+
+    @property
+    def share(self) -> Part:
+        """The part of the work that is asked for; InputError for what is none."""
+        return WHOLE if self.part is None else Part.read(self.part, "--part")
+
+    @property
+    def target(self) -> Path:
+        """The file to write now."""
+        return Path(self.output) if self.part is None else self.share.path(self.output)
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,6 +89,8 @@ def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
     add("--test", type=float, default=0.1, help="share of the stars (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the subsets (default: %(default)s)")
     add("--strict", action="store_true", help="stop at the first file that is refused")
+    add("--part", metavar="3/16", help="convert a part of the files alone, into OUT.h5.parts")
+    add("--parts", type=int, metavar="16", help="convert all parts that are not there yet, and join them")
     return parser
 
 
@@ -95,6 +110,10 @@ def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:
         raise InputError(f"--val, --test: expected shares that leave some to train, got {options.val}, {options.test}")
     if options.degree is not None and options.degree < 0:
         raise InputError(f"--degree: expected 0 or more, got {options.degree}")
+    if options.parts is not None and not 1 <= options.parts <= MOST_PARTS:
+        raise InputError(f"--parts: expected 1 to {MOST_PARTS}, got {options.parts}")
+    if options.part is not None and options.parts is not None:
+        raise InputError("--part, --parts: expected one of them, got both")
     return options
 
 

@@ -19,6 +19,7 @@ from cyclegan.spectra.resampling import Resampler
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.spectra.texts import read_names
 from emulator.commands.errors import InputError
+from emulator.commands.parts import Part
 from emulator.commands.progress import progress
 
 SPECTRA, MODELS = "spectra with errors", "models, which have none"
@@ -77,7 +78,8 @@ class Conversion(NamedTuple):
 
     def _stars(self, paths: Sequence[Path]) -> Iterator[Stars]:
         name, kind = self.reader.instrument.name, None
-        for path in progress(self.reader.one_each(paths), "converting", unit="file"):
+        share = self.options.share.share(list(self.reader.one_each(paths)), "files")
+        for path in progress(share, "converting", unit="file"):
             try:
                 for stars in self.reader.read(path, self.rows, self.velocities):
                     if isinstance(stars, InputError):
@@ -157,13 +159,17 @@ def _sources(stars: Stars) -> list[str]:
     ]
 
 
-def pieces_of_hdf5(source: SpectraFile, resampler: Resampler, report: Report) -> Iterator[Piece]:
-    """The spectra of a file in the HDF5 layout with all that goes with them, in their subsets."""
-    with progress(what="converting", total=sum(source.subsets.values()), unit="spectrum") as bar:
-        for subset, count in source.subsets.items():
+def pieces_of_hdf5(source: SpectraFile, part: Part, resampler: Resampler, report: Report) -> Iterator[Piece]:
+    """A part of the spectra of a file in the HDF5 layout with all that goes with them, in their subsets."""
+    own = part.rows(source.subsets, BATCH)
+    total = sum(rows.stop - rows.start for rows in own.values())
+    with progress(what="converting", total=total, unit="spectrum") as bar:
+        for subset, asked in own.items():
+            count = source.subsets[subset]
             # Errors are in the unit of flux until the continuum is divided out: none is too large yet.
-            for number, spectra in enumerate(source.chunks(subset, BATCH)):
-                rows = slice(number * BATCH, number * BATCH + len(spectra.flux))
+            for number, spectra in enumerate(source.chunks(subset, BATCH, asked)):
+                first = asked.start + number * BATCH
+                rows = slice(first, first + len(spectra.flux))
                 report.mask("in the file", ~spectra.mask)
                 report.mask_uncovered(resampler, len(spectra.flux))
                 sources = [f"{source.path}, '{subset}' row {row}" for row in range(rows.start, rows.stop)]

@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -49,6 +50,27 @@ class Report:
         """Count the new pixels of `count` spectra that no pixels of theirs cover wholly."""
         if not resampler.whole.all():
             self.mask("not covered", ~resampler.whole.expand(count, -1))
+
+    def to_plain(self) -> dict[str, Any]:
+        """What it holds of the spectra, in plain types."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("strict", "passed_over")}
+        stars = {subset: sorted(names) for subset, names in self.stars.items()}
+        return plain | {"stars": stars, "unlabelled": sorted(self.unlabelled)}
+
+    def add(self, plain: Mapping[str, Any]) -> None:
+        """Count what another one holds, `to_plain`."""
+        self.spectra.update(plain["spectra"])
+        for subset, names in plain["stars"].items():
+            self.stars[subset] |= set(names)
+        self.read += plain["read"]
+        for cause, share in plain["masked"].items():
+            self.masked[cause] = self.masked.get(cause, 0.0) + share
+        self.usable += plain["usable"]
+        self.refused += plain["refused"]
+        self.unlabelled |= set(plain["unlabelled"])
+        self.errors = self.errors and plain["errors"]
+        self.measured = [*self.measured, *(Velocity(*one) for one in plain["measured"])]
+        self.missing = plain["missing"] if self.missing is None else self.missing
 
     @property
     def names(self) -> set[str]:

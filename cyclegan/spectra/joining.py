@@ -14,7 +14,8 @@ from emulator.commands.writing_hdf5 import HDF5Output, written_hdf5
 from emulator.hdf5 import open_hdf5
 
 PIECE = 2**24  # bytes of a dataset that are copied together
-DROPPED = (MADE_OF, "report")  # of parts, what a file of all has not
+REPORT = "report"  # a dataset of a part: what the command that made it has to say
+DROPPED = (MADE_OF, REPORT)  # of parts, what a file of all has not
 
 
 def copy_rows(pieces: Sequence[tuple[h5py.Dataset, slice]], output: h5py.Group, name: str) -> None:
@@ -56,7 +57,8 @@ def join_spectra(parts: Sequence[Path], output: Path, command: str) -> None:
         with written_hdf5(output, sum(path.stat().st_size for path in parts)) as joined:
             for name in dict.fromkeys(name for file in files for name in file if name not in DROPPED):
                 _join(name, files, joined)
-            joined.attrs.update({key: value for key, value in files[0].attrs.items() if key not in DROPPED})
+            for file in reversed(files):  # a part without spectra does not say how their labels are called
+                joined.attrs.update({key: value for key, value in file.attrs.items() if key not in DROPPED})
 
 
 def _join(name: str, files: Sequence[h5py.File], joined: HDF5Output) -> None:
