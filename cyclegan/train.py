@@ -1,5 +1,6 @@
 """python -m cyclegan.train +experiment=NAME: train a translator between two domains of spectra, and score it."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from cyclegan.scores.scores import SCORES
 from cyclegan.trained.run_folder import CONFIG, LAST
 from cyclegan.training.logs import WANDB
 from cyclegan.training.module import TrainingDivergedError
@@ -30,8 +32,11 @@ def experiments() -> list[str]:
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
-def main(config: DictConfig) -> None:
-    """Train what the configuration asks for, in the folder that Hydra made for it, or in that of the run to resume."""
+def main(config: DictConfig) -> float:
+    """Train what the configuration asks for, in the folder that Hydra made for it, or in that of the run to resume.
+
+    What a search makes small: the first of the scores, infinite where there is none.
+    """
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
     sweep = job.mode == RunMode.MULTIRUN
@@ -45,7 +50,7 @@ def main(config: DictConfig) -> None:
             elif config.name == UNNAMED:
                 raise InputError(f"expected a name, as +experiment={'|'.join(experiments())} gives one, got none")
             with claimed(folder):
-                train(validate(config, TrainConfig), folder, group)
+                found = train(validate(config, TrainConfig), folder, group)
         except BusyError:
             raise  # the folder and its files are another's
         except (InputError, TrainingDivergedError) as error:
@@ -54,7 +59,7 @@ def main(config: DictConfig) -> None:
             if sweep:  # one job's failure is a row of the table, and the others go on
                 write_whole(folder / "failed.txt", f"{error}\n")
                 print(f"error: {error}", file=sys.stderr)
-                return
+                return math.inf
             if isinstance(error, TrainingDivergedError):
                 kept = folder / LAST
                 where = f"the last good checkpoint is {kept}" if kept.exists() else "before the first checkpoint"
@@ -63,6 +68,8 @@ def main(config: DictConfig) -> None:
             if not (folder / CONFIG).exists():
                 discard(folder)  # nothing came of it
             raise
+    score = found.get(SCORES[0])
+    return score if isinstance(score, float) and math.isfinite(score) else math.inf
 
 
 if __name__ == "__main__":

@@ -30,19 +30,10 @@ from emulator.commands.config import config_folder, validate
 from emulator.commands.device import DEVICES
 from emulator.commands.errors import InputError
 from emulator.commands.outputs import check_apart, inputs_of
-from emulator.commands.parts import (
-    MADE_OF,
-    MOST_PARTS,
-    WHOLE,
-    Part,
-    as_one_of_all,
-    is_made,
-    made_of,
-    made_parts,
-    remove_parts,
-)
+from emulator.commands.parts import MOST_PARTS, WHOLE, Part, made_of
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.schema import MOST_SEED
+from emulator.parts import MADE_OF, as_one_of_all, is_made, made_parts, remove_parts
 
 log = logging.getLogger(__name__)
 

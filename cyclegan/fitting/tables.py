@@ -15,9 +15,9 @@ from cyclegan.spectra.tables import FAMILIAR_COLUMNS, FIT_COLUMNS, STAR_COLUMNS,
 from cyclegan.trained.familiarity import has_counterpart
 from cyclegan.trained.sources import FileSource
 from emulator.commands.errors import refusing
-from emulator.commands.parts import MADE_OF
 from emulator.commands.writing_hdf5 import written_hdf5
 from emulator.hdf5 import open_hdf5
+from emulator.parts import MADE_OF
 
 STORED = {"error": "labels_err", "split": "latent_split"}  # what files call fields of `Fitted`, where that differs
 RATE = "rate"  # of a part: stars a second

@@ -24,9 +24,9 @@ from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR
 from cyclegan.spectra.writer import SpectraWriter, written_spectra
 from emulator.commands.errors import InputError, refusing
 from emulator.commands.outputs import check_apart
-from emulator.commands.parts import MADE_OF
 from emulator.hdf5 import is_hdf5, open_hdf5
 from emulator.instrument import Instrument
+from emulator.parts import MADE_OF
 from emulator.wavelength import chip_starts, read_wavelength
 
 

@@ -15,8 +15,9 @@ from cyclegan.instruments.report import Report
 from cyclegan.spectra.joining import REPORT, join_spectra
 from cyclegan.spectra.writer import MAKER
 from emulator.commands.errors import refusing
-from emulator.commands.parts import Part, as_one_of_all, is_made, made_of, made_parts, remove_parts
+from emulator.commands.parts import Part, made_of
 from emulator.hdf5 import is_hdf5, open_hdf5
+from emulator.parts import as_one_of_all, is_made, made_parts, remove_parts
 
 PROCESSES = -1  # as many as there are processors
 

@@ -9,9 +9,9 @@ import h5py
 from cyclegan.spectra.files import SUBSETS
 from cyclegan.spectra.writer import check_made_by
 from emulator.commands.errors import InputError
-from emulator.commands.parts import MADE_OF
 from emulator.commands.writing_hdf5 import HDF5Output, written_hdf5
 from emulator.hdf5 import open_hdf5
+from emulator.parts import MADE_OF
 
 PIECE = 2**24  # bytes of a dataset that are copied together
 REPORT = "report"  # a dataset of a part: what the command that made it has to say

@@ -26,6 +26,15 @@ class Outcome(NamedTuple):
     alone: int | None
 
 
+def _pieces(rows_of: Mapping[str, slice], batch_size: int) -> list[tuple[str, slice]]:
+    """Batches of rows of each subset."""
+    return [
+        (name, slice(first, min(first + batch_size, rows.stop)))
+        for name, rows in rows_of.items()
+        for first in range(rows.start, rows.stop, batch_size)
+    ]
+
+
 def translate_all(
     model: TrainedModel,
     direction: str,
@@ -45,11 +54,7 @@ def translate_all(
     """
     domain = "synth" if direction == SYNTH_TO_OBS else "obs"
     familiar = Familiarity.from_record(model.record, domain, model.device)
-    pieces = [
-        (name, slice(first, min(first + batch_size, rows.stop)))
-        for name, rows in rows_of.items()
-        for first in range(rows.start, rows.stop, batch_size)
-    ]
+    pieces = _pieces(rows_of, batch_size)
     blind, alone = [], []
 
     def write(name: str, spectra: Spectra, translated: Translated, distance: Tensor | None) -> None:

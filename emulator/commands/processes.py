@@ -1,5 +1,6 @@
 """Training in one process, whatever a cluster or a launcher of several left in the environment."""
 
+import logging
 import os
 import warnings
 from typing import Any
@@ -78,8 +79,14 @@ class TrainingProgress(Callback):
 
 
 def be_first() -> None:
-    """Write what only the first process writes: Lightning took its rank from the environment when it was imported."""
+    """Write what only the first process writes: Lightning took its rank from the environment when it was imported.
+
+    What Lightning has to say of itself is left out, whoever started this process.
+    """
     OneProcess().set_global_rank(0)
+    # Lightning tells what devices there are not, and recommends its services.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)|.*Experiment logs directory")
 
 
 def seed(number: int) -> None:

@@ -7,7 +7,6 @@ import re
 import shlex
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from emulator.commands.config import config_folder, groups_of, nearest_key
 from emulator.commands.errors import INTERRUPTED, InputError, first_line
+from emulator.commands.launchers import importable, not_installed, of_launcher
 from emulator.commands.overrides import as_text, for_shell
 from emulator.commands.parts import steps
 from emulator.commands.results import PrintableRecord, printable
@@ -33,6 +33,7 @@ def errors_in_one_line(config_name: str | None = None) -> Iterator[None]:
 
     config_name: of the command's file in conf/, whose keys are proposed for one that it has not.
     """
+    logging.setLogRecordFactory(PrintableRecord)  # also in processes that a launcher starts
     try:
         yield
     except (InputError, HydraException, OmegaConfBaseException) as error:
@@ -49,6 +50,7 @@ def errors_in_one_line(config_name: str | None = None) -> Iterator[None]:
                 f"config key '{key}': expected one value, got several; as one text: {for_shell(key, value)}; as a list:"
                 f" {shlex.quote(f'{key}=[{value}]')}; a run for each: --multirun"
             )
+        message = not_installed(message) or message
         message = re.sub(r"\s+Config search path:.*", "", message, flags=re.DOTALL)
         print(printable(f"error: {' '.join(message.split())}"), file=sys.stderr)
         raise SystemExit(2) from None
@@ -100,16 +102,13 @@ def run(main: Callable[[], None], config_name: str, more_groups: Sequence[str] =
     if {"--help", "-h"} & set(sys.argv[1:]):
         return show_help(config_name, more_groups)
     exit_when_terminated()
-    logging.setLogRecordFactory(PrintableRecord)
-    # Lightning tells what devices there are not, and recommends its services.
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)|.*Experiment logs directory")
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints and exits with 1 by itself
     with errors_in_one_line(config_name):
         try:
+            command = importable(main)
             for arguments in steps(as_text(sys.argv[1:])):
                 sys.argv[1:] = arguments
-                main()
+                command()
         except SystemExit as end:
             if end.code == INTERRUPTED or not isinstance(end.__context__, KeyboardInterrupt):
                 raise
@@ -118,3 +117,5 @@ def run(main: Callable[[], None], config_name: str, more_groups: Sequence[str] =
             if error.errno not in UNWRITABLE:
                 raise
             raise InputError(f"{error.filename}: expected a place to write to, got '{error.strerror}'") from error
+        except Exception as error:
+            raise of_launcher(error) or error from None

@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 
 from emulator.commands.errors import InputError
-from emulator.commands.parts import MOST_PARTS, Part, as_one_of_all, made_of, made_parts, steps
+from emulator.commands.parts import MOST_PARTS, Part, made_of, steps
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "3", "3/0", "-1/4", "1/2/3", "a/b", "", "1/99999", "²/4"])
@@ -52,24 +52,6 @@ def test_a_part_knows_the_settings_and_the_files_that_it_was_made_of(tmp_path):
     assert made_of(replace(own, seed=2), [path]) != word
     path.write_bytes(b"other")
     assert made_of(own, [path]) != word
-
-
-def test_a_part_that_fails_among_all_leaves_its_reason_and_alone_it_is_told(tmp_path):
-    output = tmp_path / "out.h5"
-    with as_one_of_all(Part(2, 3), output, all_are_made=True):
-        raise InputError("it is damaged")
-    others = Part(1, 3).path(output)
-    others.write_bytes(b"what somebody else wrote")
-    with (
-        pytest.raises(InputError, match="a file that a command over parts wrote"),
-        as_one_of_all(Part(1, 3), output, True),
-    ):
-        pass
-    assert others.read_bytes() == b"what somebody else wrote"
-    with pytest.raises(InputError, match=r"out.h5: expected 3 parts, got 0; part 1/3: it was not made"):
-        made_parts(output, 3, "word")
-    with pytest.raises(InputError, match="it is damaged"), as_one_of_all(Part(2, 3), output, all_are_made=False):
-        raise InputError("it is damaged")
 
 
 def test_all_parts_are_a_sweep_and_what_joins_them():
