@@ -60,7 +60,10 @@ def rest_wavelength(spectrum: Any, medium: str | None, name: str) -> np.ndarray:
     axis = spectrum.spectral_axis
     with refusing(f"{name}: expected one axis of wavelengths, frequencies or energies", f"{axis.unit}"):
         wavelength = axis.to_value("Angstrom").astype("float64")
+    with refusing(f"{name}: expected one redshift or radial_velocity for all its stars", f"{axis.redshift}"):
         redshift = float(axis.redshift)
+    if not redshift > -1:
+        raise InputError(f"{name}: expected a redshift above -1, got {redshift:g}")
     rest = wavelength / (1 + redshift)
     if rest.ndim != 1 or not (np.isfinite(rest).all() and (rest > 0).all() and len(rest) > 1):
         raise InputError(f"{name}: expected one axis of at least two positive wavelengths, got another")

@@ -38,8 +38,12 @@ def label_rows(labels: Mapping[str, Values] | Values, names: Sequence[str]) -> T
     """
     if isinstance(labels, Mapping):
         check_names(list(labels), names, "labels")
-        columns = [torch.atleast_1d(as_tensor(labels[name], name)) for name in names]
-        labels = torch.stack(torch.broadcast_tensors(*columns), dim=1)
+        columns = {name: torch.atleast_1d(as_tensor(labels[name], name)) for name in names}
+        stars = max(len(column) for column in columns.values())
+        for name, column in columns.items():
+            if tuple(column.shape) not in ((1,), (stars,)):
+                raise InputError(f"label '{name}': expected one value, or {stars}, got shape {tuple(column.shape)}")
+        labels = torch.stack([column.expand(stars) for column in columns.values()], dim=1)
     values = as_tensor(labels, "labels")
     if values.ndim != 2:
         raise InputError(f"labels: expected shape (stars, {len(names)}), got {tuple(values.shape)}")

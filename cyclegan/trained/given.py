@@ -10,6 +10,7 @@ from cyclegan.spectra.spectrum_objects import has_errors, is_spectrum, like, on_
 from cyclegan.trained.arrays import Values, as_array, as_tensor
 from cyclegan.trained.translated import Translated
 from emulator.commands.errors import InputError
+from emulator.flux import FLUX_LEVELS, LEVEL_SPECTRA
 
 
 class Given:
@@ -29,7 +30,7 @@ class Given:
         flux = as_tensor(flux, "flux")
         if flux.ndim != 2:
             raise InputError(f"flux: expected shape (stars, {pixels}), got {tuple(flux.shape)}")
-        counts = flux.isfinite()
+        counts = certain = flux.isfinite()
         self.noise: Tensor | None = None
         for name, values in (("flux", flux), ("error", error), ("mask", mask)):
             if values is None:
@@ -41,8 +42,15 @@ class Given:
             if name == "error":
                 self.noise = values
                 counts = counts & (values > 0) & (values <= worst_error)
+                certain = certain & (values > 0) & (values <= worst_error * flux.abs().clamp_min(1))
             if name == "mask":
-                counts = counts & values.bool()
+                if (wrong := (values != 0) & (values != 1)).any():
+                    got = f"{values[wrong][0].item():g}: of a bit mask, where 0 is good, give mask = bits == 0"
+                    raise InputError(
+                        f"mask: expected True or 1 where a pixel is usable, False or 0 where not, got {got}"
+                    )
+                counts, certain = counts & values.bool(), certain & values.bool()
+        check_level(flux, certain, "flux")
         self.spectra = Spectra(torch.where(counts, flux, 1.0), torch.full_like(flux[:, :1], ERROR_FLOOR), counts)
 
     def numbers(self, made: Tensor) -> Any:
@@ -71,6 +79,9 @@ class GivenObjects(Given):
             on_grid(spectrum, self.wavelength, medium, "flux" if self.alone else f"flux[{i}]")
             for i, spectrum in enumerate(self.objects)
         ]
+        for i, (values, error, mask) in enumerate(parts):
+            certain = mask & (error <= worst_error * values.abs().clamp_min(1))
+            check_level(values, certain, "flux" if self.alone else f"flux[{i}]")
         values, error, mask = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         super().__init__(values, None, mask & (error <= worst_error), len(wavelength), worst_error)
         self.are_tensors, self.noise, self.stars = False, error.float(), [len(part.flux) for part in parts]
@@ -85,6 +96,17 @@ class GivenObjects(Given):
             told = None if error is None else as_array(error[rows])
             found.append(like(spectrum, self.wavelength, as_array(made.flux[rows]), told, mask[rows]))
         return found[0] if self.alone else self.kind(found)
+
+
+def check_level(flux: Tensor, certain: Tensor, name: str) -> None:
+    """Raise InputError where the median of flux (B, P), of a few stars, is far from a continuum of 1.
+
+    certain (B, P): the pixels that are not so noisy that they say nothing.
+    """
+    few = slice(None, None, 1 + len(flux) // LEVEL_SPECTRA)
+    told = flux.detach()[few][certain[few]]
+    if len(told) and not FLUX_LEVELS[0] <= (level := told.median().item()) <= FLUX_LEVELS[1]:
+        raise InputError(f"{name}: expected flux normalised to a continuum of 1, got a median of {level:.4g}")
 
 
 def take(

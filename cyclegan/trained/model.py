@@ -113,7 +113,7 @@ class TrainedModel:
             Flux (B, P).
 
         Raises:
-            InputError: where shapes are not the checkpoint's, and for a Spectrum with a unit of flux.
+            InputError: for other shapes, a mask that is not of True and False, and flux not over a continuum of 1.
         """
         return self._translated(SYNTH_TO_OBS, self._given(flux, error, mask, medium), split)
 
@@ -132,7 +132,7 @@ class TrainedModel:
             Flux (B, P).
 
         Raises:
-            InputError: where shapes are not the checkpoint's, and for a Spectrum with a unit of flux.
+            InputError: for other shapes, a mask that is not of True and False, and flux not over a continuum of 1.
         """
         return self._translated(OBS_TO_SYNTH, self._given(flux, error, mask, medium))
 
@@ -151,7 +151,7 @@ class TrainedModel:
             Shared latents (B, Zs).
 
         Raises:
-            InputError: where shapes are not the checkpoint's, and for a Spectrum with a unit of flux.
+            InputError: for other shapes, a mask that is not of True and False, and flux not over a continuum of 1.
         """
         unused = self.split_sample.new_zeros(1, self.split_sample.shape[1])
         given = self._given(flux, error, mask, medium)
@@ -172,7 +172,7 @@ class TrainedModel:
             Shared latents (B, Zs) and split latents (B, Zp).
 
         Raises:
-            InputError: where shapes are not the checkpoint's, and for a Spectrum with a unit of flux.
+            InputError: for other shapes, a mask that is not of True and False, and flux not over a continuum of 1.
         """
         given = self._given(flux, error, mask, medium)
         found = self._in_batches(OBS_TO_SYNTH, given)

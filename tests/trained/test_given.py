@@ -195,6 +195,13 @@ def test_what_cannot_be_used_is_refused_in_a_line(trained, stars):
         ),
         (lambda: spectrum_of(trained, flux, spectral_axis=np.linspace(4e3, 5e3, 203) * u.AA), "flux: .* cover some of"),
         (lambda: [good, flux], "flux: expected an array of numbers"),
+        (lambda: spectrum_of(trained, flux * 1e4), "flux: expected flux normalised to a continuum of 1, got a median"),
+        (lambda: [good, spectrum_of(trained, flux * 1e4, error * 1e4)], r"flux\[1\]: .* normalised to a continuum"),
+        (
+            lambda: spectrum_of(trained, flux, radial_velocity=np.arange(5.0) * u.km / u.s),
+            r"flux: expected one redshift or radial_velocity for all its stars, got \[0\.",
+        ),
+        (lambda: spectrum_of(trained, flux, redshift=np.nan), "flux: expected a redshift above -1, got nan"),
     ):
         with pytest.raises(InputError, match=words):
             trained.obs_to_synth(make())
@@ -203,9 +210,21 @@ def test_what_cannot_be_used_is_refused_in_a_line(trained, stars):
         (lambda: trained.obs_to_synth(good, mask=mask), "mask: expected none beside a Spectrum"),
         (lambda: trained.obs_to_synth(good, medium="water"), "medium: expected vacuum or air, got water"),
         (lambda: trained.obs_to_synth(flux, medium="air"), "medium: expected none beside arrays"),
+        (
+            lambda: trained.obs_to_synth(flux, mask=np.where(mask, 0, 4096)),
+            "mask: expected True or 1 where a pixel is usable, False or 0 where not, got 4096: of a bit mask",
+        ),
+        (lambda: trained.obs_to_synth(flux * 1e4), "flux: expected flux normalised to a continuum of 1, got a median"),
+        (lambda: trained.obs_to_synth(flux * 1e4, error * 1e4), "flux: expected flux normalised to a continuum of 1"),
     ):
         with pytest.raises(InputError, match=words):
             call()
+
+
+def test_masks_of_numbers_and_noise_as_large_as_the_flux_are_no_fault(trained, stars):
+    flux, error, mask = stars
+    np.testing.assert_array_equal(trained.obs_to_synth(flux, error, mask.astype(float)), trained.obs_to_synth(*stars))
+    assert np.isnan(trained.obs_to_synth(flux * 1e4, np.full_like(error, 1e4))).all()
 
 
 def test_tensors_stay_tensors_where_they_lie(trained, stars):

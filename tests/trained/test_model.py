@@ -148,6 +148,10 @@ def test_python_refuses_what_has_another_shape(trained, forty_stars):
         (lambda: trained.synth_to_obs(flux, split=torch.zeros(3, 2)), r"split: expected shape \(40, 2\)"),
         (lambda: trained.from_labels(torch.zeros(19)), "labels: expected shape"),
         (lambda: trained.from_labels({"teff": 5000.0}), "got no logg"),
+        (
+            lambda: trained.from_labels({name: [0.1, 0.2] for name in trained.label_names} | {"logg": [1.0, 2.0, 3.0]}),
+            r"label 'teff': expected one value, or 3, got shape \(2,\)",
+        ),
         (lambda: load(trained.where, "tpu"), "device: expected"),
     ):
         with pytest.raises(InputError, match=words):
