@@ -6,7 +6,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from scipy.constants import speed_of_light
 from torch import Tensor
 
 from emulator.array_files import check_arrays
@@ -14,7 +13,7 @@ from emulator.commands.errors import InputError, refusing
 from emulator.hdf5 import is_hdf5, open_hdf5, read_all
 
 MEDIA = ("vacuum", "air")
-LIGHT_SPEED = speed_of_light / 1e3  # km/s
+LIGHT_SPEED = 299792.458  # km/s, exact
 SHORTEST_IN_AIR = 2000.0  # Angstrom: shorter waves do not pass through air, and lists in air give them in vacuum
 SAME_WAVELENGTH = 1e-7  # of themselves: wavelengths that differ by less are the same; 30 m/s
 

@@ -15,7 +15,7 @@ from emulator.instruments import instrument_of
 from emulator.wavelength import LIGHT_SPEED
 
 Value = TypeVar("Value", Tensor, float)
-WIDTH = LIGHT_SPEED / (8 * np.log(2)) ** 0.5  # km/s: of a line spread function, 1 sigma, times its resolution
+WIDTH = float(LIGHT_SPEED / (8 * np.log(2)) ** 0.5)  # km/s: of a line spread function, 1 sigma, times its resolution
 
 
 def uniform(bounds: Sequence[float], stars: int, generator: torch.Generator) -> Tensor:

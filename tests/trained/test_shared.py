@@ -141,7 +141,7 @@ import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"hydra", "omegaconf", "yaml", "antlr4", "pytorch_lightning", "lightning",
-                                      "lightning_fabric", "lightning_utilities", "torchmetrics", "wandb"}:
+                                      "lightning_fabric", "lightning_utilities", "torchmetrics", "wandb", "scipy"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
