@@ -35,7 +35,8 @@ class Atmosphere(Effect):
         self.step = width / 32  # of the templates, in ln wavelength: a star's are read off at the nearest, 0.1 km/s off
         logarithm = wavelength.cpu().double().log()
         margin = 6 * velocity / LIGHT_SPEED
-        grid = torch.arange(logarithm[0] - margin, logarithm[-1] + margin, self.step, dtype=torch.float64)
+        first, last = logarithm[0].item() - margin, logarithm[-1].item() + margin
+        grid = torch.arange(first, last, self.step, dtype=torch.float64)
         self.register_buffer("position", ((logarithm - grid[0]) / self.step).float())
         lines = sky_templates(grid, width)
         if not lines.any():
