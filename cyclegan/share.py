@@ -55,7 +55,8 @@ def share(
         for name, program in zip(programs, exported(model) if export else (), strict=True):
             write_whole(unfinished / name, program[1])
         told = Told(*_found(checkpoint, model), versions, licence, citation, programs)
-        with refusing(f"{checkpoint.parent}: expected scores as training and evaluate write them", "others"):
+        evaluated = checkpoint.parent / EVALUATED / SCORED
+        with refusing(f"{evaluated}: expected what evaluate of this version finds, as it does again", "something else"):
             write_whole(unfinished / CARD, card(model, told))
         write_sums(unfinished)
         read_shared(unfinished)  # what cannot be read back is not handed on

@@ -99,7 +99,7 @@ def test_scores_and_limits_are_those_of_the_checkpoint_that_is_shared(run, tmp_p
         share(folder / f"{name}.ckpt", tmp_path / name)
         texts[name] = (tmp_path / name / "README.md").read_text()
     (folder / "evaluation" / "scores.json").write_text(json.dumps(found | {"bins": 3}))
-    with pytest.raises(InputError, match="expected scores as training and evaluate write them, got others"):
+    with pytest.raises(InputError, match=r"evaluation.scores\.json: expected what evaluate of this version finds"):
         share(folder, tmp_path / "odd")
     assert ["| 1.05 |" in texts[name] for name in ("last", "other")] == [True, False]
     assert ["| `teff` | 1.25 |" in texts[name] for name in ("last", "other")] == [True, False]
