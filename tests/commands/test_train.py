@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -33,6 +35,20 @@ from emulator.commands.errors import InputError
 from emulator.payne import Payne
 
 
+def on_a_terminal(command, **options):
+    """The exit code of a command, and what a terminal shows of its errors and bars."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 200))
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs, **options) as process:
+            os.close(theirs)
+            seen = b""
+            with suppress(OSError):  # the end of a terminal that nobody writes to any more
+                while part := screen.read(4096):
+                    seen += part
+        return process.returncode, seen.decode()
+
+
 @pytest.fixture(scope="module")
 def run(payne_file, tmp_path_factory):
     """The folder of a run, by the very command of the README."""
@@ -41,11 +57,11 @@ def run(payne_file, tmp_path_factory):
     # Relative to the folder in which the command is given.
     command.append(f"domains.emulator={os.path.relpath(payne_file, folder)}")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr
+    code, seen = on_a_terminal(command, cwd=folder, env=environment)
+    assert code == 0, seen
     (run,) = folder.glob("runs/payne2payne/*")
-    assert "training: 100%" in finished.stderr
-    assert "x_synth_obs=" in finished.stderr
+    assert "training: 100%" in seen
+    assert "x_synth_obs=" in seen
     return run
 
 
