@@ -1,5 +1,7 @@
 """Commands over parts: what they join is what one process makes, to the bit; a part that fails is made alone."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -7,12 +9,15 @@ import torch
 from omegaconf import OmegaConf
 from transfers import contents, run_transfer, write_table
 
+import cyclegan
 from cyclegan.fit import FitConfig, fit, fit_part
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.spectra.writer import written_spectra
 from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
 from emulator.commands.parts import Part
+
+PROJECT = Path(cyclegan.__file__).parents[1]
 
 
 def same(one, other):
@@ -175,3 +180,16 @@ def test_fits_in_parts_are_those_of_one_process(payne2payne_run, trained, tmp_pa
         other.visititems(lambda name, found: stored.append(name) if isinstance(found, h5py.Dataset) else None)
         assert all(np.array_equal(one[name][()], other[name][()], equal_nan=True) for name in stored)
     assert not (tmp_path / "joined.parts").exists()
+
+
+@pytest.mark.parametrize(("launcher", "parts"), [("submitit_local", 1), ("joblib", 2)])
+def test_a_launcher_makes_the_parts(launcher, parts, start, payne2payne_run, synth_file, tmp_path):
+    """One job in a process of its own, of a launcher for clusters; several in this one."""
+    arguments = (f"checkpoint={payne2payne_run}", f"input={synth_file}", "output=out.h5", "device=cpu", "batch_size=8")
+    chosen = (f"parts={parts}", f"hydra/launcher={launcher}", *(["hydra.launcher.n_jobs=1"] * (parts > 1)))
+    environment = {"PYTHONPATH": str(PROJECT)}
+    command = start(tmp_path, *arguments, *chosen, module="cyclegan.transfer", environment=environment).wait()
+    assert (command.code, command.err) == (0, "")
+    run_transfer(checkpoint=payne2payne_run, input=synth_file, output=tmp_path / "whole.h5", batch_size=8)
+    same(tmp_path / "whole.h5", tmp_path / "out.h5")
+    assert f"{parts} parts joined in out.h5" in command.out
