@@ -89,12 +89,18 @@ def read_wavelength(path: str | Path, medium: str = "vacuum") -> np.ndarray:
         raise InputError(f"{path}: expected a file of wavelengths, found none")
     with refusing(f"{path}: expected wavelengths in .npy, .npz, HDF5 or text", "something else"):
         values = _read_array(path)
+    values = checked_wavelength(values, str(path))
+    return air_to_vacuum(values) if medium == "air" else values
+
+
+def checked_wavelength(values: np.ndarray, where: str) -> np.ndarray:
+    """Wavelengths (P,) in Angstrom as float64; InputError, told of `where`, unless they are positive and ascending."""
     if values.dtype.kind not in "fiu" or values.ndim != 1 or len(values) < 2:
-        raise InputError(f"{path}: expected a list of wavelengths, got shape {values.shape} of {values.dtype}")
+        raise InputError(f"{where}: expected a list of wavelengths, got shape {values.shape} of {values.dtype}")
     values = values.astype("float64")
     if not (np.isfinite(values).all() and (values > 0).all() and (np.diff(values) > 0).all()):
-        raise InputError(f"{path}: expected positive, ascending wavelengths in Angstrom, got others")
-    return air_to_vacuum(values) if medium == "air" else values
+        raise InputError(f"{where}: expected positive, ascending wavelengths in Angstrom, got others")
+    return values
 
 
 def _read_array(path: Path) -> np.ndarray:

@@ -29,6 +29,8 @@ from emulator.instrument import Instrument
 from emulator.parts import MADE_OF
 from emulator.wavelength import chip_starts, read_wavelength
 
+OF_FILES = ("rows", "bits", "labels", "velocities", "velocity")  # options that mean nothing to spectra in HDF5
+
 
 def store(piece: Piece, continuum: Continuum, writer: SpectraWriter, report: Report) -> None:
     """Normalise a batch, mask what is too uncertain, and write it; a spectrum with no usable pixel is refused."""
@@ -84,9 +86,10 @@ def convert_spectra(readers: Sequence[Reader], options: Options, made_of: str | 
     found = find_files(options.inputs, readers)
     paths, report = found.paths, Report(options.strict, found.passed_over)
     if any(is_hdf5(path) for path in paths):
-        if len(paths) > 1 or options.labels or options.velocities or options.velocity:
-            without = "--labels, --velocities and --velocity"
-            raise InputError(f"IN: expected {files_of(readers)}, or one HDF5 file, and that without {without}")
+        if len(paths) > 1:
+            raise InputError(f"IN: expected {files_of(readers)}, or one HDF5 file, got one among {len(paths)} files")
+        if vain := [f"--{name}" for name in OF_FILES if getattr(options, name) is not None]:
+            raise InputError(f"{', '.join(vain)}: expected files of an instrument beside it, got HDF5, {paths[0]}")
         convert_hdf5(readers, paths[0], options, report, made_of)
     else:
         convert_files(readers, paths, options, report, made_of)
@@ -105,7 +108,7 @@ def convert_hdf5(readers: Sequence[Reader], path: Path, options: Options, report
         own = source.wavelength.numpy()
         reader = reader_of_wavelengths(own, readers)
         wavelength, continuum = grid_and_continuum(reader.instrument, options, own)
-        pieces = pieces_of_hdf5(source, options.share, Resampler(own, wavelength), report)
+        pieces = pieces_of_hdf5(source, options.share, _resampler(own, wavelength, options), report)
         report.errors = source.has_errors
         with written_spectra(
             options.target,
@@ -131,7 +134,7 @@ def convert_files(
     labels = reader.read_labels(Path(options.labels)) if options.labels else None
     report.missing = None if labels is None else labels.missing
     others = [other for other in readers if other is not reader]
-    resampler = Resampler(instrument.wavelength, wavelength)
+    resampler = _resampler(instrument.wavelength, wavelength, options)
     velocities = _velocities(instrument, options, labels)
     report.measured = velocities.measured
     pieces = Conversion(reader, others, rows, bits, options, resampler, labels, velocities, report).pieces(paths)
@@ -181,6 +184,14 @@ def _reader_of_all(readers: Sequence[Reader], paths: Sequence[Path], report: Rep
     for path in paths:
         report.refuse(unknown_file(path, readers))
     raise _nothing(report)
+
+
+def _resampler(own: np.ndarray, wavelength: np.ndarray, options: Options) -> Resampler:
+    """From a grid to that of the options; InputError, told of what chose it, where they have nothing in common."""
+    try:
+        return Resampler(own, wavelength)
+    except InputError as problem:
+        raise InputError(f"{options.like or options.wavelength or '--pixels'}: {problem}") from problem
 
 
 def _medium(path: str) -> str:

@@ -11,13 +11,14 @@ from cyclegan.instruments.conversion import check_subsets, grid_and_continuum, s
 from cyclegan.instruments.known import READERS, reader_of_wavelengths
 from cyclegan.instruments.label_columns import NAMES
 from cyclegan.instruments.names import star_name
-from cyclegan.instruments.options import Options
+from cyclegan.instruments.options import Options, check_numbers
 from cyclegan.instruments.pieces import Piece, subset_of
 from cyclegan.instruments.report import Report
 from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
 from cyclegan.spectra.spectrum_objects import has_errors, is_spectrum, on_grid, rest_wavelength
 from cyclegan.spectra.writer import written_spectra
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
+from emulator.wavelength import checked_wavelength
 
 
 def convert_objects(
@@ -43,7 +44,7 @@ def convert_objects(
     default what they say themselves. like, degree, val, test and seed: as the options of the command.
 
     Raises InputError for what is no such Spectrum, has no usable pixel, or has no wavelength of the grid; for names and
-    labels of another number of stars; and where a subset would have no star.
+    labels of another number of stars; for wavelengths that are none; and where a subset would have no star.
     """
     objects = [spectra] if is_spectrum(spectra) else list(spectra)
     if not objects or not all(map(is_spectrum, objects)):
@@ -51,9 +52,15 @@ def convert_objects(
     with_errors = {has_errors(spectrum) for spectrum in objects}
     if len(with_errors) > 1:
         raise InputError("spectra: expected uncertainties in all of them or in none, got some without")
-    own = np.sort(rest_wavelength(objects[0], medium, "spectra[0]")) if wavelength is None else np.asarray(wavelength)
+    if like is not None and wavelength is not None:
+        raise InputError("like: expected no wavelength beside it, which the file decides, got both")
+    if wavelength is None:
+        own = np.sort(rest_wavelength(objects[0], medium, "spectra[0]"))
+    else:
+        own = checked_wavelength(np.asarray(wavelength), "wavelength")
     as_text = None if like is None else str(like)
     options = Options((), str(output), degree=degree, like=as_text, val=val, test=test, seed=seed, strict=True)
+    check_numbers(options)
     name = reader_of_wavelengths(own, READERS).instrument.name.lower()
     grid, continuum = grid_and_continuum(reader_of_wavelengths(own, READERS).instrument, options, own)
     report = Report(strict=True, passed_over={}, errors=with_errors == {True})
@@ -77,7 +84,8 @@ def _pieces(
     for what, given in {"names": names, **{f"labels['{name}']": values for name, values in labels.items()}}.items():
         if given is not None and len(given) != sum(stars):
             raise InputError(f"{what}: expected one for each of {sum(stars)} stars, got {len(given)}")
-    table = np.array([np.asarray(values, "float32") for values in labels.values()]).T
+    with refusing("labels: expected numbers", "others"):
+        table = np.array([np.asarray(values, "float32") for values in labels.values()]).T
     first = 0
     for number, (spectrum, count) in enumerate(zip(objects, stars, strict=True)):
         where, rows = f"spectra[{number}]", slice(first, first + count)

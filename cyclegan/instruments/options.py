@@ -61,9 +61,20 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (--help lists the options)")
 
 
-def bit_mask(text: str) -> int:
-    """A number that may be written as 0x... or 0b..."""
-    return int(text, 0)
+def whole(text: str) -> int:
+    """A whole number, which may be written as 0x... or 0b..."""
+    try:
+        return int(text, 0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got '{text}'") from error
+
+
+def fraction(text: str) -> float:
+    """A share of all, as a number."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{text}'") from error
 
 
 def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
@@ -78,16 +89,16 @@ def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
     add("--pixels", metavar="NAME", help=f"which pixels chips keep; {cuts}; the first is the default")
     add("--wavelength", metavar="FILE", help="resample to these vacuum wavelengths instead, conserving flux")
     bits = _of_each(readers, lambda reader: [str(reader.instrument.bad_bits)])
-    add("--bits", type=bit_mask, metavar="NUMBER", help=f"that mask a pixel; by default {bits}")
-    add("--degree", type=int, help=f"of the continuum's Chebyshev polynomials (default: {DEGREE})")
+    add("--bits", type=whole, metavar="NUMBER", help=f"that mask a pixel; by default {bits}")
+    add("--degree", type=whole, help=f"of the continuum's Chebyshev polynomials (default: {DEGREE})")
     add("--continuum", metavar="FILE", help="continuum pixels or their wavelengths (default: found by clipping)")
     add("--like", metavar="FILE.h5", help="take grid and continuum from a file that this command wrote")
     add("--labels", metavar="FILE", help=f"to join labels from; {_of_each(readers, lambda reader: [reader.labels])}")
     add("--velocities", metavar="FILE", help="a table of file or id, and velocity in km/s, of stars not at rest")
     add("--velocity", metavar="THEORY", help="measure what is not told: with an emulator, or synthetic spectra in HDF5")
-    add("--val", type=float, default=0.1, help="share of the stars (default: %(default)s)")
-    add("--test", type=float, default=0.1, help="share of the stars (default: %(default)s)")
-    add("--seed", type=int, default=1, help="of the subsets (default: %(default)s)")
+    add("--val", type=fraction, default=0.1, help="share of the stars (default: %(default)s)")
+    add("--test", type=fraction, default=0.1, help="share of the stars (default: %(default)s)")
+    add("--seed", type=whole, default=1, help="of the subsets (default: %(default)s)")
     add("--strict", action="store_true", help="stop at the first file that is refused")
     add("--part", metavar="3/16", help="convert a part of the files alone, into OUT.h5.parts")
     add("--parts", type=int, metavar="16", help="convert all parts that are not there yet, and join them")
@@ -106,15 +117,20 @@ def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:
     output = Path(options.output)
     if output.suffix not in (".h5", ".hdf5"):
         raise InputError(f"OUT: expected a file name ending in .h5 after the inputs, got {output}")
-    if not (options.val >= 0 and options.test >= 0 and options.val + options.test < 1):
-        raise InputError(f"--val, --test: expected shares that leave some to train, got {options.val}, {options.test}")
-    if options.degree is not None and options.degree < 0:
-        raise InputError(f"--degree: expected 0 or more, got {options.degree}")
+    check_numbers(options)
     if options.parts is not None and not 1 <= options.parts <= MOST_PARTS:
         raise InputError(f"--parts: expected 1 to {MOST_PARTS}, got {options.parts}")
     if options.part is not None and options.parts is not None:
         raise InputError("--part, --parts: expected one of them, got both")
     return options
+
+
+def check_numbers(options: Options) -> None:
+    """Raise InputError for shares that leave nothing to train, and for a degree below 0."""
+    if not (options.val >= 0 and options.test >= 0 and options.val + options.test < 1):
+        raise InputError(f"--val, --test: expected shares that leave some to train, got {options.val}, {options.test}")
+    if options.degree is not None and options.degree < 0:
+        raise InputError(f"--degree: expected 0 or more, got {options.degree}")
 
 
 def chosen_rows(options: Options, reader: Reader) -> str:

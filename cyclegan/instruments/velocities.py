@@ -69,11 +69,11 @@ NONE = Velocities()
 
 def read_velocities(path: str | Path) -> dict[str, Velocity]:
     """Velocities by the name of a file or of a star: of a table with `file` or `id`, `velocity`, in km/s, and maybe
-    `velocity_err`.
+    `velocity_err`, in whatever case. Of a path of a file the name counts.
 
     Raises InputError for other columns, for what is no velocity, and for a name that stands there twice.
     """
-    columns = read_table(path)
+    columns = {name.lower(): values for name, values in read_table(path).items()}
     key = "file" if "file" in columns else "id"
     if not {key, "velocity"} <= columns.keys():
         raise InputError(f"{path}: expected columns file or id, and velocity, got {', '.join(columns)}")
@@ -82,6 +82,7 @@ def read_velocities(path: str | Path) -> dict[str, Velocity]:
     errors = numbers(columns["velocity_err"], expected) if "velocity_err" in columns else [np.nan] * len(values)
     found: dict[str, Velocity] = {}
     for name, value, error in zip(columns[key], values, errors, strict=True):
+        name = Path(name).name if key == "file" else name
         if not abs(value) <= FASTEST:
             raise InputError(f"{expected}, got {value:g} of {name}")
         if name in found:

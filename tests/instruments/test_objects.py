@@ -87,6 +87,12 @@ def test_names_labels_and_several_stars_in_one(tmp_path):
         ([made(1)], {"names": ["\a"]}, r"names of spectra\[0\]: expected a star's name"),
         ([made(1, mask=np.ones(8575, bool))], {}, r"spectra\[0\]: expected usable pixels"),
         ([made(1)], {"wavelength": np.arange(5000.0, 5100)}, r"spectra\[0\]: "),
+        ([made(1)], {"wavelength": APOGEE.wavelength[::-1]}, "wavelength: expected positive, ascending wavelengths"),
+        ([made(1)], {"wavelength": APOGEE.wavelength[:1]}, "wavelength: expected a list of wavelengths"),
+        ([made(1)], {"wavelength": APOGEE.wavelength, "like": "o.h5"}, "like: expected no wavelength beside it"),
+        ([made(1)], {"labels": {"teff": ["hot"]}}, r"labels: expected numbers, got others \(could not convert"),
+        ([made(1)], {"degree": -1}, "--degree: expected 0 or more, got -1"),
+        ([made(1)], {"val": 2}, "--val, --test: expected shares that leave some to train, got 2, 0"),
         ([made(1)], {"val": 0.1}, "expected a star for each subset"),
     ],
 )

@@ -82,6 +82,8 @@ def test_a_table_tells_them_by_file_or_by_star_before_the_header_and_theory(fold
     (tmp_path / "by_file.csv").write_text("file,velocity,velocity_err\n0.fits,50,0.3\nother.fits,7,1\n")
     (tmp_path / "by_star.csv").write_text("id,velocity\n2M1,50\n")
     by_file, by_star = (read_velocities(tmp_path / f"by_{name}.csv") for name in ("file", "star"))
+    (tmp_path / "by_path.csv").write_text("File,Velocity,VELOCITY_ERR\nnight/0.fits,50,0.3\n/other.fits,7,1\n")
+    assert read_velocities(tmp_path / "by_path.csv") == by_file
     np.testing.assert_array_equal(read_star(paths[0], velocities=Velocities(by_file)).flux, expected)
     np.testing.assert_array_equal(read_star(paths[1], velocities=Velocities(by_star)).flux, expected)
     found = read_star(paths[1], velocities=Velocities(by_file, templates=Templates.read(theory, PIXELS)))
@@ -118,7 +120,7 @@ def test_a_table_that_is_none_is_refused_in_a_line(tmp_path, capsys, folder, the
     with pytest.raises(SystemExit, match="2"):
         convert([str(folder), str(tmp_path / "o.h5"), "--velocities", str(path)])
     assert capsys.readouterr().err == f"error: {path}: {words}\n"
-    with pytest.raises(InputError, match="without --labels, --velocities and --velocity"):
+    with pytest.raises(InputError, match="--velocity: expected files of an instrument beside it, got HDF5"):
         converted(theory, tmp_path / "o.h5", "--velocity", theory)
     assert not (tmp_path / "o.h5").exists()
 
