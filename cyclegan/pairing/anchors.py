@@ -31,7 +31,7 @@ def read_anchors(path: str | Path, domains: Domains) -> Partners:
     spectra = []
     for name, domain in sides.items():
         if isinstance(domain, HDF5Domain):
-            spectra.append(domain.draw(0).rows(_indices(columns[name], domain.train_rows, name, path)))
+            spectra.append(domain.training(_indices(columns[name], domain.train_rows, name, path)))
         else:
             assert isinstance(domain, EmulatedDomain)
             spectra.append(domain.of(read_labels(columns, domain.emulator, path).to(domain.wavelength.device)))

@@ -3,7 +3,7 @@
 import copy
 import logging
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from cyclegan.pairing.selection import DENSITY, DISCRIMINATOR, as_observed, most
 from cyclegan.pairing.transport import Pairs, gap_metric, random_pairs, transport_pairs
 from cyclegan.spectra.blurring import blurred
 from cyclegan.spectra.files import FEWEST
-from cyclegan.spectra.spaces import Space, pooled_components, projected_on
-from cyclegan.spectra.spectra import BLUR, line_width, masked_mean
+from cyclegan.spectra.spaces import Components, Space, pooled_components, projected_on
+from cyclegan.spectra.spectra import BLUR, Spectra, line_width, masked_mean
 from cyclegan.translator.translator import Translator
 
 log = logging.getLogger(__name__)
@@ -38,15 +38,16 @@ class PairingSettings:
 
     seed: of what is drawn; by_likeness: by optimal transport (`transport_pairs`), or at random; share: observed stars
     per synthetic one, None where that is to be found (`find_overlap`); fixed: whether the stars are the same in every
-    epoch. choice, pool: how synthetic stars are chosen (`selection.CHOICES`), one of so many; unjudged: for how many
-    epochs discriminators learn nothing; resampled: whether pairs are drawn with weights of their own, a Bayesian
-    bootstrap of the stars.
+    epoch; anew: whether observed ones are drawn anew from a file in each. choice, pool: how synthetic stars are chosen
+    (`selection.CHOICES`), one of so many; unjudged: for how many epochs discriminators learn nothing; resampled:
+    whether pairs are drawn with weights of their own, a Bayesian bootstrap of the stars.
     """
 
     seed: int
     by_likeness: bool = True
     share: float | None = 1.0
     fixed: bool = False
+    anew: bool = False
     choice: str = "none"
     pool: int = 1
     unjudged: int = 0
@@ -56,6 +57,17 @@ class PairingSettings:
     def fewest_synthetic(self) -> int:
         """Training stars of the synthetic domain that are needed at least."""
         return FEWEST["train"] * (self.pool if self.choice == DISCRIMINATOR else 1)
+
+
+class _Strengths(NamedTuple):
+    """Where strengths of lines are compared: spectra blurred by so many pixels, 1 sigma, in components of such."""
+
+    width: float
+    space: Components
+
+    def of(self, spectra: Spectra) -> Tensor:
+        """Coordinates (n, K) of spectra (n, P)."""
+        return projected_on(self.space, blurred(spectra.to("cpu"), self.width)).flux
 
 
 class Pairing:
@@ -79,6 +91,7 @@ class Pairing:
         self.metric: Tensor | None = None
         self.own: Tensor | None = None
         self.likeness: tuple[Space, Space] | None = None
+        self.strengths: _Strengths | None = None
         self.pairs: Pairs | None = None
         self.epoch: int | None = None
         self.places: Tensor | None = None
@@ -112,8 +125,10 @@ class Pairing:
         if self.settings.share is None:
             share, synth_met, self.obs_met = find_overlap(synth_flux, obs_flux, generator)
             self.share = 1.0 if share >= ALIKE else share
-            if self.settings.fixed:
+            if self.settings.fixed or self.settings.anew:
                 self.synth_met = synth_met
+            if self.settings.anew:
+                self.strengths = _Strengths(width, space)
             log.info(
                 "pairs: %d of %d observed stars have a counterpart, and room for %.2f beside each synthetic one",
                 int(self.obs_met.sum()),
@@ -135,6 +150,17 @@ class Pairing:
             gap = torch.lerp(least, (a_o - a_s).mean(dim=0), known / (known + EQUAL_ANCHORS))
             pairs = like(obs_flux - gap)
         return Stars(stars.synth.rows(pairs.synth), stars.obs)
+
+    def met(self, stars: Stars, epoch: int) -> tuple[Tensor | None, Tensor | None]:
+        """Which synthetic and which observed stars of an epoch have a counterpart, as synth_met and obs_met are.
+
+        stars: spectra (N, P), (M, P). Of the first epoch's, and of those that stay the same, `counterparts` found it.
+        """
+        if self.strengths is None or epoch == 0 or self.epoch == epoch:
+            return self.synth_met, self.obs_met
+        synth, obs = (self.strengths.of(side) for side in stars)
+        _, synth_met, obs_met = find_overlap(synth, obs, self._generator(epoch))
+        return synth_met, obs_met
 
     def compare_in_components(self, stars: Stars) -> None:
         """Compare stars in the leading components of these, (N, P), and not in what the networks see."""

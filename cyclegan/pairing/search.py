@@ -5,7 +5,8 @@ them. The pairs of one round tell how theory and data differ; the next one compa
 """
 
 import copy
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -59,14 +60,30 @@ class _First(NamedTuple):
     gap: Tensor
 
 
-def search(synth: EmulatedDomain, obs: Spectra, seed: int) -> Found:
-    """What observed stars (M, P) are, found among those that synth.population draws.
+class Observed(Protocol):
+    """M observed training stars, which need not fit into memory."""
+
+    def count(self, subset: str) -> int:
+        """M, of 'train'."""
+        ...
+
+    def training(self, rows: Tensor) -> Spectra:
+        """The spectra (n, P) of some rows (n,)."""
+        ...
+
+    def all_training(self) -> Iterator[Spectra]:
+        """All of them in pieces (n, P), in order."""
+        ...
+
+
+def search(synth: EmulatedDomain, obs: Observed, seed: int) -> Found:
+    """What observed stars are, found among those that synth.population draws.
 
     Raises InputError where none of them lies within the emulator's range.
     """
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(obs.flux), generator=generator)[:STARS].sort().values
-    some, drawn = obs.rows(chosen), STARS if len(chosen) >= FEW else MORE_DRAWN
+    chosen = torch.randperm(obs.count("train"), generator=generator)[:STARS].sort().values
+    some, drawn = obs.training(chosen), STARS if len(chosen) >= FEW else MORE_DRAWN
 
     def draw() -> Tensor:
         return synth.population.sample(synth.emulator, drawn, generator)
@@ -76,7 +93,9 @@ def search(synth: EmulatedDomain, obs: Spectra, seed: int) -> Found:
     theory, observed = (projected_on(space, side).flux for side in (first.theory, some))
     off = observed[first.pairs.obs] - theory[first.pairs.synth]
     mean, taken = off.mean(dim=0), first.pairs.obs.unique()
-    metric, everybody, compared = gap_metric(off), projected_on(space, obs), observed[taken]
+    metric, compared = gap_metric(off), observed[taken]
+    pieces = [projected_on(space, piece) for piece in obs.all_training()]
+    everybody = Spectra(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
     total, count = torch.zeros(len(taken), len(first.effect)), torch.zeros(len(taken))
     for number in progress(range(ROUNDS), "finding the population", unit="round", leave=False):
         wide = draw()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cyclegan.spectra.spectra import ERROR_FLOOR, WORST_ERROR, Spectra
 from cyclegan.spectra.texts import read_names
+from cyclegan.spectra.unchanged import FileState, check_unchanged
 from emulator.commands.errors import InputError, refusing
 from emulator.flux import FLUX_LEVELS, LEVEL_SPECTRA, Values, is_flux
 from emulator.hdf5 import open_hdf5, read_all, read_label_names
@@ -64,6 +65,7 @@ class SpectraFile:
         self.picked: Tensor | None = None  # of those pixels, the ones to read; all for None
         self._level_known: set[str] = set()  # subsets whose flux was seen to be normalised
         self.file = open_hdf5(path, "an HDF5 file of spectra")
+        self.state = FileState.of(self.path)
         try:
             with self.reading():
                 self.wavelength = torch.from_numpy(self._read_wavelength(wavelength_file))
@@ -89,9 +91,14 @@ class SpectraFile:
         """Let go of the file."""
         self.file.close()
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Around what reads the file: whatever it raises becomes an InputError."""
-        return refusing(f"{self.path}: expected an HDF5 file of spectra", "a damaged one")
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around what reads the file: whatever it raises becomes an InputError, and so does a change of the file."""
+        try:
+            with refusing(f"{self.path}: expected an HDF5 file of spectra", "a damaged one"):
+                yield
+        finally:
+            check_unchanged(self.path, self.state)  # HDF5 gives zeros where a file has become shorter
 
     def _dataset(self, name: str) -> h5py.Dataset:
         found = self.file.get(name)
@@ -304,6 +311,10 @@ class SpectraFile:
         """Where in the file's own spectra the pixels are that are read, (P,)."""
         first = self.pixels.start
         return first + (np.arange(len(self.wavelength)) if self.picked is None else self.picked.numpy())
+
+    def rows_together(self, subset: str) -> int:
+        """How many spectra of a subset the file stores together: to read one takes as long as to read these."""
+        return (self._dataset(f"spectra {subset}").chunks or (1,))[0]
 
     def chunks(self, subset: str, size: int, rows: slice = slice(None)) -> Iterator[Spectra]:
         """The subset, or some rows of it, at most `size` spectra (size, P) at a time."""

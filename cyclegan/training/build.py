@@ -12,8 +12,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from cyclegan.domains.domains import Domains, Stars, check_domains, fingerprints, make_domains
+from cyclegan.domains.domains import Domain, Domains, Stars, check_domains, fingerprints, make_domains
 from cyclegan.domains.emulated import EmulatedDomain
+from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.domains.population import Drawn
 from cyclegan.domains.uniform import is_learned
 from cyclegan.linear.gaussian_transport import gaussian_transport
@@ -56,6 +57,7 @@ def pairing_settings(config: TrainConfig, domains: Domains) -> PairingSettings:
         by_likeness=config.losses.get("pairs", 0.0) > 0,
         share=1.0 if config.pairs.share is None and _drawn_alike(config, domains) else config.pairs.share,
         fixed=domains.synth.fixed and domains.obs.fixed,
+        anew=_drawn_from_a_file(domains.obs),
         choice=config.selection.by,
         pool=config.selection.pool,
         unjudged=math.ceil(config.trainer.warm_up * config.trainer.epochs),
@@ -67,7 +69,14 @@ def _drawn_alike(config: TrainConfig, domains: Domains) -> bool:
     """Whether the stars of both domains are alike as they are drawn, so that pairing has not to find out."""
     if not isinstance(domains.synth, EmulatedDomain):
         return False
-    return isinstance(domains.obs, EmulatedDomain) or is_learned(config.domains.population)
+    if isinstance(domains.obs, EmulatedDomain):
+        return True
+    # Of observed stars that are drawn anew, it has to find out which have no counterpart.
+    return is_learned(config.domains.population) and domains.obs.fixed
+
+
+def _drawn_from_a_file(domain: Domain) -> bool:
+    return isinstance(domain, HDF5Domain) and not domain.fixed
 
 
 def build(
@@ -75,8 +84,8 @@ def build(
 ) -> tuple[CycleGAN, SpectraData]:
     """The module and the data that a settled configuration describes.
 
-    stars (N, P), (M, P): of the first epoch; obs_met (M,): which observed training stars have a counterpart in theory,
-    if that has been found. Raises InputError for what does not fit the spectra.
+    stars (N, P), (M, P): of the first epoch; obs_met (M,): which observed training stars of a file in memory have a
+    counterpart in theory, if that has been found. Raises InputError for what does not fit the spectra.
     """
     settings, networks = config.trainer, make_networks(config.networks)
     assert settings.steps is not None  # the configuration is settled

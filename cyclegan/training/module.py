@@ -124,6 +124,9 @@ class CycleGAN(LightningModule):
         t, schedule = self.translator, self.schedule
         seen = self.seen(stars)
         alike = self.pairing.alike(stars, seen)
+        met = self.pairing.met(stars, epoch)
+        for pairing in self.pairings:
+            pairing.synth_met, pairing.obs_met = met
         judges = members_of(self.discriminators["obs"])
         pairs = [
             pairing.pair(member, judge, seen, alike, epoch)

@@ -47,7 +47,7 @@ def learn_population(config: TrainConfig, theory: Theory, domains: Domains, fold
     elif anchors is not None:
         read_anchors(anchors, domains)  # what is wrong with them is told before anything is sought
         known = known_of_anchors(anchors, synth.emulator, obs.train_rows)
-    found = search(synth, obs.draw(0), config.seed)
+    found = search(synth, obs, config.seed)
     labels, scatter, error = found.labels, torch.zeros(len(names)), torch.full((len(names),), torch.inf)
     if known is not None:
         labels, scatter, error = calibrated(found, known)

@@ -81,8 +81,9 @@ def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending)
     clock, met = Clock(), None
     if isinstance(theory.population, Learned):
         theory, met = learn_population(config, theory, domains, folder)
-    config, module, data = _settle_and_build(config, domains, theory, met)
-    write_lonely(module.pairing.obs_met, domains.obs, folder)
+    config, module, data = _settle_and_build(config, domains, theory, met if domains.obs.fixed else None)
+    # Of stars that are drawn from a file anew in each epoch, pairs know the epoch's alone.
+    write_lonely(module.pairing.obs_met if domains.obs.fixed else met, domains.obs, folder)
     if checkpoint is not None:
         try:
             module.load_state_dict(checkpoint.weights)

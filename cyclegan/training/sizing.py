@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from cyclegan.domains.domains import Domain, Domains, Stars
+from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.linear.sizes import find_sizes
 from cyclegan.training.schema import TrainConfig
 
@@ -23,7 +24,9 @@ ALLOWED = {50: (0.84, 0.71), 100: (0.79, 0.75), 250: (0.64, 0.62), 500: (0.54, N
 
 def different_stars(domain: Domain, count: int, epochs: int) -> int:
     """How many different stars a domain that draws `count` shows in a run: emulated ones are new in every epoch."""
-    return count if domain.fixed else count * epochs
+    if domain.fixed:
+        return count
+    return min(count * epochs, domain.count("train")) if isinstance(domain, HDF5Domain) else count * epochs
 
 
 def without_auto(networks: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,3 +117,23 @@ def test_stars_that_the_other_file_lacks_are_never_paired(sky):
     pairs = pairing.pair(torch.nn.Identity(), torch.nn.Identity(), alike, alike, epoch=0)
     assert pairs.synth.min() >= odd
     assert pairs.obs.min() >= odd
+
+
+def test_where_observed_stars_are_drawn_anew_those_without_a_counterpart_are_found_in_each_epoch(sky):
+    def stars(strange):
+        """The sky's stars, of which some have lines that no other has."""
+        flux = sky.obs.flux.clone()
+        flux[strange] += 0.3 * torch.sin(torch.arange(flux.shape[1]) / 6.0)
+        return Stars(sky.synth, sky.obs._replace(flux=flux))
+
+    first, second = stars(slice(0, 20)), stars(slice(50, 80))
+    held, anew = (Pairing(PairingSettings(seed=1, share=None, anew=anew)) for anew in (False, True))
+    for pairing in (held, anew):
+        pairing.counterparts(first)
+        _, met = pairing.met(first, 0)
+        assert (~met).nonzero()[:, 0].tolist() == list(range(20))
+    assert held.met(second, 1)[1] is held.obs_met
+    synth_met, obs_met = anew.met(second, 1)
+    assert (~obs_met).nonzero()[:, 0].tolist() == list(range(50, 80))
+    assert synth_met.all()
+    assert torch.equal(anew.met(second, 1)[1], obs_met)

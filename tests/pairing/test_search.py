@@ -1,5 +1,7 @@
 """cyclegan/pairing/search.py: a toy sky whose population is known in closed form."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from skies import PIXELS, linear_payne, toy_wavelength
@@ -37,6 +39,21 @@ def domain(emulator, population=None):
     return EmulatedDomain(emulator, population or Learned(), 100, 20, None, Observation())
 
 
+class Held(NamedTuple):
+    """Observed stars in memory, some at a time."""
+
+    spectra: Spectra
+
+    def count(self, subset):
+        return len(self.spectra.flux)
+
+    def training(self, rows):
+        return self.spectra.rows(rows)
+
+    def all_training(self):
+        return iter(self.spectra.chunks(150))
+
+
 def observed(emulator, stars=400, mean=MEAN, gap=0.02, seed=1):
     """Stars that theory has, but for a gap that no change of labels makes."""
     random = torch.Generator().manual_seed(seed)
@@ -52,7 +69,7 @@ def observed(emulator, stars=400, mean=MEAN, gap=0.02, seed=1):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_population_is_found_from_a_wide_start(emulator, seed):
     obs, labels = observed(emulator, seed=seed)
-    found = search(domain(emulator), obs, seed)
+    found = search(domain(emulator), Held(obs), seed)
     assert ((found.labels.mean(dim=0) - labels.mean(dim=0)) / SPREAD).abs().max() < 0.25
     assert (found.labels.std(dim=0) / labels.std(dim=0) - 1).abs().max() < 0.25
     for column in range(3):
@@ -66,13 +83,13 @@ def test_the_population_is_found_from_a_wrong_start(emulator):
     obs, labels = observed(emulator)
     wide = Learned().sample(emulator, 3000, torch.Generator().manual_seed(0))
     wrong = wide[(wide[:, 0] > 5800) | (torch.rand(3000, generator=torch.Generator().manual_seed(1)) < 0.4)]
-    found = search(domain(emulator, Drawn(wrong, 0.02, torch.zeros(3))), obs, 1)
+    found = search(domain(emulator, Drawn(wrong, 0.02, torch.zeros(3))), Held(obs), 1)
     assert ((found.labels.mean(dim=0) - labels.mean(dim=0)) / SPREAD).abs().max() < 0.25
 
 
 def test_a_seed_finds_the_same_and_another_nearly_so(emulator):
     obs, _ = observed(emulator)
-    first, again, other = (search(domain(emulator), obs, seed) for seed in (1, 1, 2))
+    first, again, other = (search(domain(emulator), Held(obs), seed) for seed in (1, 1, 2))
     assert torch.equal(first.labels, again.labels)
     assert not torch.equal(first.labels, other.labels)
     assert ((first.labels - other.labels).mean(dim=0) / SPREAD).abs().max() < 0.25
@@ -82,7 +99,7 @@ def test_stars_that_theory_lacks_are_lonely_and_do_not_move_the_others(emulator)
     obs, labels = observed(emulator)
     flux = obs.flux.clone()
     flux[:60] += 0.3 * torch.sin(torch.arange(PIXELS) / 3.0)
-    found = search(domain(emulator), obs._replace(flux=flux), 1)
+    found = search(domain(emulator), Held(obs._replace(flux=flux)), 1)
     assert found.lonely[:60].all()
     assert found.lonely[60:].float().mean() < 0.01
     off = (found.labels - labels)[60:].mean(dim=0) / SPREAD
@@ -92,7 +109,7 @@ def test_stars_that_theory_lacks_are_lonely_and_do_not_move_the_others(emulator)
 def test_stars_beyond_theorys_range_are_told_by_how_much(emulator):
     giants, _ = observed(emulator, mean=torch.tensor([5600.0, 14.0, -0.2]))
     with pytest.raises(InputError, match=r"got none: of 'logg', which the emulator has from 0.5 to 5, .* about 1\d"):
-        search(domain(emulator), giants, 1)
+        search(domain(emulator), Held(giants), 1)
 
 
 def test_labels_that_do_nothing_stay_as_they_are():

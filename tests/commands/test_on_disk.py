@@ -1,0 +1,76 @@
+"""Training on files of which only some stars are in memory at a time."""
+
+import os
+import signal
+from functools import partial
+
+import h5py
+import pytest
+import torch
+
+
+def little_memory(kill_at=None, change_at=None):
+    """Room for 90 training stars; kill the process, or change a file that it draws from, at a batch."""
+    from cyclegan.domains import from_file, on_disk
+    from cyclegan.training.module import CycleGAN
+
+    from_file.AT_ONCE = on_disk.AT_ONCE = 90
+    original = CycleGAN.training_step
+
+    def hooked(self, *args):
+        if self.global_step == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.global_step == change_at:
+            os.utime("obs.h5", ns=(0, 0))
+        return original(self, *args)
+
+    CycleGAN.training_step = hooked
+
+
+@pytest.fixture(scope="module")
+def commands(start, domain_files, tmp_path_factory):
+    """A run on files of 400 stars; the same killed and taken up again; and one whose file changes under it."""
+    folder = tmp_path_factory.mktemp("on_disk")
+    arguments = (
+        "+experiment=theory2data",
+        "domains.synth.path=synth.h5",
+        "domains.obs.path=obs.h5",
+        "domains.skip_pixels=0",
+        "logger.wandb=false",
+        "hydra.run.dir=run",
+    )
+    whole, killed, changed = (folder / name for name in ("whole", "killed", "changed"))
+    for one in (whole, killed, changed):
+        one.mkdir()
+        for file in domain_files:
+            os.link(file, one / file.name) if one is not changed else (one / file.name).write_bytes(file.read_bytes())
+    started = [
+        start(whole, *arguments, before=little_memory),
+        start(killed, *arguments, before=partial(little_memory, kill_at=12)),
+        start(changed, *arguments, before=partial(little_memory, change_at=7)),
+    ]
+    done = [one.wait() for one in started]
+    return [*done, start(killed, "resume=run", tiny=(), before=little_memory).wait()]
+
+
+def test_a_killed_run_resumes_to_the_same_bits(commands):
+    whole, killed, _, again = commands
+    assert whole.code == 0, whole.err
+    assert killed.code == -signal.SIGKILL
+    assert again.code == 0, again.err
+    one, other = (torch.load(run.folder / "run" / "last.ckpt", weights_only=True) for run in (whole, again))
+    assert one["state_dict"].keys() == other["state_dict"].keys()
+    assert all(torch.equal(value, other["state_dict"][name]) for name, value in one["state_dict"].items())
+    pairs = [state["pairing"]["pairs"] for state in (one, other)]
+    assert all(torch.equal(a, b) for a, b in zip(*pairs, strict=True))
+    assert max(int(side.max()) for side in pairs[0]) < 90  # rows of a draw
+
+
+def test_a_file_that_changes_under_a_run_is_told_in_one_line(commands):
+    _, _, changed, _ = commands
+    assert changed.code == 2
+    assert changed.err.splitlines()[-1].startswith("error: obs.h5: expected a file that stays as it is while it is read")
+    assert sum(line.startswith("error") for line in changed.err.splitlines()) == 1
+    assert "Traceback" not in changed.err
+    with h5py.File(changed.folder / "obs.h5") as file:
+        assert len(file["spectra train"]) == 400
