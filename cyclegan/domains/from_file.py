@@ -20,7 +20,7 @@ from emulator.commands.progress import progress
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1000  # spectra that are read at a time where not all are held
+CHUNK = 200  # spectra that are read at a time where not all are held
 
 
 class HDF5Domain:

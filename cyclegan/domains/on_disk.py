@@ -28,7 +28,7 @@ class StarsOnDisk:
         return len(self.rows)
 
     def drawn(self, seed: int) -> Tensor:
-        """Which stars (n,) a seed draws, at most AT_ONCE, ascending: blocks of neighbours in the file, no star twice."""
+        """Which stars (n,) a seed draws, at most AT_ONCE, ascending: blocks of neighbours in the file, none twice."""
         _, sizes = (self.rows // self.block).unique_consecutive(return_counts=True)
         blocks = torch.arange(len(self)).split(sizes.tolist())
         order = torch.randperm(len(blocks), generator=torch.Generator().manual_seed(seed))

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 from hydra import compose, initialize_config_dir
 
+from cyclegan.domains import from_file
 from cyclegan.domains.domains import Domains, Stars
+from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.training.schema import TrainConfig
-from cyclegan.training.sizing import settled, without_auto
+from cyclegan.training.sizing import different_stars, settled, without_auto
 from emulator.commands.config import config_folder, validate
 
 
@@ -40,6 +42,14 @@ def test_the_poorer_domain_decides(config, sky):
 def test_stars_that_are_new_in_every_epoch_count_in_each(config, sky):
     found = settle(config, sky, fixed=False)
     assert (found.trainer.steps, found.trainer.weight_decay) == (150, pytest.approx(1000 / 6000))
+
+
+def test_stars_drawn_from_a_file_are_no_more_than_it_has(domain_files, monkeypatch):
+    monkeypatch.setattr(from_file, "AT_ONCE", 90)
+    domain = HDF5Domain(domain_files[0])
+    assert [different_stars(domain, 90, epochs) for epochs in (1, 2, 15)] == [90, 180, 400]
+    held = SimpleNamespace(fixed=True)
+    assert different_stars(held, 90, 15) == 90
 
 
 def test_what_is_set_stays(config, sky):
