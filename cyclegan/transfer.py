@@ -8,7 +8,7 @@ In Python:
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import hydra
 import torch
 from omegaconf import DictConfig
 
-from cyclegan.spectra.joining import join_spectra
+from cyclegan.spectra.joining import REPORT, join_spectra
 from cyclegan.spectra.tables import FAMILIAR_COLUMNS
 from cyclegan.spectra.writer import written_spectra
 from cyclegan.trained.loading import load
@@ -28,11 +28,12 @@ from cyclegan.trained.streaming import Outcome, translate_all
 from cyclegan.trained.translated import OBS_TO_SYNTH, SYNTH_TO_OBS
 from emulator.commands.config import config_folder, validate
 from emulator.commands.device import DEVICES
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
 from emulator.commands.outputs import check_apart, inputs_of
 from emulator.commands.parts import MOST_PARTS, WHOLE, Part, made_of
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.schema import MOST_SEED
+from emulator.hdf5 import open_hdf5
 from emulator.parts import MADE_OF, as_one_of_all, is_made, made_parts, remove_parts
 
 log = logging.getLogger(__name__)
@@ -99,9 +100,7 @@ def transfer(config: TransferConfig) -> None:
             else:
                 _translate(config, part, part.path(config.output), word)
     elif config.parts is not None:
-        join_spectra(made_parts(config.output, config.parts, word), Path(config.output), COMMAND)
-        remove_parts(config.output, config.parts)
-        log.info("%d parts joined in %s", config.parts, config.output)
+        join(config, made_parts(config.output, config.parts, word))
     else:
         _translate(config, WHOLE, Path(config.output), None)
 
@@ -132,12 +131,34 @@ def _translate(config: TransferConfig, part: Part, output: Path, word: str | Non
                 log.warning(NO_ERRORS)
             known = config.split != MEAN
             outcome = translate_all(model, config.direction, source, rows, split, known, config.batch_size, writer)
-            if outcome.lost == (total := sum(sizes.values())):
-                raise InputError(
-                    f"{config.input or config.labels}: expected usable pixels, got none in any of {total} spectra: NaN,"
-                    f" masked, or of an error above {model.worst_error:g} of the continuum, which is to be 1"
-                )
+            total = sum(sizes.values())
+            if word is None:
+                check_usable(config, model.worst_error, outcome.lost, total)
+            else:
+                writer.file.attrs[REPORT] = [outcome.lost, total, model.worst_error]
     tell(outcome, total, output)
+
+
+def check_usable(config: TransferConfig, worst_error: float, lost: int, total: int) -> None:
+    """Raise InputError where none of `total` spectra could be used."""
+    if lost == total:
+        raise InputError(
+            f"{config.input or config.labels}: expected usable pixels, got none in any of {total} spectra: NaN,"
+            f" masked, or of an error above {worst_error:g} of the continuum, which is to be 1"
+        )
+
+
+def join(config: TransferConfig, paths: Sequence[Path]) -> None:
+    """Join parts to what is asked for; InputError where in none of them a spectrum could be used."""
+    reports = []
+    for path in paths:
+        with open_hdf5(path, "a part") as file, refusing(f"{path}: expected a part's report"):
+            reports.append([float(number) for number in file.attrs[REPORT]])
+    lost, totals, worst = zip(*reports, strict=True)
+    check_usable(config, worst[0], int(sum(lost)), int(sum(totals)))
+    join_spectra(paths, Path(config.output), COMMAND)
+    remove_parts(config.output, len(paths))
+    log.info("%d parts joined in %s", len(paths), config.output)
 
 
 def tell(outcome: Outcome, total: int, output: Path) -> None:

@@ -14,7 +14,7 @@ from emulator.hdf5 import open_hdf5
 from emulator.parts import MADE_OF
 
 PIECE = 2**24  # bytes of a dataset that are copied together
-REPORT = "report"  # a dataset of a part: what the command that made it has to say
+REPORT = "report"  # a dataset or an attribute of a part: what the command that made it has to say
 DROPPED = (MADE_OF, REPORT)  # of parts, what a file of all has not
 
 

@@ -151,7 +151,7 @@ def split_latents(
                 spectra = file.read(theirs, batch).to(model.device)
                 found[batch] = model.translate(OBS_TO_SYNTH, spectra).split
             seen = found[found.isfinite().all(dim=1)]
-            if len(seen) == 0 and (asked.stop > asked.start or not in_order):
+            if len(seen) == 0 and asked == slice(0, len(found)):
                 raise InputError(f"{wanted}: expected usable spectra in 'spectra {theirs}', got none")
             if in_order:
                 latents[name], how = found, "in order"

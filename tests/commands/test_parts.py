@@ -75,6 +75,30 @@ def test_several_subsets_and_tables_of_labels_are_joined_too(payne2payne_run, ob
         same(tmp_path / "whole.h5", tmp_path / "joined.h5")
 
 
+@pytest.mark.parametrize("theirs", ["input", "split"])
+def test_a_part_may_hold_nothing_usable_where_the_whole_does(theirs, payne2payne_run, synth_file, obs_file, tmp_path):
+    path = tmp_path / "blind.h5"
+    path.write_bytes(obs_file.read_bytes())
+    with h5py.File(path, "r+") as file:
+        masked = np.arange(40)[:, None] < 16
+        file["mask test"][:] = file["mask test"][()] & ~masked
+    settings = {"checkpoint": payne2payne_run, "batch_size": 8}
+    if theirs == "input":
+        settings |= {"input": path, "direction": "obs_to_synth"}
+    else:
+        settings |= {"input": synth_file, "split": path}
+    run_transfer(output=tmp_path / "whole.h5", **settings)
+    in_parts(4, output=tmp_path / "joined.h5", **settings)
+    found = same(tmp_path / "whole.h5", tmp_path / "joined.h5")
+    assert (np.isnan(found["spectra test"]).all(axis=1) == (np.arange(40) < 16)).all()
+    if theirs == "input":
+        with h5py.File(path, "r+") as file:
+            for subset in ("train", "test"):
+                file[f"mask {subset}"][:] = False
+        with pytest.raises(InputError, match=r"blind.h5: expected usable pixels, got none in any of 65 spectra"):
+            in_parts(4, output=tmp_path / "joined.h5", **settings)
+
+
 def test_a_failed_part_is_made_alone_and_others_are_kept(payne2payne_run, synth_file, tmp_path):
     """One row is damaged; once it is mended the parts of the damaged file are made anew, as the file is another."""
     path, output = tmp_path / "synth.h5", tmp_path / "out.h5"

@@ -74,6 +74,10 @@ def test_a_part_that_fails_is_made_alone(tmp_path, capsys, one_process):
     assert line.startswith(f"error: {tmp_path / 'out.h5'}: expected 4 parts, got 3; part 3/4: ")
     assert "2M2.fits" in line
     assert not (tmp_path / "out.h5").exists()
+    main([word for word in command if word != "--strict"])  # a part without spectra is one, too
+    told = capsys.readouterr()
+    assert "refused                        1" in told.out
+    assert contents(tmp_path / "out.h5")["id train"].tolist() == [b"2M0", b"2M1", b"2M3"]
     bad.write_bytes(good)
     main(command)
     assert contents(tmp_path / "out.h5")["id train"].tolist() == [b"2M0", b"2M1", b"2M2", b"2M3"]
