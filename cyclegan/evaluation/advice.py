@@ -116,4 +116,4 @@ def _sorted_labels(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def _span(low: float, high: float, label: str) -> str:
-    return f"{low:g} to {high:g} {UNITS.get(label, '')}".rstrip().replace("-", "−")
+    return f"{low:.4g} to {high:.4g} {UNITS.get(label, '')}".rstrip().replace("-", "−")

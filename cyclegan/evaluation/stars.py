@@ -34,12 +34,16 @@ def known_lines(emulator: Payne | None, mean: Tensor) -> list[LineMark]:
 
 
 def bin_scores(values: np.ndarray, models: Mapping[str, Tensor], obs: Spectra) -> dict[str, np.ndarray]:
-    """X scores of models (N, P) by name, in bins of a label (N,): `edges` (B + 1,), `stars` (B,), scores (B,)."""
+    """X scores of models (N, P) by name, in bins of a label (N,): `edges` (B + 1,), `stars` (B,), scores (B,).
+
+    The outermost edges are where the stars end, so that no label is claimed that none of them has.
+    """
     edges = label_edges(values)
     bins = len(edges) - 1
     known = np.isfinite(values)
     where = np.digitize(values[known], edges[1:-1])
-    columns = {"edges": edges, "stars": np.bincount(where, minlength=bins)}
+    low, high = values[known].min(), values[known].max()
+    columns = {"edges": np.clip(edges, low, high) if low < high else edges, "stars": np.bincount(where, minlength=bins)}
     for name, model in models.items():
         weighted, _, pixels = squared_deviation(model, obs).numpy()[known].T
         with np.errstate(invalid="ignore"):  # a bin without stars has no score

@@ -98,14 +98,14 @@ def test_labels_are_sorted_by_what_a_translation_makes_of_them():
 
 def test_stars_are_those_that_were_scored_and_bad_bins_are_named():
     bins = {
-        "edges": [3000.0, 3500.0, 4000.0, 4500.0, 5000.0],
+        "edges": [3000.0, 3500.0, 4000.0, 4500.0, 4912.34],
         "stars": [2, 40, 40, 40],
         "mean shift": [9.0, 3.0, 3.0, 1.02],
         "translated": [9.0, 2.5, 1.1, 1.05],
         "noiseless truth": [1.0, 1.0, 1.0, 1.0],
     }
     advice = advise(numbers(bins={"teff": bins}))
-    assert advice.stars == ["teff 3500 to 5000 K"]
+    assert advice.stars == ["teff 3500 to 4912 K"]
     assert [limit for limit in advice.limits if "hardly" in limit] == [
         "Stars of teff 3500 to 4000 K: hardly better than a shift of the mean."
     ]

@@ -32,17 +32,22 @@ def test_a_stars_score_is_a_line_of_numpy(noisy):
 
 def test_scores_in_bins_are_those_of_the_stars_in_them(noisy):
     prediction, target = noisy
-    labels = np.linspace(-1, 0.9, 30)
+    labels = np.linspace(-0.93, 0.87, 30)
     labels[4] = np.nan
     found = bin_scores(labels, {"translated": prediction}, target)
     edges = found["edges"]
     for i, (low, high) in enumerate(pairwise(edges)):
-        inside = torch.from_numpy((labels >= low) & (labels < high))
+        last = i == len(edges) - 2
+        inside = torch.from_numpy((labels >= low) & (labels <= high if last else labels < high))
         assert found["stars"][i] == inside.sum()
         if inside.any():
             expected = deviation(prediction[inside], target.rows(inside))
             assert found["translated"][i] == pytest.approx(expected, rel=1e-9)
     assert found["stars"].sum() == 29
+    assert (edges[0], edges[-1]) == (labels[0], labels[-1])
+    same = bin_scores(np.full(30, 4.4), {"translated": prediction}, target)
+    assert same["edges"][0] < 4.4 < same["edges"][-1]
+    assert same["stars"].sum() == 30
 
 
 def test_every_star_has_a_row_of_what_is_known_of_it(noisy):
