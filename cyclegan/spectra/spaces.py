@@ -135,11 +135,11 @@ def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Co
         )
     weight = typical_weight(obs)
     means = masked_mean(synth), masked_mean(obs)
-    residuals = [
-        torch.where(spectra.mask, (spectra.flux - mean) * weight, 0.0) / len(spectra.flux) ** 0.5
-        for spectra, mean in zip((synth, obs), means, strict=True)
-    ]
-    pooled = torch.cat(residuals)
+    counts = [len(side.flux) for side in (synth, obs)]
+    pooled = weight.new_empty(sum(counts), len(weight))
+    for side, mean, residuals in zip((synth, obs), means, pooled.split(counts), strict=True):
+        for some, place in zip(side.chunks(PROJECTED), residuals.split(PROJECTED), strict=True):
+            place.copy_(torch.where(some.mask, (some.flux - mean) * weight, 0.0) / len(side.flux) ** 0.5)
     with torch.random.fork_rng(devices=[]):  # svd_lowrank draws at random; the same data always give the same basis
         torch.manual_seed(0)
         _, _, basis = torch.svd_lowrank(pooled, q=min(components + 16, *pooled.shape), niter=3)
