@@ -159,7 +159,7 @@ class Bench:
         self.work.parent.mkdir()
         forked(lambda: write_inputs(self.base), self.base)
         runs = {"files": FILES, "emulated": EMULATED, "half": (*FILES, "trainer.epochs=1")}
-        needed = {argument.partition("=")[2] for name in names for argument in COMMANDS[name].arguments[:1]}
+        needed = {argument.rpartition("=")[2] for name in names for argument in COMMANDS[name].arguments[:1]}
         for name, arguments in runs.items():
             if name not in needed:
                 continue

@@ -56,6 +56,7 @@ COMMANDS = {
     "atlas": Tiny("cyclegan.atlas", ("checkpoint=emulated", "input=star.npz", "output=star.h5"), "star.h5"),
     "apogee": Tiny("cyclegan.apogee", ("apstar", "apogee.h5", "--val", "0", "--test", "0"), "apogee.h5"),
     "validate": Tiny("cyclegan.validate", ("synth.h5", "obs.h5"), ""),
+    "share": Tiny("cyclegan.share", ("emulated", "shared"), "shared/SHA256SUMS"),
     "convert": Tiny(
         "emulator.convert",
         ("input=published.npz", "output=converted.pt", "labels=[teff,logg]", "wavelength=wavelength.npy"),
@@ -76,7 +77,8 @@ def call(command: Tiny) -> None:
     """Run a command in this process, as `python -m` would; the folder to work in is the current one."""
     module = importlib.import_module(command.module)
     sys.argv = [command.module, *command.arguments]
-    if command.module == "cyclegan.validate":
+    if command.module in ("cyclegan.validate", "cyclegan.share"):
+        exit_when_terminated()
         raise SystemExit(module.main(list(command.arguments)))
     if command.module == "cyclegan.apogee":
         exit_when_terminated()
