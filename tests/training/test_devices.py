@@ -47,10 +47,10 @@ def test_training_takes_place_on_the_accelerator_and_never_waits_in_a_step(domai
     with attached() as device:
         anchors = Partners(domains[0].train.rows(slice(5)).to(THERE), domains[1].train.rows(slice(5)))  # emulated, read
         pairing = {"share": share, "choice": choice, "pool": 2, "fixed": True}
-        module, data = make(domains, epochs=3, log_every=5, pairing=pairing, anchors=anchors)
+        module, data = make(domains, epochs=2, log_every=5, pairing=pairing, anchors=anchors)
         trainer = Trainer(
             strategy=strategy(),
-            max_epochs=3,
+            max_epochs=2,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -59,6 +59,6 @@ def test_training_takes_place_on_the_accelerator_and_never_waits_in_a_step(domai
             reload_dataloaders_every_n_epochs=1,
         )
         trainer.fit(module, data)
-        assert trainer.global_step == 18
+        assert trainer.global_step == 12
         assert np.isfinite(trainer.callback_metrics["x_synth_obs"].item())
     assert waited == []
