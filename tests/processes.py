@@ -36,6 +36,25 @@ def search_quickly() -> None:
     search.MORE_DRAWN, search.ROUNDS = 500, 2
 
 
+def at_step(hook: str, step: int, act: Callable[[], None]) -> None:
+    """Make the process do something when it enters a hook of the module after `step` batches."""
+    from cyclegan.training.module import CycleGAN
+
+    original = getattr(CycleGAN, hook)
+
+    def hooked(self, *args):
+        if self.global_step == step:
+            act()
+        return original(self, *args)
+
+    setattr(CycleGAN, hook, hooked)
+
+
+def signal_at(hook: str, step: int, number: int) -> None:
+    """Make the process send itself a signal there."""
+    at_step(hook, step, lambda: os.kill(os.getpid(), number))
+
+
 class Command(NamedTuple):
     """A finished command, as `python -m cyclegan.train`: its exit code, what it printed, and the folder it ran in."""
 

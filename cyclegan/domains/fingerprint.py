@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cyclegan.spectra.spectra import Spectra
+from cyclegan.spectra.unchanged import FileState
 from emulator.commands.errors import InputError
 
 Fingerprint = dict[str, Any]  # size (bytes) and modified (seconds since 1970) of a file; sha256 of what was read
@@ -38,4 +38,4 @@ def check_same(path: Path, found: Fingerprint, expected: Fingerprint) -> None:
 
 
 def _told(one: Fingerprint) -> str:
-    return f"{one['size']} bytes of {datetime.fromtimestamp(one['modified'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return str(FileState(one["size"], int(one["modified"] * 1e9)))

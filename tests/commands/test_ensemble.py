@@ -1,7 +1,6 @@
 """ensemble=N: one run, one checkpoint that behaves as one model, and an error for every translated pixel."""
 
 import json
-import os
 import signal
 from functools import partial
 
@@ -9,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from processes import signal_at
 from transfers import contents, run_transfer
 
 from cyclegan.spectra.spectra import exact
@@ -30,7 +30,7 @@ def commands(start, payne_file, tmp_path_factory):
     for name in ("whole", "killed", "conv"):
         (folder / name).mkdir()
     whole = start(folder / "whole", *arguments)
-    killed = start(folder / "killed", *arguments, before=partial(kill_at, 12))
+    killed = start(folder / "killed", *arguments, before=partial(signal_at, "training_step", 12, signal.SIGKILL))
     done = {"whole": whole.wait(), "killed": killed.wait()}
     other = start(folder / "killed", "resume=run", "ensemble=2", tiny=()).wait()
     again = start(folder / "killed", "resume=run", tiny=()).wait()
@@ -45,20 +45,6 @@ CONV = (
     "trainer.steps=2",
     "trainer.accelerator=cpu",
 )
-
-
-def kill_at(step):
-    """Make the process kill itself after so many batches."""
-    from cyclegan.training.module import CycleGAN
-
-    original = CycleGAN.training_step
-
-    def hooked(self, *args):
-        if self.global_step == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, *args)
-
-    CycleGAN.training_step = hooked
 
 
 @pytest.fixture(scope="module")

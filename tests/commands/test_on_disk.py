@@ -7,24 +7,21 @@ from functools import partial
 import h5py
 import pytest
 import torch
+from processes import at_step, signal_at
 
 
-def little_memory(kill_at=None, change_at=None):
-    """Room for 90 training stars; kill the process, or change a file that it draws from, at a batch."""
+def little_memory(then=None):
+    """Room for 90 training stars; then: something else to do before the command."""
     from cyclegan.domains import from_file, on_disk
-    from cyclegan.training.module import CycleGAN
 
     from_file.AT_ONCE = on_disk.AT_ONCE = 90
-    original = CycleGAN.training_step
+    if then is not None:
+        then()
 
-    def hooked(self, *args):
-        if self.global_step == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.global_step == change_at:
-            os.utime("obs.h5", ns=(0, 0))
-        return original(self, *args)
 
-    CycleGAN.training_step = hooked
+def touch_at(step):
+    """Change a file that the process draws from, after so many batches."""
+    at_step("training_step", step, partial(os.utime, "obs.h5", ns=(0, 0)))
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +41,11 @@ def commands(start, domain_files, tmp_path_factory):
         one.mkdir()
         for file in domain_files:
             os.link(file, one / file.name) if one is not changed else (one / file.name).write_bytes(file.read_bytes())
+    kill = partial(signal_at, "training_step", 12, signal.SIGKILL)
     started = [
         start(whole, *arguments, before=little_memory),
-        start(killed, *arguments, before=partial(little_memory, kill_at=12)),
-        start(changed, *arguments, before=partial(little_memory, change_at=7)),
+        start(killed, *arguments, before=partial(little_memory, kill)),
+        start(changed, *arguments, before=partial(little_memory, partial(touch_at, 7))),
     ]
     done = [one.wait() for one in started]
     return [*done, start(killed, "resume=run", tiny=(), before=little_memory).wait()]

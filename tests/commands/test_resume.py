@@ -1,7 +1,6 @@
 """resume=RUN_DIR: a run that was killed or stopped ends as one that never was, bit for bit."""
 
 import json
-import os
 import shutil
 import signal
 from functools import partial
@@ -10,6 +9,7 @@ import h5py
 import pytest
 import torch
 from omegaconf import OmegaConf
+from processes import signal_at
 
 from cyclegan.scores.scores import SCORES
 from cyclegan.training.resuming import claimed
@@ -45,20 +45,6 @@ DOMAINS = {
     "warned after an epoch's last step": "files",
 }
 CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
-
-
-def signal_at(hook, step, number):
-    """Make the process send itself a signal when it enters a hook of the module after `step` batches."""
-    from cyclegan.training.module import CycleGAN
-
-    original = getattr(CycleGAN, hook)
-
-    def hooked(self, *args):
-        if self.global_step == step:
-            os.kill(os.getpid(), number)
-        return original(self, *args)
-
-    setattr(CycleGAN, hook, hooked)
 
 
 @pytest.fixture(scope="module")
