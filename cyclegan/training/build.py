@@ -194,7 +194,6 @@ def make_trainer(
         reload_dataloaders_every_n_epochs=1,
         logger=loggers,
         callbacks=[*watchers, RunProgress(), best, LastCheckpoint(folder / LAST, settings.checkpoint_every, ending)],
-        enable_progress_bar=False,
         log_every_n_steps=settings.log_every,
         num_sanity_val_steps=0,
         enable_model_summary=False,

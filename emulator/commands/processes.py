@@ -41,14 +41,22 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class LoneTrainer(Trainer):
-    """A Trainer on one device, in one process. It takes nothing from SLURM_*, RANK and PL_TRAINER_*."""
+    """A Trainer on one device, in one process. It takes nothing from SLURM_*, RANK and PL_TRAINER_*.
+
+    It draws no bar of its own: `TrainingProgress` does, and only where somebody watches.
+    """
 
     def __init__(self, **options: Any) -> None:
         be_first()
         warnings.filterwarnings("ignore", ".*The `srun` command is available")  # it starts several
         # Under SLURM Lightning goes on from any hpc_ckpt_*.ckpt in its default folder, which is the current one.
         super().__init__(
-            devices=1, num_nodes=1, plugins=[OneProcess(), WholeCheckpoints()], default_root_dir=os.devnull, **options
+            devices=1,
+            num_nodes=1,
+            plugins=[OneProcess(), WholeCheckpoints()],
+            default_root_dir=os.devnull,
+            enable_progress_bar=False,
+            **options,
         )
 
 

@@ -19,6 +19,7 @@ def test_the_command(start, payne2payne_run, files_run, tmp_path):
     commands = {name: process.wait() for name, process in started.items()}
     codes = {name: command.code for name, command in commands.items()}
     assert codes == {"good": 0, "files": 2, "typo": 2}, {name: command.err for name, command in commands.items()}
+    assert "it/s" not in commands["good"].out + commands["good"].err  # bars are for a terminal
     assert "expected labels that both know, got none in synth and none in obs" in commands["files"].err
     assert not (tmp_path / "files" / "found").exists()
     output = tmp_path / "good" / "found"

@@ -84,6 +84,7 @@ def test_spectra_with_unknown_labels_are_left_out_of_the_training(start, tmp_pat
         file["labels"][10:30, 1] = np.nan
     done = start(tmp_path, *TINY, f"grid.path={grid_file.name}", "output=payne.pt", module=MODULE).wait()
     assert done.code == 0, done.err
+    assert "it/s" not in done.out + done.err  # bars are for a terminal
     assert (done.out + done.err).count("own.h5: left out 20 of 60 spectra, as a label of theirs is unknown") == 1
     assert json.loads((tmp_path / "payne.json").read_text())["spectra"] == {"train": 36, "validation": 2, "test": 2}
 

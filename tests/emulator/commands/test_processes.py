@@ -65,7 +65,6 @@ def test_training_is_that_of_one_process(name, elsewhere):
         logger=CSVLogger(elsewhere, name="", version=""),
         log_every_n_steps=1,
         enable_checkpointing=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
     )
     module = Slope()
