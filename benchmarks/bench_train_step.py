@@ -10,47 +10,16 @@ import warnings
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import CSVLogger
 
-from cyclegan.domains.domains import Domains, Stars
-from cyclegan.domains.survey import Survey
-from cyclegan.losses.adversarial import exhibits, judgements
-from cyclegan.losses.terms import Moment, total, weighted_terms
-from cyclegan.pairing.batch import TrainingBatch
-from cyclegan.spectra.spaces import projected_on
-from cyclegan.spectra.spectra import Spectra
-from cyclegan.training.build import build
+from benchmarks.steps import Step, built, config_of, noise_domains
 from cyclegan.training.checkpoints import LastCheckpoint
 from cyclegan.training.ending import Ending
 from cyclegan.training.logs import RunProgress
-from cyclegan.training.schema import TrainConfig
-from cyclegan.training.theory import Theory
-from emulator.commands.config import config_folder, validate
 
 ROUNDS, STEPS, WARM_UP = 5, 200, 20
 MOST = 0.15
-
-
-class NoiseDomain:
-    """Spectra of noise, always the same: what they hold does not change what a step costs."""
-
-    fixed, origin = True, "noise"
-    wavelength = torch.linspace(15000.0, 15100.0, 300, dtype=torch.float64)
-
-    def __init__(self, seed):
-        flux = 1 + 0.1 * torch.randn(4000, 300, generator=torch.Generator().manual_seed(seed))
-        self.spectra = Spectra(flux, torch.full_like(flux, 0.01), torch.ones_like(flux, dtype=torch.bool))
-
-    def draw(self, seed):
-        return self.spectra
-
-    def matched(self, subset):
-        return self.spectra.rows(slice(4))
-
-    def count(self, subset):
-        return len((self.spectra if subset == "train" else self.matched(subset)).flux)
 
 
 class Clock(Callback):
@@ -68,18 +37,9 @@ class Clock(Callback):
 def parts():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        settings = ["domains=files", "domains.synth.path=x", "domains.obs.path=x", "trainer.epochs=1"]
-        settings += ["networks.shared=6", "networks.split=1", "networks.components=96"]
-        settings += [f"trainer.steps={STEPS}", "trainer.weight_decay=0.25"]
-        config = validate(compose("train", settings), TrainConfig)
-    yield config, Domains(NoiseDomain(1), NoiseDomain(2), matched=True)
+    sizes = ["networks.shared=6", "networks.split=1", "networks.components=96"]
+    yield config_of([*sizes, "trainer.epochs=1", f"trainer.steps={STEPS}"]), noise_domains()
     torch.set_num_threads(threads)
-
-
-def built(config, domains):
-    stars = Stars(*(domain.draw(0) for domain in domains[:2]))
-    return build(config, domains, Theory(None, {}, Survey()), stars)
 
 
 def by_lightning(config, domains, folder):
@@ -103,24 +63,11 @@ def by_lightning(config, domains, folder):
 
 def bare(config, domains):
     """The same two updates of the same networks on one batch that lies ready."""
-    module, data = built(config, domains)
-    t, discriminators = module.translator, module.discriminators
-    rows = slice(config.trainer.batch_size)
-    stars = zip((t.space_s, t.space_o), data.stars(epoch=0), strict=True)
-    batch = TrainingBatch(*(projected_on(space, side.rows(rows)) for space, side in stars), None)
-    judges_optimizer, translator_optimizer = module.configure_optimizers()
-    for step in range(STEPS):
-        if step == WARM_UP:
+    step = Step(config, domains, torch.device("cpu"))
+    for number in range(STEPS):
+        if number == WARM_UP:
             start = time.process_time()
-        crossing = t.cross(batch.synth.flux, batch.obs.flux)
-        shown = exhibits(t, batch, crossing, step)
-        judges_optimizer.zero_grad()
-        torch.stack([one.loss() for one in judgements(discriminators, shown).values()]).sum().backward()
-        judges_optimizer.step()
-        terms = weighted_terms(config.losses, Moment(batch, crossing, t, discriminators, shown, step / STEPS))
-        translator_optimizer.zero_grad()
-        total(terms).backward()
-        translator_optimizer.step()
+        step()
     return (time.process_time() - start) / (STEPS - WARM_UP)
 
 
