@@ -70,7 +70,10 @@ def nearest_pixels(wanted: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 
 def same_wavelengths(a: Tensor, b: Tensor) -> bool:
     """Whether two grids, (P,) and (Q,), are the same, to SAME_WAVELENGTH."""
-    return len(a) == len(b) and torch.allclose(a.cpu(), b.cpu(), rtol=SAME_WAVELENGTH, atol=0)
+    if len(a) != len(b):
+        return False
+    a, b = a.cpu(), b.cpu()
+    return bool(((a - b).abs() <= SAME_WAVELENGTH * b.abs()).all())  # several times as fast as torch.allclose
 
 
 def unlike_pixel(a: Tensor, b: Tensor) -> int:

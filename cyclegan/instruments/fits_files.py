@@ -22,9 +22,9 @@ MOST_UNPACKED = 2**28  # bytes: a star of 700 visits
 SIMPLE, PACKED = b"SIMPLE  =", b"\x1f\x8b"  # how they begin, plain and packed by gzip
 MOST = 999  # axes, or columns: the standard's own limit
 SIZE = re.compile(rb"(BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS) *= *([^ /]*)")
-TOLD = re.compile(
-    rb"BITPIX|NAXIS|PCOUNT|GCOUNT|TFIELDS|GROUPS|END"
-)  # what the cards of these, and the last, begin with
+WHOLE = re.compile(r"[+-]?\d+")
+# What the cards of these, and the last, begin with.
+TOLD = (b"BITPIX", b"NAXIS", b"PCOUNT", b"GCOUNT", b"TFIELDS", b"GROUPS", b"END")
 GROUPS = re.compile(rb"GROUPS  = *T")
 END = re.compile(rb"END(?![A-Z0-9_-])")
 
@@ -86,43 +86,46 @@ def unpacked(path: Path) -> Iterator[BinaryIO]:
     yield BytesIO(content)
 
 
-def headers_of(file: BinaryIO) -> list[tuple[int, int]]:
-    """Where each header of a FITS file begins and ends; ValueError where one claims what cannot be, or is not there."""
-    size, start, left, found = file.seek(0, 2), 0, LONGEST_HEADERS, list[tuple[int, int]]()
+def headers_of(file: BinaryIO) -> list[tuple[bytes, int]]:
+    """The cards of each header of a FITS file, and where it ends.
+
+    Raises ValueError where one claims what cannot be, or is not there.
+    """
+    size, start, left, found = file.seek(0, 2), 0, LONGEST_HEADERS, list[tuple[bytes, int]]()
     while start < size or not found:
         file.seek(start)
         if found and not file.read(BLOCK).strip(b"\0 "):  # as tapes were filled up
             break
-        claims, length = _read_sizes(file, start, left)
-        end, left = start + length, left - length
+        claims, cards = _read_header(file, start, left)
+        end, left = start + len(cards), left - len(cards)
         claimed = _claimed_bytes(claims, size)
         if claimed > size - end:
             raise ValueError(f"truncated: HDU {len(found)} claims {claimed} bytes, of which there are {size - end}")
-        found.append((start, end))
+        found.append((cards, end))
         start = end + math.ceil(claimed / BLOCK) * BLOCK
     return found
 
 
-def _read_sizes(file: BinaryIO, start: int, longest: int) -> tuple[dict[str, int], int]:
-    """What the header at `start` says of the size of what follows it, and how long it is itself."""
+def _read_header(file: BinaryIO, start: int, longest: int) -> tuple[dict[str, int], bytes]:
+    """What the header at `start` says of the size of what follows it, and all of its cards."""
     file.seek(start)
-    found: dict[str, int] = {}
-    for length in range(BLOCK, longest + 1, BLOCK):
+    found, blocks = dict[str, int](), list[bytes]()
+    while (len(blocks) + 1) * BLOCK <= longest:
         block = file.read(BLOCK)
-        if not start and length == BLOCK and not block.startswith(SIMPLE):
+        if not start and not blocks and not block.startswith(SIMPLE):
             raise ValueError("one that does not begin with SIMPLE")
-        places = (found.start() for found in TOLD.finditer(block))
-        for card in (block[at : at + CARD] for at in places if at % CARD == 0):
-            if END.match(card):
-                return found, length
-            if GROUPS.match(card):
-                raise ValueError("random groups")
-            if size := SIZE.match(card):
-                key, text = size[1].decode(), size[2].decode("latin-1")
-                if not re.fullmatch(r"[+-]?\d+", text) or found.setdefault(key, int(text)) != int(text):
-                    raise ValueError(f"a header with {key} = {text}")
         if len(block) < BLOCK:
             break
+        blocks.append(block)
+        for card in (block[at : at + CARD] for at in range(0, len(block), CARD) if block.startswith(TOLD, at)):
+            if size := SIZE.match(card):
+                key, text = size[1].decode(), size[2].decode("latin-1")
+                if not WHOLE.fullmatch(text) or found.setdefault(key, int(text)) != int(text):
+                    raise ValueError(f"a header with {key} = {text}")
+            elif END.match(card):
+                return found, b"".join(blocks)
+            elif GROUPS.match(card):
+                raise ValueError("random groups")
     raise ValueError("truncated: a header has no end")
 
 

@@ -18,7 +18,7 @@ from emulator.apogee import APOGEE, LOG_START, LOG_STEP, PIXELS
 from emulator.commands.errors import InputError
 from emulator.wavelength import same_wavelengths
 
-SURVEY = torch.from_numpy(APOGEE.wavelength)
+SURVEY, SINGLE = torch.from_numpy(APOGEE.wavelength), APOGEE.wavelength.astype("float32")
 OBSERVED, MODEL = ("flux", "ivar", "pixel_flags"), "model_flux"
 
 
@@ -83,9 +83,10 @@ def _read_rows(table: BinaryTable, rows: slice, number: int, header: Header, pat
     kept = (np.isfinite(flux) & (flux != 0) & (error > 0)).any(axis=1)
     if "in_stack" in table.columns:
         kept &= np.isin(_texts(values, "in_stack"), ("T", "1"))
-    values, blank = values[kept], np.full(np.count_nonzero(kept), "")
-    snr = values["snr"] if "snr" in table.columns else np.full(len(blank), np.nan)
-    telescopes, objects = (_texts(values, name) if name in table.columns else blank for name in ("telescope", "obj"))
+    blank = np.full(np.count_nonzero(kept), "")
+    snr = values["snr"][kept] if "snr" in table.columns else np.full(len(blank), np.nan)
+    texts = {name: _texts(values, name)[kept] for name in ("telescope", "obj") if name in table.columns}
+    telescopes, objects = (texts.get(name, blank) for name in ("telescope", "obj"))
     told = (header.get("APOGEEID"), header.get("SDSS_ID"), path.stem)
     return Stars(
         flux[kept],
@@ -107,7 +108,7 @@ def _spectra(values: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray, np
         return flux, np.where(flux > 0, ERROR_FLOOR * flux, 0), np.zeros(flux.shape, "int32")
     flux, inverse_variance, flags = (_pixels(values, name, path) for name in OBSERVED)
     sound = (inverse_variance > 0) & (flags >= 0) & (flags < 2**31)
-    error = np.where(sound, 1 / np.sqrt(np.where(sound, inverse_variance, 1)), 0)
+    error = np.where(sound, 1 / np.sqrt(inverse_variance), 0)
     return flux, error, np.where(sound, flags, 0).astype("int32")
 
 
@@ -120,8 +121,8 @@ def _check_wavelength(values: np.ndarray, table: BinaryTable, path: Path) -> Non
         given = np.zeros((1, 0))
         if count == PIXELS and isinstance(start, float) and isinstance(step, float):
             given = 10 ** (start + step * np.arange(PIXELS))[None]
-    others = [row for row in given if not np.array_equal(row, given[0])]
-    if not all(same_wavelengths(torch.from_numpy(row).double(), SURVEY) for row in [given[0], *others]):
+    others = (row for row in given if not np.array_equal(row, SINGLE))  # the survey's own need no closer look
+    if not all(same_wavelengths(torch.from_numpy(row).double(), SURVEY) for row in others):
         expected = f"{PIXELS} pixels from log10(wavelength) {LOG_START} in steps of {LOG_STEP:g}"
         raise InputError(f"{path}: expected {expected}, got others")
 

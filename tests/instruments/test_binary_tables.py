@@ -57,6 +57,19 @@ def test_tables_are_what_astropy_reads(path, packed):
     assert values == ["0.6.0", 1.5e-7, True, "it's", -3, None, None]
 
 
+def test_rows_are_made_once_for_all_files_of_the_same_columns(tmp_path):
+    found = []
+    for number, names in enumerate([("flux", "snr"), ("flux", "snr"), ("snr", "flux")]):
+        columns = [fits.Column(name=name, format="E", array=np.array([number + len(name)])) for name in names]
+        fits.BinTableHDU.from_columns(columns).writeto(tmp_path / f"{number}.fits")
+        with opened_tables(tmp_path / f"{number}.fits", "expected FITS") as (_, (table,)):
+            found.append((table.row, [table.read(slice(0, 1))[name].item() for name in ("flux", "snr")]))
+    (first, own), (same, others), (swapped, last) = found
+    assert first is same
+    assert swapped.names == ("snr", "flux")
+    assert (own, others, last) == ([4, 3], [5, 4], [6, 5])
+
+
 def test_who_wrote_a_file_is_told_by_its_first_cards_alone(path, tmp_path):
     assert first_cards(path).get("V_ASTRA") == "0.6.0"
     (tmp_path / "packed").write_bytes(gzip.compress(path.read_bytes()))
