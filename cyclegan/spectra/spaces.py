@@ -1,5 +1,7 @@
 """The spaces in which networks see spectra: principal components, and pixels."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -37,8 +39,10 @@ class Components(nn.Module):
         if usable.all():
             coefficients = self.coordinates(spectra.flux)
         else:
-            residual = (spectra.flux - self.mean) * self.weight
-            coefficients = self._fill(torch.where(usable, residual, 0.0) @ self.basis, usable)
+            start, masked = self.start(spectra.flux, usable), masked_pixels(usable)
+            size = max(1, FILLED // (masked.shape[1] * self.basis.shape[1]))
+            parts = zip(start.split(size), masked.split(size), strict=True)
+            coefficients = torch.cat([self.filled(*part) for part in parts])
         inverse = torch.where(usable, 1 / spectra.error.clamp_min(ERROR_FLOOR), 0.0) / self.weight
         precision = (inverse.square().sum(dim=1) / usable.sum(dim=1).clamp_min(1)).clamp_min(1e-12)
         pixels, width = self.basis.shape
@@ -49,29 +53,22 @@ class Components(nn.Module):
         """Flux (B, P) of which every pixel is usable -> coefficients (B, K)."""
         return (flux - self.mean) * self.weight @ self.basis
 
-    def _fill(self, start: Tensor, usable: Tensor) -> Tensor:
+    def start(self, flux: Tensor, usable: Tensor) -> Tensor:
+        """Flux (B, P) -> coefficients (B, K) with zeros where pixels are not usable (B, P)."""
+        return torch.where(usable, (flux - self.mean) * self.weight, 0.0) @ self.basis
+
+    def filled(self, start: Tensor, masked: Tensor) -> Tensor:
         """Coefficients (B, K) of spectra whose masked pixels are as the components themselves have them.
 
-        start (B, K): with zeros there. With the rows M (m, K) of V at a star's masked pixels, c <- start + M^T M c is
-        expectation maximisation for the least-squares coefficients of the usable ones; a few rounds reach them unless
-        most of a spectrum is masked.
+        start (B, K): as `start` gives them; masked (B, m): `masked_pixels`. With the rows M (m, K) of V at a star's
+        masked pixels, c <- start + M^T M c is expectation maximisation for the least-squares coefficients of the usable
+        ones; a few rounds reach them unless most of a spectrum is masked.
         """
-        stars, pixels = (~usable).nonzero(as_tuple=True)
-        count = (~usable).sum(dim=1)
-        most = int(count.max())
-        place = torch.arange(len(stars), device=stars.device) - (count.cumsum(dim=0) - count)[stars]
-        index = torch.full((len(usable), most), usable.shape[1], device=stars.device)  # one behind the last: nothing
-        index[stars, place] = pixels
-        basis = torch.nn.functional.pad(self.basis, (0, 0, 0, 1))
-        filled = []
-        size = max(1, FILLED // (most * self.basis.shape[1]))
-        for first, rows in zip(start.split(size), index.split(size), strict=True):
-            masked, coefficients = basis[rows], first[:, None]  # (b, m, K), (b, 1, K)
-            product = masked.transpose(1, 2) @ masked
-            for _ in range(ROUNDS):
-                coefficients = first[:, None] + coefficients @ product
-            filled.append(coefficients[:, 0])
-        return torch.cat(filled)
+        rows = torch.nn.functional.pad(self.basis, (0, 0, 0, 1))[masked]  # (B, m, K)
+        product, coefficients = rows.transpose(1, 2) @ rows, start[:, None]
+        for _ in range(ROUNDS):
+            coefficients = start[:, None] + coefficients @ product
+        return coefficients[:, 0]
 
     def noise(self, coefficients: Spectra) -> Tensor:
         """The noise (B, 1), 1 sigma, of each coefficient: V is orthonormal, so it is that of a weighted pixel."""
@@ -85,6 +82,19 @@ class Components(nn.Module):
     def moved(self, difference: Tensor) -> Tensor:
         """Differences of coefficients (..., K) -> of flux (..., P)."""
         return difference @ self.basis.T / self.weight
+
+
+def masked_pixels(usable: Tensor) -> Tensor:
+    """The numbers (B, m) of each star's masked pixels, m: of whom most are masked; P, one behind the last, in the rest.
+
+    usable: (B, P).
+    """
+    stars, pixels = (~usable).nonzero(as_tuple=True)
+    count = (~usable).sum(dim=1)
+    place = torch.arange(stars.shape[0], device=stars.device) - (count.cumsum(dim=0) - count)[stars]
+    most = cast(int, count.max().item())  # `int` would have torch.export take it for a constant
+    found = torch.full((usable.shape[0], most), usable.shape[1], device=stars.device)
+    return found.index_put((stars, place), pixels)
 
 
 class Pixels(nn.Module):

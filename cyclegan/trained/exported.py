@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export, save
 
-from cyclegan.spectra.spaces import ROUNDS, Components, Space
+from cyclegan.spectra.spaces import Components, Space, masked_pixels
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.trained.model import TrainedModel
 
@@ -38,11 +38,8 @@ class _Encode(nn.Module):
     def _coordinates(self, flux: Tensor, usable: Tensor) -> Tensor:
         if not isinstance(self.space, Components):
             return self.space.project(Spectra(flux, torch.ones_like(flux), usable)).flux
-        basis = self.space.basis
-        start = coefficients = torch.where(usable, (flux - self.space.mean) * self.space.weight, 0.0) @ basis
-        for _ in range(ROUNDS):  # as Components has it, but with no shape that depends on what is masked
-            coefficients = start + torch.where(usable, 0.0, coefficients @ basis.T) @ basis
-        return coefficients
+        # As `project` has it, but whatever the mask: a program has no branches.
+        return self.space.filled(self.space.start(flux, usable), masked_pixels(usable))
 
 
 class _EncodeSynth(_Encode):

@@ -9,9 +9,11 @@ from handmade import make_checkpoint
 from skies import toy_wavelength
 from translators import make_translator, networks, stir
 
+from cyclegan.spectra.spaces import Components
 from cyclegan.trained.exported import MAPS, exported
 from cyclegan.trained.model import TrainedModel
-from cyclegan.translator.translator import ensemble_of
+from cyclegan.translator.dense import Dense
+from cyclegan.translator.translator import build_translator, ensemble_of
 
 
 @pytest.fixture(scope="module", params=["dense", "conv", "ensemble"])
@@ -55,6 +57,30 @@ def test_programs_do_what_the_model_does(model, programs, sky):
             split = {"split": model.draw_split(count, 0)} if name == "synth_to_obs" else {}
             expected, found = getattr(model, name)(flux, mask=mask, **split), program(flux, mask, *split.values())
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, equal_nan=True, msg=f"{name} {count}")
+
+
+def test_latents_of_stars_that_lack_a_third_of_their_pixels_agree_to_1e_5():
+    """Both absolute and in units of each latent's spread over stars, at APOGEE's number of pixels: coefficients in the
+    hundreds are rounded by more than that, so that programs have to round as the model does.
+    """
+    torch.manual_seed(0)
+    kind, pixels, stars = Dense(shared=40, split=2, components=96, width=16), 7214, 60
+    basis = torch.linalg.qr(torch.randn(pixels, kind.components))[0]
+    spaces = [Components(torch.full((pixels,), 0.9), torch.full((pixels,), 200.0), basis) for _ in range(2)]
+    scale = torch.logspace(2.5, -0.5, kind.components).flip(0)
+    translator = build_translator(kind, tuple(spaces), scale)
+    stir(translator)
+    model = TrainedModel(make_checkpoint(translator, kind, torch.linspace(15100, 16900, pixels), torch.randn(9, 2)), "")
+    programs = dict(exported(model))
+    flux = spaces[0].restore(torch.randn(stars, kind.components) * scale)
+    mask = (torch.arange(pixels) > pixels // 3).expand_as(flux)
+    for name in MAPS[2:]:
+        program = torch.export.load(io.BytesIO(programs[name])).module()
+        pairs = [getattr(model, name)(flux, mask=mask), program(flux, mask)]
+        for expected, found in zip(*([one] if isinstance(one, torch.Tensor) else one for one in pairs), strict=True):
+            off = (found - expected).abs().amax(dim=0)
+            assert (off <= 1e-5).all()
+            assert (off <= 1e-5 * expected.std(dim=0)).all()
 
 
 def test_programs_hold_neither_pickles_nor_where_they_were_made(programs):
