@@ -87,7 +87,7 @@ def start():
     """
     context = multiprocessing.get_context("forkserver")
     commands = ("train", "transfer", "evaluate", "discover", "fit", "starnet", "atlas")
-    context.set_forkserver_preload([f"cyclegan.{name}" for name in commands])
+    context.set_forkserver_preload([*(f"cyclegan.{name}" for name in commands), "warmed"])
 
     def start(folder, *overrides, module="cyclegan.train", environment=None, before=None, tiny=TINY) -> Started:
         sizes = tiny if module == "cyclegan.train" else ()

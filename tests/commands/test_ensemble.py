@@ -18,11 +18,11 @@ from emulator.commands.errors import InputError
 
 @pytest.fixture(scope="module")
 def commands(start, payne_file, tmp_path_factory):
-    """A finished ensemble of three; the same one killed and taken up again; and what is refused."""
+    """A finished ensemble of two; the same one killed and taken up again; and what is refused."""
     folder = tmp_path_factory.mktemp("ensemble")
     arguments = (
         "+experiment=payne2payne",
-        "ensemble=3",
+        "ensemble=2",
         f"domains.emulator={payne_file}",
         "logger.wandb=false",
         "hydra.run.dir=run",
@@ -32,7 +32,7 @@ def commands(start, payne_file, tmp_path_factory):
     whole = start(folder / "whole", *arguments)
     killed = start(folder / "killed", *arguments, before=partial(signal_at, "training_step", 12, signal.SIGKILL))
     done = {"whole": whole.wait(), "killed": killed.wait()}
-    other = start(folder / "killed", "resume=run", "ensemble=2", tiny=()).wait()
+    other = start(folder / "killed", "resume=run", "ensemble=3", tiny=()).wait()
     again = start(folder / "killed", "resume=run", tiny=()).wait()
     conv = start(folder / "conv", *arguments, "networks=conv", "networks.channels=[4,8]", tiny=CONV).wait()
     return folder, done | {"other": other, "again": again, "conv": conv}
@@ -77,7 +77,7 @@ def test_it_behaves_as_one_model(run):
     flux = model.synthesize(labels)
     seen, split = model.seen("synth_to_obs", exact(flux)), model.mean_split().expand(6, -1)
     members = model.translator.each()
-    assert len(members) == 3
+    assert len(members) == 2
     each = [member.generator_o(member.encode_synth(seen.flux), split) for member in members]
     expected = model.translator.space_o.restore(torch.stack(each).mean(dim=0))
     torch.testing.assert_close(model.synth_to_obs(flux), expected)
@@ -128,4 +128,4 @@ def test_scores_fits_and_lines_come_from_it_as_from_any_run(start, run, obs_file
         command = start(tmp_path / module, *given, module=f"cyclegan.{module}").wait()
         assert command.code == 0, command.err
     found = json.loads((tmp_path / "discover" / "found" / "discovery.json").read_text())
-    assert found["runs"] == 3
+    assert found["runs"] == 2
