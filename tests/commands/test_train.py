@@ -253,7 +253,7 @@ def test_theory_becomes_like_real_stars(start, tmp_path):
     assert max(scores[name] for name in SCORES if name.startswith("z_")) < 0.05
 
 
-@pytest.mark.parametrize("by", ["none", "discriminator", "density"])
+@pytest.mark.parametrize("by", ["none", "density"])
 def test_where_sets_do_not_match_the_labels_of_paired_stars_are_drawn(start, payne_file, tmp_path, by):
     share = "0.5" if by == "none" else "1.0"
     overrides = ("+experiment=payne2payne", f"domains.emulator={payne_file}", "logger.wandb=false")
@@ -265,18 +265,6 @@ def test_where_sets_do_not_match_the_labels_of_paired_stars_are_drawn(start, pay
     again = start(tmp_path, f"resume={command.run}", tiny=()).wait()
     assert again.code == 0, again.err
     assert (command.run / "populations.png").read_bytes() == picture
-
-
-def test_runs_of_other_seeds_may_lack_the_same_lines(start, payne_file, tmp_path):
-    tables = {}
-    for seed, hidden in ((1, 5), (2, 5), (2, "null")):
-        folder = tmp_path / f"{seed}-{hidden}"
-        folder.mkdir()
-        overrides = (f"domains.emulator={payne_file}", f"domains.hidden_seed={hidden}", f"seed={seed}")
-        command = start(folder, *overrides, "trainer.epochs=1", "logger.wandb=false").wait()
-        assert command.code == 0, command.err
-        tables[seed, hidden] = (command.run / "hidden_features_synth.csv").read_text()
-    assert tables[1, 5] == tables[2, 5] != tables[2, "null"]
 
 
 def test_two_files_of_other_stars_train_without_matched_scores(start, domain_files, tmp_path):

@@ -46,9 +46,9 @@ def write(path, wavelength=SOME, stars=24):
     return path
 
 
-def prepare(folder, *overrides):
+def prepare(folder, *overrides, experiment="payne2data"):
     with initialize_config_dir(config_folder(), version_base="1.3"):
-        config = validate(compose("train", ["+experiment=payne2data", *overrides]), TrainConfig)
+        config = validate(compose("train", [f"+experiment={experiment}", *overrides]), TrainConfig)
     return prepare_theory(config, folder)
 
 
@@ -178,3 +178,19 @@ def test_an_optical_file_is_refused_in_one_line_and_leaves_nothing(start, tmp_pa
     assert line.startswith("error: emulator: expected the spectra's wavelengths among its own 7214 pixels, 15168.")
     assert not (tmp_path / "models").exists()
     assert list(tmp_path.glob("runs/*/*")) == []
+
+
+def test_runs_of_other_seeds_may_lack_the_same_lines(payne_file, tmp_path):
+    tables = {}
+    for seed, hidden in ((1, 5), (2, 5), (2, "null")):
+        folder = tmp_path / f"{seed}-{hidden}"
+        folder.mkdir()
+        prepare(
+            folder,
+            f"domains.emulator={payne_file}",
+            f"domains.hidden_seed={hidden}",
+            f"seed={seed}",
+            experiment="payne2payne",
+        )
+        tables[seed, hidden] = (folder / "hidden_features_synth.csv").read_text()
+    assert tables[1, 5] == tables[2, 5] != tables[2, "null"]
