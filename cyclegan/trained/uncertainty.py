@@ -5,17 +5,18 @@ common than stars and starting points: pairs that are all wrong in one way, comp
 scatter says where translations are worse, and matched stars kept out of training say by how much.
 """
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd, jacrev, vmap
 
 from cyclegan.spectra.spectra import SCORE_BATCH, Spectra, exact
 from cyclegan.trained.map_error import MapError
 from cyclegan.trained.translated import DIRECTIONS, OBS_TO_SYNTH, SYNTH_TO_OBS
-from cyclegan.translator.ensemble import MeanGenerator
+from cyclegan.translator.ensemble import MeanEncoder, MeanGenerator
 from cyclegan.translator.translator import Translator
 
 if TYPE_CHECKING:
@@ -151,21 +152,36 @@ def members_scatter(translator: Translator, direction: str, shared: Tensor, spli
 
 
 def noise_of_input(translator: Translator, seen: Spectra) -> Tensor:
-    """What the noise of observed coordinates (B, K) does to their translation, 1 sigma (B, P), by linearisation."""
+    """What the noise of observed coordinates (B, K) does to their translation, 1 sigma (B, P), by linearisation.
+
+    translator: an ensemble as one.
+    """
     t = translator
-
-    def shared(x: Tensor) -> Tensor:
-        return t.encoder_o(x[None])[0][0]
-
-    def made(z: Tensor) -> Tensor:
-        return t.generator_s(z[None], z[None, :0])[0]
-
-    read = vmap(jacrev(shared))(seen.flux)  # (B, N Zs, K)
-    written = vmap(jacfwd(made))(vmap(shared)(seen.flux))  # (B, K, N Zs)
+    assert isinstance(t.encoder_o, MeanEncoder)
+    assert isinstance(t.generator_s, MeanGenerator)
+    with torch.inference_mode(False), torch.enable_grad():
+        # Copies, since what was made in the mode in which commands work has no derivatives.
+        encode, generate = copy.deepcopy((t.encoder_o.members, t.generator_s.members))
+        latents, read = _with_slopes(lambda x: encode(x)[0], seen.flux.expand(generate.count, -1, -1))  # (N, B, Zs, K)
+        _, written = _with_slopes(lambda z: generate(z, z[..., :0]), latents)  # (N, B, K, Zs)
+    read = read.transpose(0, 1).flatten(1, 2)  # (B, N Zs, K)
+    written = written.permute(1, 2, 0, 3).flatten(2) / generate.count  # (B, K, N Zs), of the mean of members
     # As many independent errors as there are latents, or coordinates if these are fewer, have the same covariance.
     root = torch.linalg.qr(read.transpose(1, 2), mode="r").R  # (B, Z, N Zs), Z the lesser of K and N Zs
     moved = root @ written.transpose(1, 2) * t.space_o.noise(seen)[:, None]
     return t.space_s.moved(moved).square().sum(dim=1).sqrt()
+
+
+def _with_slopes(network: Callable[[Tensor], Tensor], inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What a network that takes stars one by one makes of inputs (..., n): outputs (..., m), and slopes (..., m, n).
+
+    An output at a time, of all stars and members: torch.func would copy each member's weights for each star, and has
+    torch._dynamo imported, which takes longer than to load a run.
+    """
+    inputs = inputs.detach().clone().requires_grad_()
+    made = network(inputs)
+    slopes = [torch.autograd.grad(output.sum(), inputs, retain_graph=True)[0] for output in made.unbind(dim=-1)]
+    return made.detach(), torch.stack(slopes, dim=-2)
 
 
 def unknown_split(translator: Translator, shared: Tensor, sample: Tensor) -> Tensor:

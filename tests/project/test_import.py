@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import torch
+from faults.good_inputs import write_run
 
 import cyclegan
 from cyclegan.spectra import spectra
@@ -27,6 +28,15 @@ def test_names_are_those_of_their_rooms():
 
 def test_the_version_is_told():
     assert cyclegan.__version__ == "0.2.0"
+
+
+def test_an_ensemble_is_loaded_without_what_only_compilers_need(tmp_path):
+    """That takes longer to import than PyTorch itself."""
+    write_run(tmp_path)
+    code = f"import sys, cyclegan; m = cyclegan.load({str(tmp_path)!r}, 'cpu'); print(len(m.errors))\n"
+    code += "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n[]\n"
 
 
 def test_an_import_brings_neither_commands_nor_training_nor_pictures():

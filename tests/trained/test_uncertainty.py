@@ -76,6 +76,17 @@ def test_noise_does_to_a_translation_what_draws_of_it_do(one):
     torch.testing.assert_close(noise_of_input(together, star)[0].double(), expected, rtol=0.06, atol=1e-7)
 
 
+def test_what_noise_does_is_the_same_in_the_mode_in_which_commands_work(one):
+    together, seen = one
+    expected = noise_of_input(together, seen)
+    with torch.inference_mode():
+        own = together.turned({})
+        own.load_state_dict({name: tensor.clone() for name, tensor in together.state_dict().items()}, assign=True)
+        assert all(tensor.is_inference() for tensor in own.state_dict().values())
+        found = noise_of_input(own, Spectra(*(tensor.clone() for tensor in seen)))
+    assert torch.equal(found, expected)
+
+
 def test_an_unknown_split_latent_is_part_of_the_error(one):
     together, seen = one
     shared, split = together.encoder_o(seen.flux)
