@@ -36,7 +36,8 @@ def population_shift(synth: Spectra, obs: Spectra, space: Components) -> Tensor:
     design = _instrument((first + second) / 2, weight)
     prior = variance * chance
     matrix = torch.cat([design, stars], dim=1)
-    rest, scatter, unexplained = gap, gap.square().mean(), torch.zeros((), dtype=torch.double)
+    rest, unexplained = gap, torch.zeros((), dtype=torch.double)
+    scatter = gap.square().mean().clamp_min(chance)  # of a set beside itself there is no gap
     for _ in range(ROUNDS):
         weighted = matrix.T / (scatter + rest.square() / 4)
         penalty = torch.cat([torch.full((design.shape[1],), 1e-9, dtype=torch.double), 1 / (prior + unexplained)])

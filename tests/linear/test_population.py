@@ -67,3 +67,9 @@ def test_where_theory_errs_everywhere_nothing_is_believed(lines):
     synth, obs = make(lines, labels_of(400, 1), 3), make(wrong, labels_of(400, 2), 4)
     space = pooled_components(synth, obs, 6)[0]
     assert population_shift(synth, obs, space).norm() < 0.1 * (obs.flux.mean(dim=0) - synth.flux.mean(dim=0)).norm()
+
+
+def test_a_set_beside_itself_is_not_shifted(lines):
+    stars = make(lines, labels_of(50, 1), 3)
+    found = population_shift(stars, stars, pooled_components(stars, stars, 6)[0])
+    torch.testing.assert_close(found, torch.zeros(PIXELS), rtol=0, atol=1e-9)
