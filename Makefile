@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install train test lint format benchmark emulator docs clean
+.PHONY: help install train test lint format benchmark bench emulator docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ format: install  ## put the code into the project's style
 
 benchmark: install  ## time the parts that must be fast
 	$(BIN)/python -m pytest -s benchmarks
+
+bench: install  ## what everything costs and how it grows (docs/performance.md); BENCH=--short: in a minute
+	$(BIN)/python -m benchmarks.bench $(BENCH)
 
 docs: install  ## build the documentation into site/; begin at site/index.html
 	$(BIN)/mkdocs build --strict

@@ -17,12 +17,13 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from benchmarks.gpu_steps import in_bfloat16
 from benchmarks.rates import median_seconds, wait
+from benchmarks.workloads import observed, payne_step
 from cyclegan import train as train_command
 from cyclegan import transfer as transfer_command
 from cyclegan.fitting.fitter import Fitter
 from cyclegan.fitting.forward import TRANSLATOR, SpectrumModel
 from cyclegan.scores.scores import SCORES
-from cyclegan.spectra.spectra import Spectra, exact
+from cyclegan.spectra.spectra import exact
 from cyclegan.trained.loading import load
 from cyclegan.trained.model import BATCH
 from cyclegan.trained.translated import SYNTH_TO_OBS
@@ -32,7 +33,6 @@ from cyclegan.training.health import Health
 from cyclegan.training.keeping import Keeping
 from cyclegan.training.module import CycleGAN
 from emulator.commands.config import config_folder, validate
-from emulator.module import PayneModule
 from emulator.payne import Payne
 
 TINY = (
@@ -140,11 +140,8 @@ def train_in_bfloat16(settings: Sequence[str], folder: Path, device: torch.devic
 
 def transfer(run: Path, device: torch.device, quick: bool) -> dict[str, Any]:
     """Spectra a second through a trained translator: in memory, and from file to file."""
-    count, model, reference = (
-        40 if quick else 20000,
-        load(run, "auto" if device.type == "cuda" else "cpu"),
-        load(run, "cpu"),
-    )
+    where, count = "gpu" if device.type == "cuda" else "cpu", 40 if quick else 20000
+    model, reference = load(run, where), load(run, "cpu")
     pixels, split = len(model.wavelength), model.split_sample.mean(dim=0, keepdim=True).expand(BATCH, -1)
     flux = 0.9 + 0.05 * torch.rand(BATCH, pixels, generator=torch.Generator().manual_seed(0))
     batch = exact(flux.to(device))
@@ -158,7 +155,6 @@ def transfer(run: Path, device: torch.device, quick: bool) -> dict[str, Any]:
         file["spectra_err test"] = np.full((count, pixels), 0.01, "float32")
     config = OmegaConf.load(f"{config_folder()}/transfer.yaml")
     del config["hydra"], config["defaults"]
-    where = "gpu" if device.type == "cuda" else "cpu"
     given = {"checkpoint": str(run), "input": str(run.parent / "input.h5"), "device": where}
     own = OmegaConf.merge(config, given, {"output": str(run.parent / "output.h5")})
     start = time.perf_counter()
@@ -185,13 +181,7 @@ def fit(run: Path, device: torch.device, quick: bool) -> dict[str, Any]:
     """Stars a second that are fitted through a trained translator, from three starts."""
     count, size, found = (16, 8, {}) if quick else (2048, 512, {})
     models = {where: load(run, where) for where in ("cpu", *(["gpu"] if device.type == "cuda" else []))}
-    forward = models["cpu"].forward_model
-    labels = forward.population.sample(forward.emulator, count, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        clean = forward.observed(labels)
-    error = torch.full_like(clean, 0.01)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
-    stars = Spectra(clean + error * noise, error, torch.ones_like(clean, dtype=torch.bool))
+    stars = observed(models["cpu"].forward_model, count)
     fitted = {}
     for where, model in models.items():
         fitter, there = Fitter(SpectrumModel(model.forward_model, TRANSLATOR), 3, 0), model.device
@@ -210,29 +200,14 @@ def emulator(path: Path, device: torch.device, quick: bool) -> dict[str, Any]:
     """Spectra a second that an emulator makes, and a step of its training."""
     reference, count = Payne.load(path), 64 if quick else 4000
     payne = Payne.load(path).to(device)
-    L, K = len(reference.label_names), 256
-    share = torch.rand(count, L, generator=torch.Generator().manual_seed(0))
+    share = torch.rand(count, len(reference.label_names), generator=torch.Generator().manual_seed(0))
     labels = reference.label_low + (reference.label_high - reference.label_low) * share
     there = labels.to(device)
     with torch.inference_mode():
         off = (payne(there[:64]).cpu() - reference(labels[:64])).abs().max().item()
         seconds = median_seconds(lambda: payne(there), device)
-    pixels = len(reference.wavelength)
-    module = PayneModule(payne.train(), torch.zeros(pixels), torch.zeros(K, pixels), 10**6, 1e-3).to(device)
-    module.log = lambda *_: None  # no trainer is there to log for
-    made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
-    batch = there[:128], torch.randn(len(there[:128]), K, device=device)
-
-    def step() -> None:
-        loss = module.training_step(batch, 0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-
     return {
         "spectra a second": count / seconds,
-        "a step of training, ms": 1e3 * median_seconds(step, device),
+        "a step of training, ms": 1e3 * median_seconds(payne_step(payne, device), device),
         **compared("flux", off, FLUX),
     }

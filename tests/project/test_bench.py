@@ -1,0 +1,86 @@
+"""What measures costs: ratios that are compared with those kept, and how costs grow."""
+
+import json
+
+import pytest
+import torch
+
+from benchmarks import bench, growth, ratios
+from benchmarks.growth import Cost
+from benchmarks.ratios import Ratio
+from benchmarks.workloads import WORKLOADS, Workload
+
+MATRIX = torch.randn(512, 512)
+
+
+def product(times):
+    """A workload of so many products."""
+
+    def work():
+        for _ in range(times):
+            MATRIX @ MATRIX
+
+    return Workload(lambda folder: work, products=False)
+
+
+@pytest.fixture
+def few(monkeypatch, tmp_path):
+    """Two workloads in place of the real ones, and no ratio kept yet."""
+    monkeypatch.setattr(ratios, "KEPT", tmp_path / "kept.json")
+    monkeypatch.setattr(bench, "SHORT_ROUNDS", 4)
+    for name in list(WORKLOADS):
+        monkeypatch.delitem(WORKLOADS, name)
+    monkeypatch.setitem(WORKLOADS, "one", product(1))
+    monkeypatch.setitem(WORKLOADS, "another", product(1))
+
+
+def test_a_part_that_has_become_slower_is_told_and_only_that(few, monkeypatch, capsys):
+    assert bench.main(["--short", "--keep"]) == 0
+    assert bench.main(["--short"]) == 0
+    monkeypatch.setitem(WORKLOADS, "another", product(2))
+    assert bench.main(["--short"]) == 1
+    out, err = capsys.readouterr()
+    assert "another" in out
+    (line,) = err.splitlines()
+    assert line.startswith("error: another: expected at most 1.25 times the ")
+
+
+def test_on_another_processor_only_twice_as_slow_is_too_slow(few, monkeypatch, tmp_path):
+    assert bench.main(["--short", "--keep"]) == 0
+    kept = json.loads(ratios.KEPT.read_text())
+    monkeypatch.setattr(ratios, "processor", lambda: "another")
+    some = {name: Ratio(1.0, None, 1.8 * times) for name, times in kept["times"].items()}
+    assert ratios.too_much(some, tmp_path, 4) == {}
+    monkeypatch.setattr(ratios, "processor", lambda: kept["processor"])
+    monkeypatch.setattr(ratios, "ratios", lambda names, *_: {name: some[name] for name in names})
+    assert set(ratios.too_much(some, tmp_path, 4)) == {"one", "another"}
+
+
+def test_all_workloads_have_a_ratio_that_is_kept():
+    assert json.loads(ratios.KEPT.read_text())["times"].keys() == WORKLOADS.keys()
+
+
+def test_a_product_takes_as_long_as_a_product(monkeypatch, tmp_path):
+    large = torch.randn(1024, 1024)
+    monkeypatch.setitem(WORKLOADS, "it", Workload(lambda folder: lambda: large @ large, products=True))
+    (found,) = ratios.ratios(["it"], tmp_path, 5).values()
+    assert found.operations == 2 * 1024**3
+    assert found.times == pytest.approx(1, abs=0.3)
+
+
+def test_exponents():
+    costs = {size: Cost(2e-6 * size**1.5, 1 + size / 100) for size in (1000, 4000, 64000)}
+    row = growth.row(growth.AXES[0], costs)
+    assert row["exponent of time"] == row["of the last two"] == "1.50"
+    assert float(row["exponent of memory"]) == pytest.approx(1, abs=0.03)
+
+
+TINY = {"spectra": 120, "pixels": 240, "components": 30, "latents": 3, "batch": 20, "members": 2}
+
+
+@pytest.mark.parametrize("axis", growth.AXES, ids=lambda axis: f"{axis.what} with {axis.grows_with}")
+def test_what_grows_can_be_measured(axis, monkeypatch, tmp_path):
+    monkeypatch.setattr(growth, "SECONDS", 1e-9)
+    found = growth.cost(axis, TINY[axis.grows_with], tmp_path)
+    assert found.seconds > 0
+    assert found.memory >= 0
