@@ -89,6 +89,8 @@ def main(arguments: Sequence[str]) -> int:
         given = [a.partition("=") for a in arguments if a.startswith(KEYS)]
         options = {key: value for key, _, value in given}
         paths = [a for a in arguments if not a.startswith(KEYS)]
+        if len(paths) > 2 and (unknown := [a for a in paths if re.match(r"\w+=", a)]):
+            raise InputError(f"expected license=ID, citation=TEXT or export=true after RUN OUT, got {unknown[0]}")
         understood = len(options) == len(given) and options.get("export", "true") in ("true", "false")
         if len(paths) != 2 or not understood or any(path.startswith("-") for path in paths):
             raise InputError(f"expected {USAGE}, got {' '.join(arguments) or 'nothing'}")

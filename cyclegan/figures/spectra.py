@@ -52,7 +52,7 @@ def plot_stars(
         _draw_deviations(lower, x, window, observed, sigma[star], models)
         upper.set_title(title, loc="left", fontsize=10)
         upper.set_ylabel("normalised flux")
-        lower.set_ylabel("minus obs. [σ]")
+        lower.set_ylabel("minus\nobs. [σ]")  # on one line it is longer than the axes are high
         upper.tick_params(labelbottom=False)
         for axes in (upper, lower):
             axes.set_xlim(first, first + WINDOW)

@@ -29,7 +29,8 @@ from emulator.instrument import Instrument
 from emulator.parts import MADE_OF
 from emulator.wavelength import chip_starts, read_wavelength
 
-OF_FILES = ("rows", "bits", "labels", "velocities", "velocity")  # options that mean nothing to spectra in HDF5
+# Options that mean nothing to spectra in HDF5, which are in subsets already.
+OF_FILES = ("rows", "bits", "labels", "velocities", "velocity", "val", "test", "seed")
 
 
 def store(piece: Piece, continuum: Continuum, writer: SpectraWriter, report: Report) -> None:
@@ -157,7 +158,7 @@ def convert_files(
 
 def check_subsets(report: Report, options: Options) -> None:
     """Raise InputError where a subset was to get stars, and got none."""
-    for subset, share in zip(SUBSETS, (1, options.val, options.test), strict=True):
+    for subset, share in zip(SUBSETS, (1, *options.shares), strict=True):
         if share and not report.spectra[subset]:
             raise InputError(
                 f"--val, --test: expected a star for each subset, got none of {len(report.names)} for '{subset}':"

@@ -18,6 +18,7 @@ from emulator.hdf5 import is_hdf5
 from emulator.payne import Payne
 from emulator.wavelength import LIGHT_SPEED
 
+THEORY = "an emulator, or a file of synthetic spectra in HDF5"
 FASTEST = 1000.0  # km/s: no star of the Galaxy is faster
 STEP = 1.0  # km/s: of trial velocities; lines are ten times wider
 TEMPLATES = 64  # of theory's spectra, at most
@@ -81,7 +82,7 @@ class Templates:
         theory that covers none of them.
         """
         if not Path(path).is_file():
-            raise InputError(f"{path}: expected an emulator, or a file of synthetic spectra in HDF5, found none")
+            raise InputError(f"{path}: expected {THEORY}, found none")
         if is_hdf5(path):
             with SpectraFile(path) as file:
                 wavelength = file.wavelength.numpy()
@@ -89,7 +90,11 @@ class Templates:
                 spectra = file.read(subset, slice(0, count, max(1, math.ceil(count / TEMPLATES))))
                 flux = torch.where(spectra.mask, spectra.flux, 1.0)
         else:
-            emulator = Payne.load(path)
+            try:
+                emulator = Payne.load(path)
+            except InputError as problem:
+                why = str(problem).removeprefix(f"{path}: ")
+                raise InputError(f"{path}: expected {THEORY}, got neither ({why})") from problem
             wavelength = emulator.wavelength.numpy()
             with torch.no_grad():
                 flux = emulator(_labels(emulator))

@@ -10,6 +10,8 @@ from cyclegan.instruments.instrument import Reader
 from cyclegan.instruments.known import files_of
 from emulator.commands.errors import InputError
 
+RESOURCE_FORK = "._"  # what macOS puts before a file's name for what else it knows of it, on disks of other systems
+
 
 @dataclass
 class InputFiles:
@@ -30,6 +32,9 @@ class InputFiles:
         for root, folders, names in os.walk(folder, followlinks=True, onerror=self._unreadable):
             folders[:] = [name for name in sorted(folders) if self._is_new(Path(root, name))]
             for path in (Path(root, name) for name in sorted(names)):
+                if path.name.startswith(RESOURCE_FORK):
+                    self._pass_over("resource forks of macOS", path)
+                    continue
                 if not any(fnmatchcase(path.name.lower(), pattern) for pattern in patterns):
                     self._pass_over("other files", path)
                     continue

@@ -11,8 +11,8 @@ from cyclegan.instruments.conversion import check_subsets, grid_and_continuum, s
 from cyclegan.instruments.known import READERS, reader_of_wavelengths
 from cyclegan.instruments.label_columns import NAMES
 from cyclegan.instruments.names import star_name
-from cyclegan.instruments.options import Options, check_numbers
-from cyclegan.instruments.pieces import Piece, subset_of
+from cyclegan.instruments.options import SEED, SHARE, Options, check_numbers
+from cyclegan.instruments.pieces import Piece
 from cyclegan.instruments.report import Report
 from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra
 from cyclegan.spectra.spectrum_objects import has_errors, is_spectrum, on_grid, rest_wavelength
@@ -31,9 +31,9 @@ def convert_objects(
     wavelength: np.ndarray | None = None,
     like: str | Path | None = None,
     degree: int | None = None,
-    val: float = 0.1,
-    test: float = 0.1,
-    seed: int = 1,
+    val: float = SHARE,
+    test: float = SHARE,
+    seed: int = SEED,
 ) -> Report:
     """Write a Spectrum of specutils, or a list of them, each of one star or more, as `cyclegan.convert` writes files.
 
@@ -94,7 +94,7 @@ def _pieces(
         told = names[rows] if names is not None else [_name(spectrum, row, first + row) for row in range(count)]
         ids = [star_name([name], f"names of {where}") for name in told]
         columns = {"id": np.array(ids, str)} | ({"labels": table[rows]} if labels else {})
-        subset = [subset_of(name, options.val, options.test, options.seed) for name in ids]
+        subset = [options.subset_of(name) for name in ids]
         yield Piece(Spectra(found.flux.float(), error.float(), found.mask), np.array(subset), columns, [where] * count)
         first += count
 

@@ -1,6 +1,7 @@
 """The options of a command that converts instruments' files."""
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from emulator.commands.parts import MOST_PARTS, WHOLE, Part
 from emulator.instrument import Instrument
 
 DEGREE = 3  # of the continuum's polynomials
+SHARE, SEED = 0.1, 1  # of the stars, for val and for test each; by which these are drawn
 
 
 @dataclass
@@ -35,9 +37,9 @@ class Options:
     labels: str | None = None
     velocities: str | None = None
     velocity: str | None = None
-    val: float = 0.1
-    test: float = 0.1
-    seed: int = 1
+    val: float | None = None
+    test: float | None = None
+    seed: int | None = None
     strict: bool = False
     part: str | None = None
     parts: int | None = None
@@ -46,6 +48,19 @@ class Options:
     def share(self) -> Part:
         """The part of the work that is asked for; InputError for what is none."""
         return WHOLE if self.part is None else Part.read(self.part, "--part")
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Of the stars, for val and for test."""
+        val, test = (SHARE if given is None else given for given in (self.val, self.test))
+        return val, test
+
+    def subset_of(self, star: str) -> str:
+        """train, val or test, by the star's name alone: adding files never moves a star."""
+        val, test = self.shares
+        seed = SEED if self.seed is None else self.seed
+        draw = int.from_bytes(hashlib.sha256(f"{seed} {star}".encode()).digest()[:8], "big") / 2**64
+        return "val" if draw < val else "test" if draw < val + test else "train"
 
     @property
     def target(self) -> Path:
@@ -79,7 +94,8 @@ def fraction(text: str) -> float:
 
 def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
     """The options of `python -m command` for the files of these readers; description: what the command is for."""
-    parser = Parser(prog=f"python -m {command}", description=description, allow_abbrev=False)
+    usage = f"python -m {command} [OPTIONS] IN [IN ...] OUT.h5"  # the list of them follows, and is to fit a screen
+    parser = Parser(usage=usage, description=description, allow_abbrev=False)
     add = parser.add_argument
     add("inputs", metavar="IN", nargs="+", help=f"{files_of(readers)}, folders of them, or one HDF5 file")
     add("output", metavar="OUT.h5", help="the file to write")
@@ -96,9 +112,9 @@ def parser(readers: Sequence[Reader], command: str, description: str) -> Parser:
     add("--labels", metavar="FILE", help=f"to join labels from; {_of_each(readers, lambda reader: [reader.labels])}")
     add("--velocities", metavar="FILE", help="a table of file or id, and velocity in km/s, of stars not at rest")
     add("--velocity", metavar="THEORY", help="measure what is not told: with an emulator, or synthetic spectra in HDF5")
-    add("--val", type=fraction, default=0.1, help="share of the stars (default: %(default)s)")
-    add("--test", type=fraction, default=0.1, help="share of the stars (default: %(default)s)")
-    add("--seed", type=whole, default=1, help="of the subsets (default: %(default)s)")
+    add("--val", type=fraction, help=f"share of the stars (default: {SHARE})")
+    add("--test", type=fraction, help=f"share of the stars (default: {SHARE})")
+    add("--seed", type=whole, help=f"of the subsets (default: {SEED})")
     add("--strict", action="store_true", help="stop at the first file that is refused")
     add("--part", metavar="3/16", help="convert a part of the files alone, into OUT.h5.parts")
     add("--parts", type=int, metavar="16", help="convert all parts that are not there yet, and join them")
@@ -127,8 +143,9 @@ def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:
 
 def check_numbers(options: Options) -> None:
     """Raise InputError for shares that leave nothing to train, and for a degree below 0."""
-    if not (options.val >= 0 and options.test >= 0 and options.val + options.test < 1):
-        raise InputError(f"--val, --test: expected shares that leave some to train, got {options.val}, {options.test}")
+    val, test = options.shares
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise InputError(f"--val, --test: expected shares that leave some to train, got {val}, {test}")
     if options.degree is not None and options.degree < 0:
         raise InputError(f"--degree: expected 0 or more, got {options.degree}")
 

@@ -1,6 +1,5 @@
 """Spectra to convert, some at a time: of an instrument's files, or of one in the HDF5 layout."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,12 +22,6 @@ from emulator.commands.parts import Part
 from emulator.commands.progress import progress
 
 SPECTRA, MODELS = "spectra with errors", "models, which have none"
-
-
-def subset_of(star: str, val: float, test: float, seed: int) -> str:
-    """train, val or test, by the star's name alone: adding files never moves a star."""
-    draw = int.from_bytes(hashlib.sha256(f"{seed} {star}".encode()).digest()[:8], "big") / 2**64
-    return "val" if draw < val else "test" if draw < val + test else "train"
 
 
 class Piece(NamedTuple):
@@ -120,7 +113,7 @@ class Conversion(NamedTuple):
         if labelled:
             found = columns["labels"] = self._labels(held, names)
             report.unlabelled |= set(names[np.isnan(found).all(axis=1)].tolist())
-        subset = np.array([subset_of(name, options.val, options.test, options.seed) for name in names.tolist()])
+        subset = np.array([options.subset_of(name) for name in names.tolist()])
         spectra = resampler(Spectra(flux, error, sound & (bits & self.bits == 0)))
         return Piece(spectra, subset, columns, [source for stars in held for source in _sources(stars)])
 

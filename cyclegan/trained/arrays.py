@@ -8,18 +8,24 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cyclegan.spectra.tables import check_names
-from emulator.commands.errors import InputError
+from emulator.commands.errors import InputError, refusing
+from emulator.labels import UNITS
 
 Values = ArrayLike | Tensor
 
 
-def as_tensor(values: Values, name: str) -> Tensor:
+def as_tensor(values: Values, name: str, unit: str = "") -> Tensor:
     """Numbers as a float32 tensor; NumPy's, which may have the other byte order, as FITS files do, on the CPU.
 
-    What a masked array masks is NaN. Raises InputError for what is no array of numbers.
+    What a masked array masks is NaN. A Quantity of astropy is put into `unit`, blank for none. Raises InputError for
+    what is no array of numbers, and for a Quantity that has another kind of unit.
     """
     if isinstance(values, Tensor):
         return values.float()
+    if hasattr(values, "to_value"):
+        expected = f"numbers in {unit}" if unit else "numbers without a unit"
+        with refusing(f"{name}: expected {expected}", f"some in '{getattr(values, 'unit', None)}'"):
+            values = values.to_value(unit)
     try:
         return torch.from_numpy(np.ma.array(values, dtype="float32", copy=True).filled(np.nan))
     except (ValueError, TypeError) as error:
@@ -38,7 +44,7 @@ def label_rows(labels: Mapping[str, Values] | Values, names: Sequence[str]) -> T
     """
     if isinstance(labels, Mapping):
         check_names(list(labels), names, "labels")
-        columns = {name: torch.atleast_1d(as_tensor(labels[name], name)) for name in names}
+        columns = {name: torch.atleast_1d(as_tensor(labels[name], name, UNITS.get(name, ""))) for name in names}
         stars = max(len(column) for column in columns.values())
         for name, column in columns.items():
             if tuple(column.shape) not in ((1,), (stars,)):

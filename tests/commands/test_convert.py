@@ -10,12 +10,24 @@ from reference import REFERENCE
 from sdss5_files import write_mwm
 from transfers import contents, run_transfer
 
+from cyclegan.apogee import main as apogee
 from cyclegan.convert import main
 from cyclegan.spectra.files import SpectraFile
 from cyclegan.spectra.spaces import projected_on
 from cyclegan.translator.dense import Dense
 from cyclegan.translator.translator import build_translator
 from emulator.apogee import APOGEE
+
+
+@pytest.mark.parametrize("command", [main, apogee])
+def test_help_fits_a_screen(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as end:
+        command(["--help"])
+    told = capsys.readouterr().out
+    assert end.value.code == 0
+    assert told.count("\n") <= 40
+    assert f"cyclegan.{'convert' if command is main else 'apogee'} [OPTIONS] IN [IN ...] OUT.h5" in told
 
 
 @pytest.fixture(scope="module")

@@ -119,6 +119,12 @@ def test_other_arguments_are_told(arguments, run, tmp_path, monkeypatch, capsys)
     assert listed(tmp_path) == []
 
 
+def test_a_key_that_there_is_not_is_named(run, tmp_path, capsys):
+    told = refused([run, tmp_path / "out", "licence=mit"], capsys)
+    assert told == "error: expected license=ID, citation=TEXT or export=true after RUN OUT, got licence=mit\n"
+    assert listed(tmp_path) == []
+
+
 @pytest.mark.parametrize("licence", ["", "CC BY 4.0", "mit\nx: y", "'", "../mit"])
 def test_a_licence_is_an_identifier(licence, run, tmp_path, capsys):
     assert "license: expected an identifier" in refused([run, tmp_path / "out", f"license={licence}"], capsys)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import drawn_line
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from skies import toy_wavelength
 
 from cyclegan.figures.axes import COLOURS
@@ -115,6 +116,13 @@ def test_names_of_elements_do_not_overlap_and_the_strongest_are_there(star):
     assert np.diff(named).min() > ELEMENT_SPACING * CHIP_WINDOW
     inner = [line for line in lines if places[3] < line.wavelength < places[-4]]
     assert max(inner, key=lambda line: line.strength).element in {text.get_text() for text in axes.texts}
+
+
+def test_labels_of_axes_are_no_longer_than_these(sky):
+    figure = plot_stars(toy_wavelength(), sky.val_synth, sky.val_obs, sky.val_synth.flux, ["one", "two"], None)
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        assert axes.yaxis.label.get_window_extent().height <= axes.get_window_extent().height
 
 
 def test_stars_in_training_show_no_masked_pixel_and_do_not_join_chips(sky):

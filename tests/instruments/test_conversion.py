@@ -1,5 +1,7 @@
 """cyclegan/instruments/conversion.py: an instrument's files through the options of a command to the HDF5 layout."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 from apogee_stars import GAPS, PIXELS, converted, of_all_subsets, star
 from apstar import write_apstar
 
-from cyclegan.instruments.pieces import subset_of
+from cyclegan.instruments.options import Options
 from cyclegan.spectra.continuum import Continuum
 from cyclegan.spectra.files import SUBSETS, SpectraFile
 from cyclegan.spectra.resampling import Resampler
@@ -28,7 +30,7 @@ def test_spectra_of_a_folder_come_out_normalised_with_all_that_belongs_to_them(f
             assert (spectra.flux.median(dim=1).values - 1).abs().max() < 0.01
             # The continuum was a slope, noise 1 % of it: what is left of the slope is far less than it was.
             torch.testing.assert_close(spectra.error, torch.full_like(spectra.error, 0.01), rtol=0.02, atol=0)
-            assert all(subset_of(name, 0.1, 0.1, 1) == subset for name in file.identities(subset))
+            assert all(Options((), "").subset_of(name) == subset for name in file.identities(subset))
     assert (of_all_subsets(tmp_path / "obs.h5", "snr") == 100).all()
     assert (of_all_subsets(tmp_path / "obs.h5", "visit") == 0).all()
 
@@ -106,14 +108,16 @@ def test_resampling_conserves_flux_and_masks(tmp_path):
 
 def test_subsets_go_by_the_star_alone():
     names = [f"2M{number:08d}+0000000" for number in range(5000)]
-    first = [subset_of(name, 0.2, 0.1, seed=1) for name in names]
-    assert first == [subset_of(name, 0.2, 0.1, seed=1) for name in names]
-    assert first != [subset_of(name, 0.2, 0.1, seed=2) for name in names]
+    options = Options((), "out.h5", val=0.2)
+    first = [options.subset_of(name) for name in names]
+    assert first == [Options(("more",), "other.h5", val=0.2, test=0.1, seed=1).subset_of(name) for name in names]
+    assert first != [replace(options, seed=2).subset_of(name) for name in names]
     share = {subset: first.count(subset) / 5000 for subset in SUBSETS}
     for subset, expected in zip(SUBSETS, (0.7, 0.2, 0.1), strict=True):
         assert abs(share[subset] - expected) < 4 * (expected * (1 - expected) / 5000) ** 0.5
     # A larger share of val takes no star out of it.
-    assert all(subset_of(n, 0.3, 0.1, 1) == "val" for n, s in zip(names, first, strict=True) if s == "val")
+    more = replace(options, val=0.3)
+    assert all(more.subset_of(name) == "val" for name, subset in zip(names, first, strict=True) if subset == "val")
 
 
 def write_theory(path, wavelength, n=8):
@@ -220,6 +224,8 @@ def test_bad_options_are_told(folder, tmp_path):
             "optical.txt: expected spectra that cover some of 50",
         ),
         ([theory, out, "--rows", "visits", "--bits", "0"], "--rows, --bits: expected files of an instrument beside it"),
+        ([theory, out, "--val", "0.1"], "--val: expected files of an instrument beside it, got HDF5"),
+        ([theory, out, "--test", "0", "--seed", "2"], "--test, --seed: expected files of an instrument beside it"),
         ([folder, out, "--like", obs, "--degree", "2"], "--like: expected no --degree"),
         ([folder, out, "--like", theory], "expected a file that this command wrote"),
         ([folder, out, "--like", tmp_path / "nowhere.h5"], "found no such file"),

@@ -148,7 +148,9 @@ def test_theory_comes_from_an_emulator_or_a_file_and_only_what_matters_of_it(tem
     assert part.measure(SEEN[:1500], spectra_of(spectra, 1500)).value == pytest.approx(70, abs=1)
     own = Payne.load(payne_file)
     assert len(Templates.read(payne_file, own.wavelength.numpy()).lines) == TEMPLATES
+    (tmp_path / "text.txt").write_text("neither")
     for bad, words in (
+        (tmp_path / "text.txt", r"or a file of synthetic spectra in HDF5, got neither \(expected a file written by"),
         (tmp_path / "none.pt", "expected an emulator, or a file of synthetic spectra in HDF5, found none"),
         (path, r"expected spectra that cover some of 5061.7 to 5238.3 A, got 3 of 15200.0 to 15699"),
     ):

@@ -48,6 +48,15 @@ def test_names_count_in_whatever_case_and_with_whatever_ending(tmp_path):
     assert found.passed_over == {"other files": [str(tmp_path / n) for n in ("a.fits.txt", "fits", "index.html")]}
 
 
+def test_what_macos_adds_to_disks_of_other_systems_is_passed_over_and_counted(tmp_path):
+    for name in ("a.fits", "._a.fits", "._index.html", "._.fits"):
+        (tmp_path / name).touch()
+    found = find_files([str(tmp_path)], READERS)
+    assert found.paths == [tmp_path / "a.fits"]
+    added = [str(tmp_path / name) for name in ("._.fits", "._a.fits", "._index.html")]
+    assert found.passed_over == {"resource forks of macOS": added}
+
+
 def test_a_star_in_a_file_of_such_a_name_is_named_by_it(tmp_path):
     path = write_apstar(tmp_path / "apStar-dr17-2M00000001+0000001.FITS", *star(1), name=" ")
     assert read_star(path).name.tolist() == ["2M00000001+0000001"]

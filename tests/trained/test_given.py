@@ -30,6 +30,22 @@ def stars(trained, sky):
     return flux, error, mask
 
 
+def test_numbers_with_a_unit_are_put_into_their_own_or_refused_by_name(trained, stars):
+    flux, error, mask = stars
+    expected = trained.obs_to_synth(flux, error, mask)
+    found = trained.obs_to_synth(100 * flux * u.percent, 1000 * error * u.Unit(1e-3), mask)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with pytest.raises(InputError, match=r"flux: expected numbers without a unit, got some in 'Jy' \("):
+        trained.obs_to_synth(flux * u.Jy)
+    with pytest.raises(InputError, match="error: expected numbers without a unit, got some in 'Jy'"):
+        trained.obs_to_synth(flux, error * u.Jy)
+    labels = dict(zip(trained.label_names, trained.forward_model.emulator.label_low.tolist(), strict=True))
+    plain = trained.synthesize(labels | {"teff": [6000.0, 6100.0]})
+    assert np.array_equal(trained.synthesize(labels | {"teff": [6.0, 6.1] * u.kK}), plain)
+    with pytest.raises(InputError, match="teff: expected numbers in K, got some in 'eV'"):
+        trained.synthesize(labels | {"teff": 0.4 * u.eV})
+
+
 def spectrum_of(model, flux, error=None, mask=None, unit=u.one, **changes):
     return Spectrum(
         **{"flux": flux * unit, "spectral_axis": model.wavelength.numpy() * u.AA}
