@@ -13,7 +13,8 @@ from emulator.commands.outputs import check_apart, check_own, inputs_of
 from emulator.commands.running import errors_in_one_line, run
 from emulator.payne import ACTIVATIONS, is_emulator
 from emulator.published import TEFF_UNITS, read_published
-from emulator.wavelength import MEDIA, read_wavelength
+from emulator.wavelength import MEDIA
+from emulator.wavelength_files import read_wavelength
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,8 @@ from cyclegan.domains.fingerprint import Fingerprint, check_same
 from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.domains.population import Population
 from cyclegan.domains.schema import DomainsConfig
-from cyclegan.spectra.files import FEWEST
 from cyclegan.spectra.same_stars import Rows, match_rows
-from cyclegan.spectra.spectra import Spectra
+from cyclegan.spectra.spectra import FEWEST, Spectra
 from emulator.commands.errors import InputError
 from emulator.payne import Payne
 from emulator.wavelength import same_wavelengths, unlike_pixel

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cyclegan.domains.fingerprint import fingerprint
 from cyclegan.domains.on_disk import AT_ONCE, StarsOnDisk
-from cyclegan.spectra.continuum import Continuum
+from cyclegan.spectra.continuum_files import read_continuum
 from cyclegan.spectra.files import SUBSETS, SpectraFile
 from cyclegan.spectra.spectra import WORST_ERROR, Spectra
 from cyclegan.spectra.unchanged import check_unchanged
@@ -61,7 +61,7 @@ class HDF5Domain:
             self.train_rows = torch.where(seen, seen.cumsum(dim=0) - 1, -1)
             self.keep_seen("train", seen)
             self.on_disk = None if self.fixed else StarsOnDisk(self._again, seen.nonzero()[:, 0])
-            self.continuum = Continuum.read(file.file, self.wavelength.numpy(), file.places())
+            self.continuum = read_continuum(file.file, self.wavelength.numpy(), file.places())
 
     def _again(self) -> SpectraFile:
         """The file, opened again; InputError where it is another meanwhile."""

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from cyclegan.spectra.files import FEWEST
-from cyclegan.spectra.spectra import WORST_ERROR
+from cyclegan.spectra.spectra import FEWEST, WORST_ERROR
 from emulator.commands.schema import MOST_SEED
 
 

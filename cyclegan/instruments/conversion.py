@@ -16,7 +16,8 @@ from cyclegan.instruments.options import DEGREE, Options, chosen_bits, chosen_cu
 from cyclegan.instruments.pieces import Conversion, Piece, pieces_of_hdf5
 from cyclegan.instruments.report import Report
 from cyclegan.instruments.velocities import Velocities, read_velocities
-from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
+from cyclegan.spectra.continuum import Continuum
+from cyclegan.spectra.continuum_files import read_continuum, read_continuum_pixels, write_continuum
 from cyclegan.spectra.files import SUBSETS, SpectraFile, read_medium
 from cyclegan.spectra.joining import REPORT
 from cyclegan.spectra.resampling import Resampler
@@ -27,7 +28,8 @@ from emulator.commands.outputs import check_apart
 from emulator.hdf5 import is_hdf5, open_hdf5
 from emulator.instrument import Instrument
 from emulator.parts import MADE_OF
-from emulator.wavelength import chip_starts, read_wavelength
+from emulator.wavelength import chip_starts
+from emulator.wavelength_files import read_wavelength
 
 # Options that mean nothing to spectra in HDF5, which are in subsets already.
 OF_FILES = ("rows", "bits", "labels", "velocities", "velocity", "val", "test", "seed")
@@ -56,7 +58,7 @@ def store(piece: Piece, continuum: Continuum, writer: SpectraWriter, report: Rep
 
 def store_all(pieces: Iterable[Piece], continuum: Continuum, writer: SpectraWriter, report: Report) -> None:
     """Store all batches and what normalised them."""
-    continuum.write(writer.file)
+    write_continuum(continuum, writer.file)
     for piece in pieces:
         store(piece, continuum, writer, report)
 
@@ -216,7 +218,7 @@ def grid_and_continuum(
             raise InputError(f"--like: expected no {', '.join(chosen)} beside it, which the file decides, got both")
         with SpectraFile(options.like) as like:
             wavelength = like.wavelength.numpy()
-            continuum = Continuum.read(like.file, wavelength)
+            continuum = read_continuum(like.file, wavelength)
         if continuum is None:
             raise InputError(f"{options.like}: expected a file that this command wrote, got one without its continuum")
         return wavelength, continuum

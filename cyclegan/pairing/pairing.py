@@ -16,9 +16,8 @@ from cyclegan.pairing.overlap import ALIKE, find_overlap
 from cyclegan.pairing.selection import DENSITY, DISCRIMINATOR, as_observed, most_observed
 from cyclegan.pairing.transport import Pairs, gap_metric, random_pairs, transport_pairs
 from cyclegan.spectra.blurring import blurred
-from cyclegan.spectra.files import FEWEST
 from cyclegan.spectra.spaces import Components, Space, pooled_components, projected_on
-from cyclegan.spectra.spectra import BLUR, Spectra, line_width, masked_mean
+from cyclegan.spectra.spectra import BLUR, FEWEST, Spectra, line_width, masked_mean
 from cyclegan.translator.translator import Translator
 
 log = logging.getLogger(__name__)

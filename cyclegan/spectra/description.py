@@ -5,9 +5,9 @@ from textwrap import indent
 
 import numpy as np
 
-from cyclegan.spectra.files import FEWEST, NO_ERRORS, SUBSETS, UNKNOWN_NOISE, SpectraFile
+from cyclegan.spectra.files import NO_ERRORS, SUBSETS, UNKNOWN_NOISE, SpectraFile
 from cyclegan.spectra.same_stars import Rows, match_rows
-from cyclegan.spectra.spectra import WORST_ERROR
+from cyclegan.spectra.spectra import FEWEST, WORST_ERROR
 from emulator.commands.errors import InputError
 from emulator.commands.progress import progress
 from emulator.commands.results import format_table, printable

@@ -19,14 +19,12 @@ from emulator.commands.errors import InputError, refusing
 from emulator.flux import FLUX_LEVELS, LEVEL_SPECTRA, Values, is_flux
 from emulator.hdf5 import open_hdf5, read_all, read_label_names
 from emulator.labels import is_known
-from emulator.wavelength import MEDIA, air_to_vacuum, nearest_pixels, read_wavelength
+from emulator.wavelength import MEDIA, air_to_vacuum, nearest_pixels
+from emulator.wavelength_files import read_wavelength
 
 log = logging.getLogger(__name__)
 
 SUBSETS = ("train", "val", "test")
-# Spectra of each that training can do with: 10 of 'train' were translated worse than by a mean shift
-# (docs/few-stars.md), and `separation.quick_auc` shows a half of those of 'val' as real, and trains on half of these.
-FEWEST = {"train": 20, "val": 4, "test": 1}
 MASK = "True or 1 where a pixel is usable, False or 0 where not"
 NO_ERRORS = f"no errors ('spectra_err SUBSET'), so {ERROR_FLOOR:g}, the floor, is taken for that of each pixel"
 UNKNOWN_NOISE = "noise is unknown: what is in units of it, as scores, chi-square and errors of labels, means little"

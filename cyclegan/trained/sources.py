@@ -9,7 +9,7 @@ import h5py
 import torch
 from torch import Tensor
 
-from cyclegan.spectra.continuum import Continuum
+from cyclegan.spectra.continuum_files import read_continuum, write_continuum
 from cyclegan.spectra.files import SpectraFile
 from cyclegan.spectra.joining import copy_rows
 from cyclegan.spectra.spectra import Spectra, exact
@@ -73,12 +73,12 @@ class FileSource(SpectraFile):
         if not self.has_errors:
             output.attrs["error"] = ASSUMED
         try:
-            continuum = Continuum.read(self.file, self.wavelength.numpy(), self.places())
+            continuum = read_continuum(self.file, self.wavelength.numpy(), self.places())
         except InputError as error:
             log.warning("%s: %s; the output does not say how it was normalised", self.path, error)
         else:
             if continuum is not None:
-                continuum.write(output)
+                write_continuum(continuum, output)
         for name in self.columns:
             dataset, own = self.file[name], rows.get(name.rpartition(" ")[2], slice(0, 0))
             if own == slice(0, len(dataset)):

@@ -16,7 +16,8 @@ from cyclegan.domains.survey import Survey
 from cyclegan.domains.uniform import Learned
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.known_labels import read_known
-from cyclegan.spectra.files import FEWEST, SpectraFile
+from cyclegan.spectra.files import SpectraFile
+from cyclegan.spectra.spectra import FEWEST
 from cyclegan.trained.run_folder import HIDDEN
 from cyclegan.training.schema import TrainConfig
 from emulator.commands.errors import InputError

@@ -25,6 +25,7 @@ from skies import PIXELS, Sky, linear_payne, make_sky, toy_wavelength, write_dom
 from cyclegan.domains.domains import Stars
 from cyclegan.linear.maps import controls
 from cyclegan.spectra.continuum import Continuum
+from cyclegan.spectra.continuum_files import write_continuum
 from cyclegan.spectra.spaces import projected_on
 from cyclegan.spectra.spectra import Spectra, exact
 from cyclegan.spectra.writer import written_spectra
@@ -82,7 +83,7 @@ def _write_spectra(folder: Path) -> None:
             names = [f"2M{number:04d}" for number in range(count)]
             errors = 0.01 * labels.abs() + 0.01
             writer.append(subset, spectra, labels=labels, labels_err=errors, id=names)
-        continuum.write(writer.file)
+        write_continuum(continuum, writer.file)
     with written_spectra(folder / "exact.h5", "fuzz", wavelength, errors=False) as writer:
         for subset in ("train", "val", "test"):
             writer.append(subset, exact(good_emulator()(good_labels(STARS))))

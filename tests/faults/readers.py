@@ -25,7 +25,7 @@ from cyclegan.domains.uniform import Uniform
 from cyclegan.evaluation.rescore import compare_scores, logged_scores
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.known_labels import known_of_anchors, read_known
-from cyclegan.spectra.continuum import Continuum, read_continuum_pixels
+from cyclegan.spectra.continuum_files import read_continuum, read_continuum_pixels
 from cyclegan.spectra.description import describe
 from cyclegan.spectra.files import SpectraFile
 from cyclegan.spectra.spectra import exact
@@ -45,7 +45,7 @@ from emulator.line_lists import POSSIBLE, read_lines
 from emulator.lines import SPECIES
 from emulator.payne import Payne
 from emulator.published import read_published
-from emulator.wavelength import read_wavelength
+from emulator.wavelength_files import read_wavelength
 from faults.good_inputs import NAMES, good_emulator
 from faults.soundness import (
     are_finite,
@@ -87,7 +87,7 @@ def _spectra(path: Path) -> None:
                 assert len(names) == count, "names that are not one for each star"
                 assert not any("\0" in name or len(name) > 1000 for name in names), "names that are none"
             assert isinstance(file.mostly_masked(subset), str | None)
-        continuum = Continuum.read(file.file, file.wavelength.numpy(), file.places())
+        continuum = read_continuum(file.file, file.wavelength.numpy(), file.places())
         if continuum is not None:
             assert are_finite(continuum.normalize(exact(torch.ones(1, len(file.wavelength)))).flux)
 

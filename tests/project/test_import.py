@@ -44,7 +44,7 @@ def test_an_import_brings_neither_commands_nor_training_nor_pictures():
     others = (
         *("hydra", "omegaconf", "yaml", "pytorch_lightning", "lightning_fabric", "lightning_utilities", "torchmetrics"),
         *("wandb", "sklearn", "matplotlib", "astropy", "specutils", "pandas"),
-        "scipy",  # with which come a tenth to a third of a second
+        *("scipy", "h5py"),  # with which come a tenth to a third of a second
         "cyclegan.training",
         "cyclegan.figures",
         "cyclegan.evaluation",

@@ -7,6 +7,7 @@ import torch
 from transfers import contents, run_transfer, write_table
 
 from cyclegan.spectra.continuum import Continuum
+from cyclegan.spectra.continuum_files import read_continuum, write_continuum
 from cyclegan.spectra.files import SpectraFile
 
 
@@ -60,10 +61,10 @@ def test_the_continuum_is_told_of_the_pixels_that_are_left(given, synth_file, pa
         file["wavelength"] = grid
         for name in ("spectra test", "spectra_err test"):
             file[name] = np.pad(old[name], ((0, 0), (3, 0)), constant_values=0.04)
-        Continuum(grid, 2, pixels).write(file)
+        write_continuum(Continuum(grid, 2, pixels), file)
     run_transfer(checkpoint=payne2payne_run, input=tmp_path / "wide.h5", output=tmp_path / "out.h5")
     with h5py.File(tmp_path / "out.h5") as file:
-        found = Continuum.read(file, file["wavelength"][()])
+        found = read_continuum(file, file["wavelength"][()])
     assert found.degree == 2
     assert found.starts.tolist() == [0, 100]
     assert found.given == given
