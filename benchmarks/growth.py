@@ -78,9 +78,10 @@ def reading(count: int, folder: Path) -> Work:
 def training(count: int, folder: Path) -> Work:
     """All of a training of so many stars of each domain but for its updates, of which there is one."""
     synth, obs = stored(folder / "synth.h5", count), stored(folder / "obs.h5", count, seed=1)
-    sizes = ["networks.shared=6", "networks.split=1", "networks.components=64", "trainer.epochs=1", "trainer.steps=1"]
+    sizes = ["networks.shared=6", "networks.split=1", "networks.components=64", "trainer.epochs=1"]
     files = [f"domains.synth.path={synth}", f"domains.obs.path={obs}"]
     own = ["name=growth", "domains.skip_pixels=0", "trainer.keep=last", "logger.wandb=false", "trainer.accelerator=cpu"]
+    own += ["trainer.steps=1", "trainer.log_every=1"]
     config = config_of([*sizes, *files, *own])
     return lambda: train(config, folder)
 

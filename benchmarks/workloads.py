@@ -15,7 +15,7 @@ from cyclegan.fitting.fitter import Fitter
 from cyclegan.fitting.forward import TRANSLATOR, SpectrumModel
 from cyclegan.pairing.transport import transport_pairs
 from cyclegan.spectra.files import SpectraFile
-from cyclegan.spectra.spaces import Components
+from cyclegan.spectra.spaces import Components, projected_on
 from cyclegan.spectra.spectra import Spectra, exact
 from cyclegan.trained.forward import ForwardModel
 from cyclegan.trained.model import BATCH, TrainedModel
@@ -119,7 +119,7 @@ def projection(stars: int, pixels: int, masked: float) -> Work:
     flux = 0.9 + 0.05 * torch.rand(stars, pixels, generator=draws)
     usable = torch.rand(stars, pixels, generator=draws) >= masked
     spectra = Spectra(flux, torch.full_like(flux, 0.01), usable)
-    return torch.inference_mode()(lambda: space.project(spectra))
+    return torch.inference_mode()(lambda: projected_on(space, spectra))
 
 
 @torch.no_grad()
@@ -203,8 +203,8 @@ WORKLOADS = {
     "emulator, 250 spectra": Workload(emulation, products=True),
     "synthesiser, a spectrum": Workload(synthesis, products=False),
     "pairing, 1000 stars": Workload(lambda _: pairing(1000), products=False),
-    "projection, 500 spectra": Workload(lambda _: projection(500, 7214, 0.0), products=True),
-    "projection, 500 spectra, 2 % masked": Workload(lambda _: projection(500, 7214, 0.02), products=True),
+    "projection, 1000 spectra": Workload(lambda _: projection(1000, 7214, 0.0), products=True),
+    "projection, 1000 spectra, 2 % masked": Workload(lambda _: projection(1000, 7214, 0.02), products=True),
     "transfer, 256 spectra": Workload(transfer, products=True),
     "fits, 128 stars": Workload(fitting, products=True),
     "reading, 500 spectra": Workload(reading, products=False),
