@@ -10,9 +10,7 @@ from emulator.commands.errors import InputError
 
 FILLED = 2**24  # numbers at a time that stand for masked pixels: 64 MB
 ROUNDS = 10  # of expectation maximisation
-PROJECTED = 2**19  # numbers at a time: of more, which leave the processor's caches, each takes up to three times as long
-    2**19
-)  # numbers at a time, which stay in the processor's caches: a thousand spectra take three times as long
+PROJECTED = 2**19  # numbers at a time: more leave the processor's caches, and take up to three times as long each
 
 
 class Components(nn.Module):
