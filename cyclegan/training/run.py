@@ -39,6 +39,8 @@ from emulator.commands.writing import write_whole
 
 log = logging.getLogger(__name__)
 
+ACCELERATOR = "config key 'trainer.accelerator'"
+
 
 @dataclass
 class Clock:
@@ -62,7 +64,10 @@ def train(config: TrainConfig, folder: Path, group: str | None = None) -> dict[s
     TrainingDivergedError where a loss is no longer a number.
     """
     check_together(config)
-    threads = config.trainer.threads or make_networks(without_auto(config.networks)).threads
+    threads = config.trainer.threads
+    # What an accelerator leaves to the processor, as finding the components, is large whatever the networks are.
+    if threads is None and find_device(config.trainer.accelerator, ACCELERATOR) == "cpu":
+        threads = make_networks(without_auto(config.networks)).threads
     ending = Ending(config.trainer.requeue)
     with processor_threads(threads), ending.listening():
         return _train(config, folder, group, ending)
@@ -72,7 +77,7 @@ def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending)
     if (folder / SCORED).exists() and not (folder / CONFIG).exists():
         raise InputError(f"{folder}: expected a folder of its own for the run, got one of another command's files")
     seed(config.seed)
-    device = torch.device(find_device(config.trainer.accelerator, "config key 'trainer.accelerator'"))
+    device = torch.device(find_device(config.trainer.accelerator, ACCELERATOR))
     checkpoint = _checkpoint_of(folder, config)
     theory = prepare_theory(config, folder) if checkpoint is None else _theory_of(checkpoint, folder)
     domains = build_domains(config, theory, device)

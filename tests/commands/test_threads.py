@@ -37,16 +37,19 @@ def configured(*overrides, sizes=TINY):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "asked", "given"),
+    ("sizes", "asked", "device", "given"),
     [
-        (TINY, "null", 1),  # dense networks are small
-        (TINY, "2", 2),
-        (TINY_CONV, "null", BEFORE),
-        (TINY_CONV, "2", 2),
+        (TINY, "null", "cpu", 1),  # dense networks are small
+        (TINY, "2", "cpu", 2),
+        (TINY_CONV, "null", "cpu", BEFORE),
+        (TINY_CONV, "2", "cpu", 2),
+        (TINY, "null", "cuda", BEFORE),  # and lie elsewhere
+        (TINY, "2", "cuda", 2),
     ],
 )
-def test_a_training_works_on_as_many_as_are_asked_for(sizes, asked, given, tmp_path, monkeypatch):
+def test_a_training_works_on_as_many_as_are_asked_for(sizes, asked, device, given, tmp_path, monkeypatch):
     seen = []
+    monkeypatch.setattr(run, "find_device", lambda *_: device)
 
     def train(config, folder, group, ending):
         seen.append(torch.get_num_threads())
