@@ -10,7 +10,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -78,8 +77,8 @@ def apart(part: Callable[..., Mapping[str, object]], device: torch.device, quick
     """Measure in a process of its own: a graph that cannot be captured leaves a device that computes no more."""
     if device.type != "cuda":
         return part(device, quick)
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(part, device, quick).result(timeout=APART)
+    with get_context("spawn").Pool(1) as pool:  # whose end kills the process
+        return pool.apply_async(part, (device, quick)).get(APART)
 
 
 def main(arguments: list[str] | None = None) -> None:
