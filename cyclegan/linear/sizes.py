@@ -1,5 +1,6 @@
 """How many components and latent variables the spectra of a training support."""
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 import torch
@@ -74,10 +75,13 @@ def dimension(stars: Tensor, noise: float, lost: float) -> int | None:
 
     noise: variance of each coordinate; lost: variance of all others together that may stay untold.
     """
-    for d in range(1, min(MOST_LATENTS, stars.shape[1]) + 1):
-        if untold(stars, d) - noise * (stars.shape[1] - d) <= lost:
-            return d
-    return None
+    numbers = range(1, min(MOST_LATENTS, stars.shape[1]) + 1)
+
+    def told(d: int) -> bool:
+        return untold(stars, d) - noise * (stars.shape[1] - d) <= lost
+
+    first = bisect_left(numbers, True, key=told)  # the more are known, the less is left
+    return numbers[first] if first < len(numbers) else None
 
 
 def untold(stars: Tensor, d: int) -> float:

@@ -69,3 +69,11 @@ def test_a_function_of_the_first_coordinate_is_told_and_noise_is_not():
     assert untold(curve, 1) == pytest.approx(1.0, rel=0.2)
     assert dimension(curve, 1.0, lost=0.3) == 1
     assert dimension(10 * draw(400, 40).double(), 1.0, lost=0.3) is None
+
+
+@pytest.mark.parametrize(("lost", "expected"), [(200.0, 1), (5.0, 20), (100 / 24, 24), (1.0, None)])
+def test_not_every_number_is_tried(lost, expected, monkeypatch):
+    tried = []
+    monkeypatch.setattr("cyclegan.linear.sizes.untold", lambda stars, d: tried.append(d) or 100 / d)
+    assert dimension(torch.zeros(10, 40), 0.0, lost) == expected
+    assert len(tried) <= 5
