@@ -36,10 +36,13 @@ class Ratio(NamedTuple):
 
 
 def processor() -> str:
-    """What the machine calls its processor."""
+    """The machine's processor: its name, and the numbers of its kind, for clouds cut names short."""
     path = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    if not path.exists():
+        return platform.processor() or platform.machine()
+    lines = (line.partition(":") for line in path.read_text().splitlines())
+    told = {name.strip(): value.strip() for name, _, value in lines}
+    return " ".join(told[name] for name in ("model name", "cpu family", "model") if name in told) or platform.machine()
 
 
 def ratios(names: Iterable[str], folder: Path, rounds: int) -> dict[str, Ratio]:
