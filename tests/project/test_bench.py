@@ -27,7 +27,8 @@ def product(times):
 def few(monkeypatch, tmp_path):
     """Two workloads in place of the real ones, and no ratio kept yet."""
     monkeypatch.setattr(ratios, "KEPT", tmp_path / "kept.json")
-    monkeypatch.setattr(bench, "SHORT_ROUNDS", 4)
+    monkeypatch.setattr(bench, "SHORT_ROUNDS", 3)
+    monkeypatch.setattr(ratios, "LEAST_SECONDS", 0.01)
     for name in list(WORKLOADS):
         monkeypatch.delitem(WORKLOADS, name)
     monkeypatch.setitem(WORKLOADS, "one", product(1))
