@@ -47,7 +47,8 @@ class NoiseDomain:
 def config_of(settings: Sequence[str]) -> TrainConfig:
     """The training command's configuration of two files, which are never read."""
     GlobalHydra.instance().clear()
-    own = ["domains=files", "domains.synth.path=x", "domains.obs.path=x", "trainer.weight_decay=0.25"]
+    own = ["domains=files", "domains.synth.path=x", "domains.obs.path=x"]
+    own += ["trainer.learning_rate=1e-3", "trainer.weight_decay=0.25"]
     with initialize_config_dir(config_folder(), version_base="1.3"):
         return validate(compose("train", [*own, *settings]), TrainConfig)
 

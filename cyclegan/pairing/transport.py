@@ -4,13 +4,15 @@ Reconstruction and cycle losses are indifferent to how the latent spaces of the 
 synthetic and an observed star that look alike, once each domain's mean is taken off, break that indifference.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-CELL, ROUNDS = 250, 12  # pairs that exchange partners among themselves; how often, each time with other neighbours
+CELL, ROUNDS = 90, 12  # pairs at least that exchange partners among themselves; how often, with other neighbours each
+WORK = 3 * 10**7  # of stars times the square of pairs in a cell: fewer stars exchange in larger cells in the same time
 
 
 class Pairs(NamedTuple):
@@ -64,8 +66,9 @@ def _partners(synth: Tensor, obs: Tensor, generator: torch.Generator) -> Tensor:
     in every round.
     """
     partner = torch.cat([torch.arange(len(obs)), torch.full((len(synth) - len(obs),), -1)])
-    size = CELL * len(synth) // len(obs)  # of which about CELL have a partner
-    for _ in range(ROUNDS if len(synth) > size else 1):
+    pairs = max(CELL, math.isqrt(WORK // len(obs)))
+    size = pairs * len(synth) // len(obs)  # of which so many have a partner
+    for _ in range(ROUNDS if len(synth) >= 2 * size else 1):
         places = torch.where((partner >= 0)[:, None], (synth + obs[partner]) / 2, synth)
         for cell in _cells(places, size, generator):
             free = partner[cell]
@@ -77,9 +80,9 @@ def _partners(synth: Tensor, obs: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _cells(places: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-    """Rows of places (n, K), cut into cells of neighbours by halving along random lines; at most `size` in each."""
+    """Rows of places (n, K), halved along random lines into cells of neighbours; `size` to twice that in each."""
     cells = [torch.arange(len(places))]
-    while len(cells[0]) > size:
+    while len(cells[0]) >= 2 * size:
         halves: list[Tensor] = []
         for cell in cells:
             line = torch.randn(places.shape[1], generator=generator)

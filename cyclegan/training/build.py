@@ -89,6 +89,7 @@ def build(
     """
     settings, networks = config.trainer, make_networks(config.networks)
     assert settings.steps is not None  # the configuration is settled
+    assert settings.learning_rate is not None
     assert settings.weight_decay is not None
     data = SpectraData(domains, settings.steps, config.seed)
     anchors = None if config.domains.anchors is None else read_anchors(config.domains.anchors, domains)

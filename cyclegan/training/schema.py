@@ -37,7 +37,7 @@ class TrainerConfig:
     steps: int | None = field(metadata={"minimum": 1})
     batch_size: int = field(metadata={"minimum": 2})
     warm_up: float = field(metadata={"minimum": 0.0, "maximum": 1.0})
-    learning_rate: float = field(metadata={"above": 0.0})
+    learning_rate: float | None = field(metadata={"above": 0.0})
     discriminator_learning_rate: float = field(metadata={"above": 0.0})
     weight_decay: float | None = field(metadata={"minimum": 0.0})
     keep: str = field(metadata={"choices": KEEP})

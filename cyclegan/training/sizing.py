@@ -9,13 +9,13 @@ from cyclegan.domains.domains import Domain, Domains, Stars
 from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.linear.sizes import find_sizes
 from cyclegan.training.schema import TrainConfig
+from cyclegan.translator.networks import make_networks
 
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
 SIZES = ("components", "shared", "split")
 ENOUGH = 4000  # stars: more take no more steps
-STEPS = 150  # an epoch of so many stars
 DECAY = 1000.0  # over the number of stars
 # x_synth_obs over that of a mean shift, by the number of training stars (docs/few-stars.md): of theory2data, and of the
 # MILES library, whose stars differ in more ways. The noiseless truth has 0.42 and 0.32.
@@ -44,9 +44,12 @@ def settled(config: TrainConfig, domains: Domains, stars: Stars) -> TrainConfig:
     sides = zip(domains[:2], stars, strict=True)
     count = min(different_stars(domain, len(side.flux), trainer.epochs) for domain, side in sides)
     warn_of_few(count)
-    steps = max(1, round(STEPS * min(1.0, count / ENOUGH) ** 0.5)) if trainer.steps is None else trainer.steps
-    decay = DECAY / count if trainer.weight_decay is None else trainer.weight_decay
     networks = dict(config.networks)
+    kind = make_networks(without_auto(networks))
+    rate = kind.learning_rate if trainer.learning_rate is None else trainer.learning_rate
+    most = kind.epoch_steps
+    steps = max(1, round(most * min(1.0, count / ENOUGH) ** 0.5)) if trainer.steps is None else trainer.steps
+    decay = DECAY / count if trainer.weight_decay is None else trainer.weight_decay
     if open_sizes := [name for name in SIZES if networks.get(name) == AUTO]:
         found = find_sizes(stars.to("cpu"))._asdict()
         networks |= {name: found[name] for name in open_sizes}
@@ -54,7 +57,8 @@ def settled(config: TrainConfig, domains: Domains, stars: Stars) -> TrainConfig:
         if "components" in open_sizes and all(isinstance(number, int) for number in latents):
             networks["components"] = max(networks["components"], sum(latents))
         log.info("networks: %s", ", ".join(f"{name} {networks[name]}" for name in SIZES if name in networks))
-    return replace(config, networks=networks, trainer=replace(trainer, steps=steps, weight_decay=decay))
+    trainer = replace(trainer, steps=steps, learning_rate=rate, weight_decay=decay)
+    return replace(config, networks=networks, trainer=trainer)
 
 
 def warn_of_few(count: int) -> None:

@@ -135,10 +135,14 @@ class DenseDiscriminator(nn.Module):
 class Dense(Networks):
     """Dense networks on principal components. Small: a second processor thread mostly waits for the first.
 
+    They start as a good linear map, so that few and large steps do.
+
     components: in which the networks see spectra; width: of hidden layers.
     """
 
     threads: ClassVar[int | None] = 1
+    learning_rate: ClassVar[float] = 4e-3
+    epoch_steps: ClassVar[int] = 40
 
     components: int = field(metadata={"minimum": 1})
     width: int = field(metadata={"minimum": 1})

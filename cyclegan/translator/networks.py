@@ -27,10 +27,13 @@ class Networks(ABC):
     """A kind of networks, with its sizes.
 
     shared, split: how many latent variables of both domains, and of the observed domain alone; for each place along
-    the spectrum, if the latents lie along it. threads: how many processor threads pay, None for all there are.
+    the spectrum, if the latents lie along it. threads: how many processor threads pay, None for all there are;
+    learning_rate, epoch_steps: how fast they learn, and in how many steps an epoch of many stars.
     """
 
     threads: ClassVar[int | None] = None
+    learning_rate: ClassVar[float] = 1e-3
+    epoch_steps: ClassVar[int] = 150
 
     shared: int = field(metadata={"minimum": 1})
     split: int = field(metadata={"minimum": 0})

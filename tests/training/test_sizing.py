@@ -30,18 +30,19 @@ def test_nothing_is_left_open(config, sky):
     found = settle(config, sky)
     assert all(isinstance(found.networks[name], int) for name in ("components", "shared", "split"))
     assert found.networks["shared"] == 3  # the labels of the toy sky
-    assert found.trainer.steps == 47  # 150 by the square root of a tenth
+    assert found.trainer.steps == 13  # 40 by the square root of a tenth
+    assert found.trainer.learning_rate == 4e-3
     assert found.trainer.weight_decay == pytest.approx(2.5)
 
 
 def test_the_poorer_domain_decides(config, sky):
     few = settle(config, sky, synth=400, obs=100)
-    assert (few.trainer.steps, few.trainer.weight_decay) == (24, pytest.approx(10.0))
+    assert (few.trainer.steps, few.trainer.weight_decay) == (6, pytest.approx(10.0))
 
 
 def test_stars_that_are_new_in_every_epoch_count_in_each(config, sky):
     found = settle(config, sky, fixed=False)
-    assert (found.trainer.steps, found.trainer.weight_decay) == (150, pytest.approx(1000 / 6000))
+    assert (found.trainer.steps, found.trainer.weight_decay) == (40, pytest.approx(1000 / 6000))
 
 
 def test_stars_drawn_from_a_file_are_no_more_than_it_has(domain_files, monkeypatch):
@@ -52,12 +53,19 @@ def test_stars_drawn_from_a_file_are_no_more_than_it_has(domain_files, monkeypat
     assert different_stars(held, 90, 15) == 90
 
 
+def test_conv_networks_learn_slower_and_longer(config, sky):
+    conv = {"_target_": "cyclegan.translator.convolutional.Convolutional", "shared": 8, "split": 1, "channels": [4, 8]}
+    found = settle(replace(config, networks=conv), sky, fixed=False)
+    assert (found.trainer.steps, found.trainer.learning_rate) == (150, 1e-3)
+
+
 def test_what_is_set_stays(config, sky):
     networks = config.networks | {"shared": 5, "components": 9}
-    fixed = replace(config, networks=networks, trainer=replace(config.trainer, steps=7, weight_decay=0.0))
+    trainer = replace(config.trainer, steps=7, learning_rate=1e-4, weight_decay=0.0)
+    fixed = replace(config, networks=networks, trainer=trainer)
     found = settle(fixed, sky)
     assert {name: found.networks[name] for name in ("shared", "components")} == {"shared": 5, "components": 9}
-    assert (found.trainer.steps, found.trainer.weight_decay) == (7, 0.0)
+    assert (found.trainer.steps, found.trainer.learning_rate, found.trainer.weight_decay) == (7, 1e-4, 0.0)
 
 
 def test_components_have_room_for_the_latents_that_are_set(config, sky):
