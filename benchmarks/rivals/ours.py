@@ -22,7 +22,7 @@ from cyclegan.training.data import SpectraData
 from cyclegan.training.schema import TrainConfig
 from cyclegan.training.sizing import settled
 from cyclegan.translator.translator import Translator
-from emulator.commands.errors import InputError, first_line
+from emulator.commands.errors import InputError
 
 ROUNDS, POOLED = 12, 8  # of which the last ones' pairs are fitted together
 
@@ -90,7 +90,7 @@ def whole_run(synth: str, obs: str, seed: int, overrides: list[str], folder: Pat
     command = [sys.executable, "-m", "cyclegan.train", "+experiment=theory2data", *given, "logger.wandb=false"]
     done = subprocess.run([*command, *overrides], capture_output=True, text=True)
     if done.returncode:
-        raise InputError(f"{folder}: expected a finished run, got: {first_line(RuntimeError(done.stderr))}")
+        raise InputError(f"{synth}, {obs}: expected a finished run, got: {done.stderr.strip().splitlines()[-1]}")
     found = json.loads((folder / SCORED).read_text())
     model = load(folder / LAST, "cpu")
     with torch.no_grad():

@@ -18,6 +18,7 @@ from cyclegan.training.build import build_domains
 from cyclegan.training.data import SpectraData
 from cyclegan.training.schema import TrainConfig
 from cyclegan.training.theory import Theory
+from emulator.commands.errors import InputError
 
 Map = Callable[[Tensor], Tensor]  # coordinates (n, K) of one domain to those of the other
 Maps = tuple[Map, Map]  # from theory to observations, and back
@@ -63,6 +64,10 @@ def domains_of(config: TrainConfig) -> Domains:
 def read_sets(config: TrainConfig) -> Sets:
     """Two files in as many components as a run of ours finds in them; InputError where it could not use them."""
     domains = domains_of(config)
+    if not domains.matched:
+        raise InputError(
+            "domains.matched: expected true, as only the same stars in both files can be scored, got false"
+        )
     data = SpectraData(domains, 1, config.seed)
     start, stars = time.process_time(), data.stars(epoch=0)
     space_s, space_o = pooled_components(*stars, find_sizes(stars).components)

@@ -96,6 +96,26 @@ def test_the_table_of_two_files(domain_files, files_run, tmp_path, monkeypatch, 
     assert all(name in capsys.readouterr().out for name in names[:1])
 
 
+@pytest.mark.parametrize(
+    ("code", "setting", "told"),
+    [
+        (2, "domains.skip_pixels=0", "expected a finished run, got: error: no such thing\n"),
+        (0, "domains.matched=false", "expected true, as only the same stars in both files can be scored, got false\n"),
+    ],
+)
+def test_what_cannot_be_compared_is_told_in_a_line(code, setting, told, domain_files, tmp_path, monkeypatch, capsys):
+    ended = subprocess.CompletedProcess([], code, "", "a warning\nerror: no such thing\n")
+    monkeypatch.setattr(ours.subprocess, "run", lambda *_, **__: ended)
+    given = ["--out", str(tmp_path / "table.csv"), "--rivals", OURS, "--set", "domains.skip_pixels=0", setting]
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, domain_files), *given])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.endswith(told)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_search_has_a_row_for_each_setting(domain_files, tmp_path):
     out = tmp_path / "table.csv"
     given = ["--out", str(out), "--search", "--rivals", "assignment, partial", "--set", "domains.skip_pixels=0"]
