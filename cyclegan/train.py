@@ -7,11 +7,14 @@ from pathlib import Path
 import hydra
 import wandb
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from cyclegan.scores.scores import SCORES
 from cyclegan.trained.run_folder import CONFIG, LAST
+from cyclegan.training.following import follow
 from cyclegan.training.logs import WANDB
 from cyclegan.training.module import TrainingDivergedError
 from cyclegan.training.resuming import BusyError, claimed, discard, resumed_config
@@ -19,6 +22,8 @@ from cyclegan.training.run import train
 from cyclegan.training.schema import TrainConfig
 from emulator.commands.config import config_folder, validate
 from emulator.commands.errors import InputError
+from emulator.commands.joining import Place, place_of_this
+from emulator.commands.overrides import as_text
 from emulator.commands.running import errors_in_one_line, run
 from emulator.commands.side_outputs import as_side_output
 from emulator.commands.writing import write_whole
@@ -72,5 +77,31 @@ def main(config: DictConfig) -> float:
     return score if isinstance(score, float) and math.isfinite(score) else math.inf
 
 
+def place_in_another(arguments: list[str]) -> Place | None:
+    """The place of this process in the run that a command line asks for, where another one is the first of it.
+
+    None where each process has a run of its own, and where the command line cannot be understood: each tells why.
+    """
+    if {"-m", "--multirun"} & set(arguments):
+        return None
+    overrides = [one for one in as_text(arguments) if not one.startswith(("-", "hydra"))]
+    try:
+        place = place_of_this()
+        if place is None or place.number == 0:
+            return None
+        with hydra.initialize_config_dir(config_folder(), version_base="1.3"):
+            config = hydra.compose("train", overrides)
+        if config.resume is not None:
+            config, _ = resumed_config(config, overrides)
+        devices, nodes = (OmegaConf.select(config, f"trainer.{key}", default=1) for key in ("devices", "nodes"))
+    except (HydraException, OmegaConfBaseException, InputError):
+        return None
+    return place if devices != 1 or nodes != 1 else None
+
+
 if __name__ == "__main__":
-    run(main, "train", more_groups=["experiment"])
+    place = place_in_another(sys.argv[1:])
+    if place is None:
+        run(main, "train", more_groups=["experiment"])
+    else:
+        follow(place)  # Hydra would make a folder of its own for this one

@@ -12,7 +12,8 @@ from cyclegan.spectra.spaces import projected_on
 from cyclegan.trained.record import Record
 from cyclegan.training.checkpoints import LastCheckpoint
 from cyclegan.training.data import SpectraData
-from cyclegan.training.module import CycleGAN, Schedule
+from cyclegan.training.module import CycleGAN
+from cyclegan.training.schedule import Schedule
 from cyclegan.translator.dense import Dense
 from cyclegan.translator.translator import build_discriminators, build_translator
 
@@ -97,7 +98,7 @@ def moment_of(module, batch, step=0, adversarial=True):
 
 def losses_of(module, batch, step=0, adversarial=True):
     """The weighted parts of the loss, by name."""
-    return weighted_terms(module.weights, moment_of(module, batch, step, adversarial))
+    return weighted_terms(module.updates.weights, moment_of(module, batch, step, adversarial))
 
 
 def stir(module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from cyclegan.pairing.batch import TrainingBatch
-from cyclegan.spectra.spaces import with_noise
+from cyclegan.spectra.spaces import with_deviates
 from cyclegan.translator.translator import Crossing, Translator
 
 SIDES = ("synth", "obs")
@@ -39,7 +39,7 @@ def exhibits(translator: Translator, batch: TrainingBatch, crossing: Crossing, s
     """
     c = crossing
     generator = torch.Generator(c.so.device).manual_seed(step)  # nothing to remember when a run is resumed
-    so = with_noise(translator.space_o, c.so, batch.obs, generator)
+    so = with_deviates(translator.space_o, c.so, batch.obs, batch.share.noise(c.so, generator))
     os = torch.where(batch.synth.mask, c.os, 0.0)
     real = {
         "synth": Exhibit(batch.synth.flux, c.z_s),

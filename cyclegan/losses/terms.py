@@ -12,6 +12,7 @@ from torch import Tensor
 from cyclegan.losses.adversarial import SIDES, Discriminators, Exhibits, cross_entropy
 from cyclegan.losses.distances import distance, explained, latent_distance
 from cyclegan.pairing.batch import TrainingBatch
+from cyclegan.spectra.spectra import Spectra
 from cyclegan.translator.translator import Crossing, Translator
 
 FEW_ANCHORS = 10  # n anchors weigh n / (n + this): with all of the weight, a single star's noise would be learnt too
@@ -43,7 +44,12 @@ class Moment:
         """Whether there are stars for the covariance of the latents, of which conv networks have more than a batch has
         stars.
         """
-        return self.crossing.z_o.shape[-2] > self.crossing.z_o.shape[-1]
+        latents = self.crossing.z_o
+        return max(latents.shape[-2], self.batch.share.size) > latents.shape[-1]
+
+    def distance(self, prediction: Tensor, target: Spectra) -> Tensor:
+        """This process's part of the `distance` of all of the batch's spectra, coordinates (..., B, K)."""
+        return distance(prediction, target) * self.batch.share.of(target.mask.sum())
 
 
 Parts = Mapping[str, Tensor]  # scalars by name; none where a term has nothing to say of a batch
@@ -133,14 +139,14 @@ def trust_in_anchors(moment: Moment) -> float:
 def synth(moment: Moment) -> Parts:
     """Reconstruction and cycle of the synthetic domain."""
     c, x_s = moment.crossing, moment.batch.synth
-    return {"reconstruction_synth": distance(c.ss, x_s), "cycle_synth": distance(c.sos, x_s)}
+    return {"reconstruction_synth": moment.distance(c.ss, x_s), "cycle_synth": moment.distance(c.sos, x_s)}
 
 
 @term(lasting=True)
 def obs(moment: Moment) -> Parts:
     """Reconstruction and cycle of the observed domain."""
     c, x_o = moment.crossing, moment.batch.obs
-    return {"reconstruction_obs": distance(c.oo, x_o), "cycle_obs": distance(c.oso, x_o)}
+    return {"reconstruction_obs": moment.distance(c.oo, x_o), "cycle_obs": moment.distance(c.oso, x_o)}
 
 
 @term()
@@ -152,7 +158,7 @@ def adversarial(moment: Moment) -> Parts:
     for side in SIDES:
         discriminator, (spectrum, latents) = moment.discriminators[side], moment.shown.fake[side]
         discriminator.requires_grad_(False)
-        found[f"adversarial_{side}"] = cross_entropy(discriminator(spectrum, latents), True)
+        found[f"adversarial_{side}"] = moment.batch.share.stars * cross_entropy(discriminator(spectrum, latents), True)
         discriminator.requires_grad_(True)
     return found
 
@@ -162,7 +168,7 @@ def pairs(moment: Moment) -> Parts:
     """Translations towards their partners, whose split latent is not to be changed so that the pair agrees."""
     c, batch = moment.crossing, moment.batch
     so = moment.translator.generator_o(c.z_s, c.split_o.detach())
-    return {"pairs_synth": distance(c.os, batch.synth), "pairs_obs": distance(so, batch.obs)}
+    return {"pairs_synth": moment.distance(c.os, batch.synth), "pairs_obs": moment.distance(so, batch.obs)}
 
 
 @term()
@@ -171,7 +177,8 @@ def independence(moment: Moment) -> Parts:
     c = moment.crossing
     if not moment.enough or c.split_o.shape[-1] == 0:
         return {}
-    return {"independence": explained(c.z_o, c.split_o)}
+    share = moment.batch.share
+    return {"independence": share.once(explained(share.whole(c.z_o), share.whole(c.split_o)))}
 
 
 @term()
@@ -183,10 +190,12 @@ def latent_cycle(moment: Moment) -> Parts:
     """
     if not moment.enough:
         return {}
-    c, translator = moment.crossing, moment.translator
+    c, translator, share = moment.crossing, moment.translator, moment.batch.share
     z_so, _ = translator.encoder_o(c.so.detach())
     z_os = translator.encode_synth(c.os.detach())
-    return {"latent_cycle": latent_distance(z_so, c.z_s) + latent_distance(z_os, c.z_o)}
+    apart_so = latent_distance(share.whole(z_so), share.whole(c.z_s))
+    apart_os = latent_distance(share.whole(z_os), share.whole(c.z_o))
+    return {"latent_cycle": share.once(apart_so + apart_os)}
 
 
 @term(share=trust_in_anchors)
@@ -197,7 +206,7 @@ def anchors(moment: Moment) -> Parts:
     t, (x_s, x_o) = moment.translator, moment.batch.anchors
     z_o, split_o = t.encoder_o(x_o.flux)
     so, os = t.generator_o(t.encode_synth(x_s.flux), split_o), t.generate_synth(z_o)
-    return {"anchors": distance(so, x_o) + distance(os, x_s)}
+    return {"anchors": moment.distance(so, x_o) + moment.distance(os, x_s)}
 
 
 def total(terms: Mapping[str, Weighted]) -> Tensor:

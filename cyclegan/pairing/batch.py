@@ -7,8 +7,11 @@ import torch
 from torch import Tensor
 
 from cyclegan.domains.domains import Stars
+from cyclegan.pairing.share import Share
 from cyclegan.pairing.transport import Pairs
 from cyclegan.spectra.spectra import Spectra
+from emulator.commands.errors import InputError
+from emulator.commands.ranks import ALONE, Ranks
 
 
 class Partners(NamedTuple):
@@ -23,11 +26,15 @@ class Partners(NamedTuple):
 
 
 class TrainingBatch(NamedTuple):
-    """Coordinates of B partners, and of anchors, stars known in both domains, if there are any."""
+    """Coordinates of B partners, and of anchors, stars known in both domains, if there are any.
+
+    Of several processes each has its share of the partners, and all of the anchors, which are few.
+    """
 
     synth: Spectra
     obs: Spectra
     anchors: Partners | None
+    share: Share = Share()
 
 
 class PairedBatches:
@@ -35,6 +42,7 @@ class PairedBatches:
 
     stars: coordinates on a device; pairs: of a translator, or of each member of an ensemble, whose batches then have a
     first axis of members, (N, B, ...). Pairs are taken in an order drawn by seed, and in another once all are through.
+    ranks: the processes that share each batch; InputError where it has fewer stars.
     """
 
     def __init__(
@@ -45,11 +53,16 @@ class PairedBatches:
         steps: int,
         seed: int,
         anchors: Partners | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.stars, self.steps, self.anchors = stars, steps, anchors
         generator, device = torch.Generator().manual_seed(seed), stars.synth.flux.device
         count = min(len(own.synth) for own in pairs)
         size = min(batch_size, count)
+        if size < ranks.count:
+            text = f"config key 'trainer.devices': expected at most {size} processes, the stars of a batch"
+            raise InputError(f"{text}, got {ranks.count}")
+        self.share = Share(size, ranks)
         rounds = -(-steps // (count // size))
 
         def batches(own: Pairs) -> Tensor:
@@ -59,7 +72,7 @@ class PairedBatches:
             order = torch.cat(orders).view(-1, size)
             return torch.stack([side[order] for side in own])
 
-        drawn = torch.stack([batches(own) for own in pairs], dim=2).to(device)  # (2, steps, N, B)
+        drawn = self.share.own(torch.stack([batches(own) for own in pairs], dim=2).to(device))  # (2, steps, N, B)
         self._synth, self._obs = drawn if len(pairs) > 1 else drawn[:, :, 0]
         if anchors is not None:
             known = len(anchors.synth.flux)
@@ -73,4 +86,5 @@ class PairedBatches:
 
     def __getitem__(self, step: int) -> TrainingBatch:
         anchors = None if self.anchors is None else self.anchors.rows(self._drawn[step])
-        return TrainingBatch(self.stars.synth.rows(self._synth[step]), self.stars.obs.rows(self._obs[step]), anchors)
+        synth, obs = self.stars.synth.rows(self._synth[step]), self.stars.obs.rows(self._obs[step])
+        return TrainingBatch(synth, obs, anchors, self.share)

@@ -84,7 +84,7 @@ class MatchedScores(Metric):
     os: Tensor
 
     def __init__(self, matched: bool) -> None:
-        super().__init__()
+        super().__init__(sync_on_compute=False)  # where several processes train, the first alone has all stars to score
         self.matched = matched
         self.add_state("so", torch.zeros(3, dtype=torch.double), dist_reduce_fx="sum")
         self.add_state("os", torch.zeros(3, dtype=torch.double), dist_reduce_fx="sum")

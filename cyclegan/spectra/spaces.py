@@ -178,5 +178,10 @@ def with_noise(space: Space, coordinates: Tensor, observed: Spectra, generator: 
     """Coordinates (B, K) without noise as they would be observed: with the noise that the errors of observed (B, K)
     state, and its masks. Neither must tell the one from the other.
     """
-    noise = torch.randn(coordinates.shape, generator=generator, device=generator.device).to(coordinates)
-    return torch.where(observed.mask, coordinates + noise * space.noise(observed), 0.0)
+    deviates = torch.randn(coordinates.shape, generator=generator, device=generator.device).to(coordinates)
+    return with_deviates(space, coordinates, observed, deviates)
+
+
+def with_deviates(space: Space, coordinates: Tensor, observed: Spectra, deviates: Tensor) -> Tensor:
+    """`with_noise` where standard normal deviates (B, K) are drawn already."""
+    return torch.where(observed.mask, coordinates + deviates * space.noise(observed), 0.0)

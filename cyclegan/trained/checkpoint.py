@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.trained.record import Record
-from cyclegan.translator.networks import Undrawn
+from cyclegan.translator.networks import Networks, Undrawn
 from cyclegan.translator.translator import Translator, build_translator, ensemble_of
 from emulator.commands.errors import InputError, refusing
 from emulator.commands.saving import load_saved
@@ -53,6 +53,14 @@ def checked(where: str, step: Any, weights: Any, record: Any, pairing: Any = Non
     return Checkpoint(step, weights, record, pairing, latest)
 
 
+def undrawn(networks: Networks, pixels: int) -> tuple[Translator, int]:
+    """A translator of spectra of so many pixels, to be filled with weights that are known; the width of its spaces."""
+    with Undrawn():
+        spaces = networks.empty_space(pixels), networks.empty_space(pixels)
+        width = spaces[0].coordinates(torch.zeros(1, pixels)).shape[1]
+        return build_translator(networks, spaces, torch.ones(width)), width
+
+
 def translator_of(checkpoint: Checkpoint, where: str) -> Translator:
     """The translator of a checkpoint, along the axes on which it was scored.
 
@@ -66,10 +74,7 @@ def translator_of(checkpoint: Checkpoint, where: str) -> Translator:
         raise InputError(f"{where}: expected finite weights, got NaN or infinite ones in {wrong[0]}")
     networks, pixels = record.networks, len(record.wavelength)
     with refusing(f"{where}: expected a checkpoint of this version's networks", "another's"):
-        with Undrawn():
-            spaces = networks.empty_space(pixels), networks.empty_space(pixels)
-            width = spaces[0].coordinates(torch.zeros(1, pixels)).shape[1]
-            translator = build_translator(networks, spaces, torch.ones(width))
+        translator, _ = undrawn(networks, pixels)
         count = record.config.get("ensemble", 1)
         claimed = max(1, count) * sum(one.numel() for one in translator.parameters())
         if claimed > sum(one.numel() for one in weights.values()):

@@ -29,7 +29,8 @@ from cyclegan.training.checkpoints import LastCheckpoint
 from cyclegan.training.data import SpectraData
 from cyclegan.training.ending import Ending
 from cyclegan.training.logs import RunProgress
-from cyclegan.training.module import CycleGAN, Schedule
+from cyclegan.training.module import CycleGAN
+from cyclegan.training.schedule import Schedule
 from cyclegan.training.schema import TrainConfig, TrainerConfig
 from cyclegan.training.theory import Theory
 from cyclegan.translator.ensemble import Stacked

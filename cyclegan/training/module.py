@@ -1,9 +1,7 @@
 """The cycle-GAN: one LightningModule, two alternating updates by manual optimisation."""
 
-import math
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,8 +11,7 @@ from torch import Tensor, nn
 
 from cyclegan.domains.domains import Stars
 from cyclegan.linear.maps import ridge_maps
-from cyclegan.losses.adversarial import SIDES, exhibits, judgements
-from cyclegan.losses.terms import Moment, Weighted, total, weighted_terms
+from cyclegan.losses.adversarial import SIDES
 from cyclegan.pairing.batch import PairedBatches, Partners
 from cyclegan.pairing.pairing import Pairing
 from cyclegan.scores.scores import SCORES, MatchedScores
@@ -23,38 +20,18 @@ from cyclegan.spectra.spectra import Spectra
 from cyclegan.trained.familiarity import Familiarity
 from cyclegan.trained.record import Record
 from cyclegan.training.data import Turn
+from cyclegan.training.following import tell_epoch
+from cyclegan.training.schedule import Schedule, learning_rate_at
+from cyclegan.training.updates import Updates
 from cyclegan.translator.ensemble import members_of
 from cyclegan.translator.translator import Translator
+from emulator.commands.ranks import ALONE, Ranks
 
 SPLIT_SAMPLE = 1000  # training stars whose split latents a checkpoint holds
 
 
 class TrainingDivergedError(RuntimeError):
     """A loss became NaN or infinite; the message names the step and the term."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to learn.
-
-    steps: of the whole run, over which learning rates fall to nothing along a cosine; epoch_steps: of an epoch;
-    warm_up: the share of all steps in which both domains' networks are one and nobody judges; weight_decay: of encoders
-    and generators, towards zero, a step by this times the learning rate; log_every: steps.
-    """
-
-    steps: int
-    epoch_steps: int
-    batch_size: int
-    warm_up: float
-    learning_rate: float
-    discriminator_learning_rate: float
-    weight_decay: float
-    log_every: int
-
-    @property
-    def warm_up_steps(self) -> int:
-        """How many steps the warm-up takes."""
-        return round(self.warm_up * self.steps)
 
 
 class CycleGAN(LightningModule):
@@ -78,7 +55,9 @@ class CycleGAN(LightningModule):
         self.automatic_optimization = False
         self.translator, self.pairings = translator, tuple(pairings)
         self.discriminators = nn.ModuleDict(dict(zip(SIDES, discriminators, strict=True)))
-        self.weights, self.schedule, self.seed, self.record = weights, schedule, seed, record
+        self.schedule, self.seed, self.record = schedule, seed, record
+        self.updates = Updates(self.translator, self.discriminators, weights, schedule)
+        self.ranks: Ranks = ALONE
         self.scores = MatchedScores(record.matched)
         self.weight_of: dict[str, str] = {}  # the name of the weight of each part of the loss
         self._batches: PairedBatches | None = None
@@ -136,7 +115,8 @@ class CycleGAN(LightningModule):
         if self.pairing.anchors is not None:
             anchors = Partners(*map(projected_on, (t.space_s, t.space_o), self.pairing.anchors))
         seed = self.seed * 10**6 + epoch
-        self._batches = PairedBatches(seen, pairs, schedule.batch_size, schedule.epoch_steps, seed, anchors)
+        self._batches = PairedBatches(seen, pairs, schedule.batch_size, schedule.epoch_steps, seed, anchors, self.ranks)
+        tell_epoch(self.ranks, self.updates, seen, pairs, seed, anchors)
 
     def seen(self, stars: Stars) -> Stars:
         """Coordinates of training spectra (N, P), (M, P), as the networks see them."""
@@ -152,40 +132,28 @@ class CycleGAN(LightningModule):
 
     def training_step(self, turn: Turn, batch_index: int) -> None:
         """Two updates on one batch: of the discriminators, then of encoders and generators."""
-        discriminator_optimizer, translator_optimizer = self._both_optimizers()
-        step, warm = self.global_step, self.global_step < self.schedule.warm_up_steps
+        step = self.global_step
         self._set_learning_rates(step)
-        batch = self.batches[turn.step]
-
-        # The discriminators learn to tell translated from real spectra.
-        crossing = self.translator.cross(batch.synth.flux, batch.obs.flux)
-        shown, logged = None, {}
-        if self.weights.get("adversarial") and not warm:
-            shown = exhibits(self.translator, batch, crossing, step)
-            judged = judgements(self.discriminators, shown)
-            logged["train/discriminators"] = torch.stack([one.loss() for one in judged.values()]).sum()
-            logged |= {f"right/{side}": one.share_right() for side, one in judged.items()}
-            discriminator_optimizer.zero_grad()
-            self.manual_backward(logged["train/discriminators"])
-            count_no_step(discriminator_optimizer)
-            discriminator_optimizer.step()
-
-        # Encoders and generators learn to translate.
-        moment = Moment(batch, crossing, self.translator, self.discriminators, shown, step / self.schedule.steps)
-        terms = weighted_terms(self.weights, moment)
-        if turn.step == self.schedule.epoch_steps - 1:
-            self._gradients = self.gradient_norms(terms)
-        translator_optimizer.zero_grad()
-        self.manual_backward(total(terms))
-        translator_optimizer.step()
-        if warm:
-            self.translator.tie()
-
-        self.weight_of |= {name: one.of for name, one in terms.items()}
-        logged |= {f"train/{name}": one.part for name, one in terms.items()}
-        self._recent.append((step, {name: value.detach() for name, value in logged.items()}))
+        self.ranks.work_on(turn.step, step)
+        made = self.updates.make(self.batches, turn.step, step, self._update)
+        if made.norms:
+            self._gradients = made.norms
+        self.weight_of |= made.of
+        self._recent.append((step, made.parts))
         if (step + 1) % self.schedule.log_every == 0:
             self._log_recent(step)
+
+    def _update(self, network: nn.Module, loss: Tensor) -> None:
+        """A step of the optimiser of a network down the gradient of a loss, of which this process may have a part."""
+        judges = network is self.discriminators
+        optimizer = self._both_optimizers()[0 if judges else 1]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        self.ranks.collect(network.parameters())
+        if judges:
+            count_no_step(optimizer)
+        optimizer.step()
+        self.ranks.spread(network.parameters())
 
     def _both_optimizers(self) -> list[LightningOptimizer]:
         optimizers = self.optimizers()
@@ -218,15 +186,6 @@ class CycleGAN(LightningModule):
         if losses and not torch.stack([term for *_, term in losses]).isfinite().all():
             step, name, term = next(loss for loss in losses if not loss[2].isfinite())
             raise TrainingDivergedError(f"step {step}: the loss '{name.removeprefix('train/')}' became {term.item()}")
-
-    def gradient_norms(self, terms: Mapping[str, Weighted]) -> dict[str, Tensor]:
-        """The norm of the gradient of each weighted part in the translator's parameters: what moves the networks."""
-        parameters = list(self.translator.parameters())
-        norms = {}
-        for name, one in terms.items():
-            gradients = torch.autograd.grad(one.weight * one.part, parameters, retain_graph=True, allow_unused=True)
-            norms[name] = torch.stack([g.detach().norm() for g in gradients if g is not None]).norm()
-        return norms
 
     def on_validation_epoch_start(self) -> None:
         """Find the standard axes along which latents are scored, and what training stars' latents are."""
@@ -306,8 +265,3 @@ def count_no_step(optimizer: LightningOptimizer) -> None:
     Lightning counts every step of every optimiser (its issue 17958) by a hook that it sets anew before each batch.
     """
     optimizer._on_before_step = optimizer._on_after_step = lambda: None
-
-
-def learning_rate_at(progress: float) -> float:
-    """The factor on learning rates at `progress` (0 to 1) through a run: a cosine from 1 to 0."""
-    return 0.5 * (1 + math.cos(math.pi * progress))

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cyclegan.domains.uniform import Learned
 from cyclegan.trained.checkpoint import Checkpoint, read_checkpoint
 from cyclegan.trained.run_folder import CONFIG, LAST, SCORED
 from cyclegan.trained.uncertainty import errors_of
+from cyclegan.training import following
 from cyclegan.training.build import build, build_domains, make_trainer
 from cyclegan.training.data import SpectraData
 from cyclegan.training.ending import Ending
@@ -33,7 +35,9 @@ from cyclegan.training.theory import Theory, prepare_theory
 from cyclegan.translator.networks import make_networks
 from emulator.commands.device import find_device, processor_threads
 from emulator.commands.errors import InputError
+from emulator.commands.joining import leading, place_of_this
 from emulator.commands.processes import seed
+from emulator.commands.ranks import LostError, Ranks
 from emulator.commands.side_outputs import as_side_output
 from emulator.commands.writing import write_whole
 
@@ -61,19 +65,33 @@ def train(config: TrainConfig, folder: Path, group: str | None = None) -> dict[s
     """Train as `config` says, into `folder`, and return what scores.json holds.
 
     If the folder holds a checkpoint, the run goes on from there. Raises InputError for input that cannot be used,
-    TrainingDivergedError where a loss is no longer a number.
+    TrainingDivergedError where a loss is no longer a number, LostError where another process of the run has gone.
     """
     check_together(config)
-    threads = config.trainer.threads
+    settings = config.trainer
+    outside = settings.devices * settings.nodes > 1 and place_of_this() is not None
+    if group is not None and outside:
+        raise InputError(
+            f"config key 'trainer.devices': expected 1 in a sweep under srun or torchrun, got {settings.devices}"
+        )
+    threads, device = settings.threads, find_device(settings.accelerator, ACCELERATOR)
     # What an accelerator leaves to the processor, as finding the components, is large whatever the networks are.
-    if threads is None and find_device(config.trainer.accelerator, ACCELERATOR) == "cpu":
+    if threads is None and device == "cpu":
         threads = make_networks(without_auto(config.networks)).threads
-    ending = Ending(config.trainer.requeue)
-    with processor_threads(threads), ending.listening():
-        return _train(config, folder, group, ending)
+        if threads is None and settings.devices > 1 and not outside:
+            threads = max(1, torch.get_num_threads() // settings.devices)
+    ending = Ending(settings.requeue)
+    with (
+        processor_threads(threads),
+        ending.listening(),
+        leading(settings.devices, settings.nodes, device, following.__name__) as meet,
+    ):
+        return _train(config, folder, group, ending, meet)
 
 
-def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending) -> dict[str, object]:
+def _train(
+    config: TrainConfig, folder: Path, group: str | None, ending: Ending, meet: Callable[[], Ranks]
+) -> dict[str, object]:
     if (folder / SCORED).exists() and not (folder / CONFIG).exists():
         raise InputError(f"{folder}: expected a folder of its own for the run, got one of another command's files")
     seed(config.seed)
@@ -109,7 +127,10 @@ def _train(config: TrainConfig, folder: Path, group: str | None, ending: Ending)
     watchers: list[Callback] = [health] if keeping is None else [health, keeping]
     trainer = make_trainer(config.trainer, folder, loggers, watchers, device, domains.matched, ending)
     log.info("%s: %d steps, into %s", config.name, module.schedule.steps, folder)
+    module.ranks = meet()
+    following.tell_begin(module.ranks, module.updates, config.networks, config.ensemble, device)
     _fit(trainer, module, data, folder, checkpoint is not None)
+    module.ranks.end()
     changed = keeping is not None and keeping.restore(module, trainer.global_step, data.stars)
     if config.ensemble > 1:
         truth = domains.obs.truth("val") if domains.matched else None
@@ -162,9 +183,11 @@ def _fit(trainer: Trainer, module: CycleGAN, data: SpectraData, folder: Path, re
     with warnings.catch_warnings():
         # The batches lie on the device already: there is nothing for worker processes to do.
         warnings.filterwarnings("ignore", ".*does not have many workers.*|.*exists and is not empty.*")
+        # What is logged are sums over all processes already.
+        warnings.filterwarnings("ignore", ".*sync_dist=True.*")
         try:
             trainer.fit(module, data, ckpt_path=folder / LAST if resuming else None, weights_only=True)
-        except SystemExit:  # Lightning's, when it is interrupted
+        except (SystemExit, LostError):  # the first is Lightning's, when it is interrupted
             if (folder / LAST).exists():
                 print(f"\ngo on with: python -m cyclegan.train resume={folder}", file=sys.stderr)
             raise

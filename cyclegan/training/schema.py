@@ -45,7 +45,10 @@ class TrainerConfig:
     threads: int | None = field(metadata={"minimum": 1})
     log_every: int = field(metadata={"minimum": 1})
     checkpoint_every: int = field(metadata={"minimum": 1})
-    requeue: bool = False  # runs of earlier versions have no such key
+    # Runs of earlier versions have no such keys.
+    requeue: bool = False
+    devices: int = field(default=1, metadata={"minimum": 1})
+    nodes: int = field(default=1, metadata={"minimum": 1})
 
 
 @dataclass
@@ -77,6 +80,11 @@ def check_together(config: TrainConfig) -> None:
     """Raise InputError for values that are each in their range but do not go together."""
     if unknown := [name for name in config.losses if name not in TERMS]:
         raise InputError(f"unknown config key 'losses.{unknown[0]}': 'losses' has {', '.join(sorted(TERMS))}")
+    processes, stars = config.trainer.devices * config.trainer.nodes, config.trainer.batch_size
+    if processes > stars:
+        raise InputError(
+            f"config key 'trainer.devices': expected at most {stars} processes, the stars of a batch, got {processes}"
+        )
     for name, side in config.domains.sides().items():
         bounds_of = {"resolution": side.effects.resolution, "macroturbulence": side.effects.macroturbulence}
         for key, bounds in bounds_of.items():

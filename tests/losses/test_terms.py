@@ -29,8 +29,8 @@ def test_every_part_is_what_its_name_says(domains):
     stir(module)
     batch = batch_of(module, data)
     moment = moment_of(module, batch)
-    losses, c = weighted_terms(module.weights, moment), moment.crossing
-    x_s, x_o, (a_s, a_o) = batch
+    losses, c = weighted_terms(module.updates.weights, moment), moment.crossing
+    x_s, x_o, (a_s, a_o) = batch[:3]
     t = module.translator
     a_split = t.encoder_o(a_o.flux)[1]
     D_s, D_o = module.discriminators["synth"], module.discriminators["obs"]

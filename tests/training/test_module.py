@@ -11,7 +11,8 @@ from cyclegan.domains.domains import Stars
 from cyclegan.scores.scores import control_scores
 from cyclegan.training.checkpoints import LastCheckpoint
 from cyclegan.training.ending import Ending
-from cyclegan.training.module import TrainingDivergedError, learning_rate_at
+from cyclegan.training.module import TrainingDivergedError
+from cyclegan.training.schedule import learning_rate_at
 
 
 class UpdateWatch(Callback):
