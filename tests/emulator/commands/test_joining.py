@@ -1,13 +1,14 @@
 """emulator/commands/joining.py: several processes only where they are asked for, and one line where they cannot be."""
 
 import os
+import sys
 
 import pytest
 import torch
 
 from emulator.commands.errors import InputError
 from emulator.commands.joining import Place, leading, place_of_this
-from emulator.commands.ranks import ALONE
+from emulator.commands.ranks import ALONE, LostError
 
 SRUN = {
     "SLURM_JOB_ID": "77",
@@ -19,6 +20,15 @@ SRUN = {
 }
 TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "n1", "MASTER_PORT": "29400"}
 TORCHRUN |= {"TORCHELASTIC_RUN_ID": "none"}
+FAILING = """
+import sys
+from emulator.commands.joining import LOCAL, Place, following
+
+number, count, port = map(int, sys.argv[1:])
+with following(Place(number, count, number, LOCAL, port)) as ranks:
+    assert next(ranks.orders()).told == {"stars": 3}
+    raise ValueError("no room for them")
+"""
 
 
 @pytest.fixture
@@ -68,3 +78,20 @@ def test_what_cannot_be_is_told_before_anything_is_started(environment, monkeypa
     assert refusal(3, 1, "cpu").endswith("expected 4 in all, as srun or torchrun started processes, got 3 x 1")
     environment(TORCHRUN)
     assert refusal(2, 1, "cpu") == "config key 'trainer.devices': expected 1 in process 1 of a launcher, got 2"
+
+
+def test_what_goes_wrong_in_another_process_is_told_by_the_first(tmp_path, monkeypatch):
+    (tmp_path / "failing.py").write_text(FAILING)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.pathsep.join(sys.path)}")
+
+    def work():
+        with leading(2, 1, "cpu", "failing") as meet:
+            ranks = meet()
+            ranks.tell({"stars": 3})
+            while True:
+                ranks.work_on(0, 0)
+
+    with pytest.raises(LostError) as error:
+        work()
+    expected = "process 1 of 2: expected it to work to the end of the training, got 'no room for them'"
+    assert str(error.value) == expected
