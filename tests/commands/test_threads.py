@@ -1,6 +1,7 @@
 """trainer.threads: cyclegan/training/run.py works on as many as are asked for, and puts back as many as before."""
 
 import dataclasses
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -51,7 +52,7 @@ def test_a_training_works_on_as_many_as_are_asked_for(sizes, asked, device, give
     seen = []
     monkeypatch.setattr(run, "find_device", lambda *_: device)
 
-    def train(config, folder, group, ending):
+    def train(config, folder, group, ending, meet):
         seen.append(torch.get_num_threads())
         return {"steps": 16}
 
@@ -59,6 +60,15 @@ def test_a_training_works_on_as_many_as_are_asked_for(sizes, asked, device, give
     assert run.train(configured(f"trainer.threads={asked}", sizes=sizes), tmp_path) == {"steps": 16}
     assert seen == [given]
     assert torch.get_num_threads() == BEFORE
+
+
+@pytest.mark.parametrize(("devices", "given"), [(2, 2), (8, 1)])
+def test_processes_of_one_machine_share_its_threads(devices, given, tmp_path, monkeypatch):
+    torch.set_num_threads(4)
+    monkeypatch.setattr(run, "leading", lambda *_: nullcontext())
+    monkeypatch.setattr(run, "_train", lambda *_: {"threads": torch.get_num_threads()})
+    found = run.train(configured(f"trainer.devices={devices}", sizes=TINY_CONV), tmp_path)
+    assert found == {"threads": given}
 
 
 def test_a_training_that_fails_puts_them_back(tmp_path):
