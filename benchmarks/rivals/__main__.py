@@ -74,7 +74,7 @@ RIVALS = {
     ),
     "cycle-GAN": Rival(
         cycle_gan,
-        [{}, {"rate": 2e-4}, {"rate": 2e-4, "identity": 1.0}, {"cycle": 1.0}, {"cycle": 100.0}],
+        [{}, {"rate": 2e-4}, {"rate": 2e-4, "identity": 1.0}],
         trained=True,
     ),
 }
