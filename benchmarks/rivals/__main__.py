@@ -35,7 +35,7 @@ Settings = Mapping[str, float]
 class Rival(NamedTuple):
     """How one translates: translate(synth, obs, **settings), and before these (seed, seconds) for one that is trained.
 
-    settings: those that the table is of, first, and all that were tried beside them.
+    settings: those that the table is of, first, and others, which a search tries beside them.
     """
 
     translate: Callable[..., Maps]
