@@ -14,8 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.rates import median_seconds, operations_of, product_rate, wait
 from benchmarks.steps import CONV, DENSE, Step, built, config_of, noise_domains
-from cyclegan.spectra.spaces import Space
-from cyclegan.spectra.spectra import Spectra
+from cyclegan.pairing.share import Share
 from cyclegan.translator.dense import DenseDiscriminator, DenseEncoder, DenseGenerator
 
 TIMED, PROFILED = 60, 20  # steps of a training
@@ -84,9 +83,9 @@ def in_bfloat16(device: torch.device) -> Iterator[None]:
         yield
 
 
-def own_noise(space: Space, coordinates: Tensor, observed: Spectra, generator: torch.Generator) -> Tensor:
-    """`with_noise` from the device's own generator, which a graph can hold."""
-    return torch.where(observed.mask, coordinates + torch.randn_like(coordinates) * space.noise(observed), 0.0)
+def own_noise(share: Share, like: Tensor, generator: torch.Generator) -> Tensor:
+    """`Share.noise` from the device's own generator, which a graph can hold."""
+    return torch.randn_like(like)
 
 
 def captured(device: torch.device, quick: bool) -> dict[str, float]:
@@ -94,7 +93,7 @@ def captured(device: torch.device, quick: bool) -> dict[str, float]:
     found = {}
     for batch in (16,) if quick else (256, 1024, 4000):
         step = dense_step(device, batch)
-        with patch("cyclegan.losses.adversarial.with_noise", own_noise), generator_of(device):
+        with patch.object(Share, "noise", own_noise), generator_of(device):
             found[f"batch {batch}, ms, launched"] = 1e3 * median_seconds(step, device)
             if device.type == "cuda":
                 found[f"batch {batch}, ms, captured"] = 1e3 * median_seconds(graph_of(step).replay, device)
