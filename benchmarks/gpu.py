@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
     emulator = asked.emulator.resolve()
     report = Report(out / "figures.json", SECONDS)
     train = partial(gpu_runs.train, device=device, quick=quick)
-    missing_lines = ["+experiment=payne2payne", f"domains.emulator={emulator}", *(gpu_runs.TINY if quick else ())]
+    missing_lines = ["+experiment=payne2payne", f"domains.emulator={emulator}", *(gpu_runs.QUICK if quick else ())]
     beside = Beside([*missing_lines, "logger.wandb=false"], out / "cpu", asked.cpu_scores)
 
     def measure(name: str, part: Callable[..., Mapping[str, object]], *given: object, needs: float = 0.0) -> None:
@@ -120,7 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
         measure("fit", gpu_runs.fit, out / "payne2payne", device, quick)
         if asked.synth and asked.obs:
             files = [f"domains.synth.path={asked.synth.resolve()}", f"domains.obs.path={asked.obs.resolve()}"]
-            files += gpu_runs.TINY[:3] + gpu_runs.TINY[5:] + ("domains.skip_pixels=0",) if quick else ()
+            if quick:
+                files += [one for one in gpu_runs.QUICK if not one.startswith("domains.")] + ["domains.skip_pixels=0"]
             measure("theory2data", train, ["+experiment=theory2data", *files], out / "theory2data", needs=60)
         needs = 1.1 * float(str(report.figures["payne2payne"]["seconds of this part"]))
         half = gpu_runs.train_in_bfloat16

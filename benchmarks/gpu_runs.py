@@ -1,5 +1,6 @@
 """Commands on an accelerator: how long they take, and whether they give what the processor gives."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +13,12 @@ from unittest.mock import patch
 import h5py
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from benchmarks.gpu_steps import in_bfloat16
 from benchmarks.rates import median_seconds, wait
 from benchmarks.workloads import observed, payne_step
 from cyclegan import train as train_command
-from cyclegan import transfer as transfer_command
 from cyclegan.fitting.fitter import Fitter
 from cyclegan.fitting.forward import TRANSLATOR, SpectrumModel
 from cyclegan.scores.scores import SCORES
@@ -32,20 +31,11 @@ from cyclegan.training.data import SpectraData
 from cyclegan.training.health import Health
 from cyclegan.training.keeping import Keeping
 from cyclegan.training.module import CycleGAN
-from emulator.commands.config import config_folder, validate
 from emulator.payne import Payne
+from tests.processes import TINY
+from tests.transfers import run_transfer
 
-TINY = (
-    "networks.shared=4",
-    "networks.components=12",
-    "networks.width=16",
-    "domains.stars=96",
-    "domains.matched_stars=40",
-    "trainer.epochs=1",
-    "trainer.steps=4",
-    "trainer.batch_size=16",
-    "trainer.keep=last",
-)
+QUICK = (*TINY, "trainer.epochs=1", "trainer.steps=4")
 FLUX, SIGMA = 1e-4, 0.05  # by how much fluxes, and labels beside their errors, may differ from the processor's
 PHASES = {  # of a training: the function whose time it is, without those inside it
     "steps": ("cyclegan.training.run", "_fit"),
@@ -118,8 +108,6 @@ def told(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 def train(settings: Sequence[str], folder: Path, device: torch.device, quick: bool) -> dict[str, Any]:
     """The training command in this process, with its scores, and where its time goes."""
-    import json
-
     where = "gpu" if device.type == "cuda" else "cpu"
     own = [f"trainer.accelerator={where}", "logger.wandb=false", f"hydra.run.dir={folder}"]
     phases, start = Phases(device), time.perf_counter()
@@ -153,12 +141,8 @@ def transfer(run: Path, device: torch.device, quick: bool) -> dict[str, Any]:
         file["wavelength"] = model.wavelength.cpu().numpy()
         file["spectra test"] = np.resize(flux.numpy(), (count, pixels))
         file["spectra_err test"] = np.full((count, pixels), 0.01, "float32")
-    config = OmegaConf.load(f"{config_folder()}/transfer.yaml")
-    del config["hydra"], config["defaults"]
-    given = {"checkpoint": str(run), "input": str(run.parent / "input.h5"), "device": where}
-    own = OmegaConf.merge(config, given, {"output": str(run.parent / "output.h5")})
     start = time.perf_counter()
-    transfer_command.transfer(validate(own, transfer_command.TransferConfig))
+    run_transfer(checkpoint=run, input=run.parent / "input.h5", output=run.parent / "output.h5", device=where)
     whole = time.perf_counter() - start
     for name in ("input.h5", "output.h5"):
         (run.parent / name).unlink()

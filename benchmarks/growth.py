@@ -29,11 +29,11 @@ from cyclegan.spectra.files import SpectraFile
 from cyclegan.spectra.spaces import pooled_components
 from cyclegan.spectra.spectra import exact
 from cyclegan.training.run import train
-from cyclegan.transfer import TransferConfig, transfer
+from cyclegan.transfer import transfer
 from cyclegan.translator.dense import Dense
 from cyclegan.translator.translator import build_translator
-from emulator.commands.config import config_folder, read_config, validate
 from tests.handmade import make_checkpoint, save_checkpoint
+from tests.transfers import transfer_config
 
 FEW_PIXELS = 300  # of spectra whose number grows
 MATCHED = 100  # of 'val' and of 'test'
@@ -95,12 +95,9 @@ def translated(count: int, folder: Path) -> Work:
     networks = Dense(shared=20, split=1, components=K, width=128)
     translator = build_translator(networks, spaces, torch.ones(K))
     made = make_checkpoint(translator, networks, wavelength, torch.randn(100, 1))
-    config = read_config(Path(config_folder()) / "transfer.yaml")
-    del config["hydra"], config["defaults"]
-    given = {"checkpoint": save_checkpoint(made, folder / "last.ckpt"), "input": path, "output": folder / "out.h5"}
-    config.merge_with({name: str(value) for name, value in given.items()} | {"device": "cpu"})
-    checked = validate(config, TransferConfig)
-    return lambda: transfer(checked)
+    run = save_checkpoint(made, folder / "last.ckpt")
+    config = transfer_config(checkpoint=run, input=path, output=folder / "out.h5")
+    return lambda: transfer(config)
 
 
 def fitted(count: int, _: Path) -> Work:

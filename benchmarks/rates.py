@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+ROUNDS = 7
 LEAST_SECONDS = 0.02  # of work that is timed at a time: a clock's steps and a queue's end count for nothing beside it
 
 
@@ -16,15 +17,15 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds_of(work: Callable[[], object], device: torch.device, rounds: int = 7) -> list[float]:
-    """Wall-clock seconds of a call, `rounds` times, each the mean of as many calls as make LEAST_SECONDS.
+def median_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Wall-clock seconds of a call: the median of ROUNDS means, each of as many calls as make LEAST_SECONDS.
 
     It is called three times before, which is when libraries choose how they compute.
     """
     for _ in range(3):
         work()
     calls, found = 1, []
-    while len(found) < rounds:
+    while len(found) < ROUNDS:
         wait(device)
         start = time.perf_counter()
         for _ in range(calls):
@@ -35,12 +36,7 @@ def seconds_of(work: Callable[[], object], device: torch.device, rounds: int = 7
             found.append(seconds / calls)
         else:
             calls *= max(2, min(100, round(LEAST_SECONDS / max(seconds, 1e-9))))
-    return found
-
-
-def median_seconds(work: Callable[[], object], device: torch.device) -> float:
-    """The median of `seconds_of`."""
-    return statistics.median(seconds_of(work, device))
+    return statistics.median(found)
 
 
 def product_rate(device: torch.device, size: int, dtype: torch.dtype = torch.float32) -> float:

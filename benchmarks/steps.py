@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from torch import Tensor, nn
 
 from cyclegan.domains.domains import Domains, Stars
 from cyclegan.domains.survey import Survey
-from cyclegan.losses.adversarial import exhibits, judgements
-from cyclegan.losses.terms import Moment, total, weighted_terms
 from cyclegan.pairing.batch import TrainingBatch
 from cyclegan.spectra.spaces import projected_on
 from cyclegan.spectra.spectra import Spectra
@@ -69,24 +68,18 @@ class Step:
 
     def __init__(self, config: TrainConfig, domains: Domains, device: torch.device) -> None:
         module, data = built(config, domains)
-        self.module, self.weights, self.steps = module.to(device), config.losses, 1000
+        self.module, self.number = module.to(device), 0
         t, rows = module.translator, slice(config.trainer.batch_size)
         stars = zip((t.space_s, t.space_o), data.stars(epoch=0), strict=True)
         self.batch = TrainingBatch(*(projected_on(space, side.rows(rows)) for space, side in stars), None)
         self.optimizers = module.configure_optimizers()
-        self.number = 0
 
     def __call__(self) -> None:
-        t, discriminators, batch = self.module.translator, self.module.discriminators, self.batch
-        judges_optimizer, translator_optimizer = self.optimizers
-        crossing = t.cross(batch.synth.flux, batch.obs.flux)
-        shown = exhibits(t, batch, crossing, self.number)
-        judges_optimizer.zero_grad()
-        torch.stack([one.loss() for one in judgements(discriminators, shown).values()]).sum().backward()
-        judges_optimizer.step()
-        moment = Moment(batch, crossing, t, discriminators, shown, self.number / self.steps)
-        terms = weighted_terms(self.weights, moment)
-        translator_optimizer.zero_grad()
-        total(terms).backward()
-        translator_optimizer.step()
+        self.module.updates.make([self.batch], 0, self.number % self.module.schedule.steps, self._update)
         self.number += 1
+
+    def _update(self, network: nn.Module, loss: Tensor) -> None:
+        optimizer = self.optimizers[0 if network is self.module.discriminators else 1]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()

@@ -14,12 +14,17 @@ from cyclegan.transfer import TransferConfig, transfer
 from emulator.commands.config import config_folder, validate
 
 
-def run_transfer(**settings) -> None:
-    """`python -m cyclegan.transfer` with KEY=VALUE of these, on the CPU."""
+def transfer_config(**settings) -> TransferConfig:
+    """The configuration of `python -m cyclegan.transfer` with KEY=VALUE of these, on the CPU."""
     config = OmegaConf.load(f"{config_folder()}/transfer.yaml")
     del config["hydra"], config["defaults"]
     given = {"device": "cpu"} | {name: str(value) for name, value in settings.items()}
-    transfer(validate(OmegaConf.merge(config, given), TransferConfig))
+    return validate(OmegaConf.merge(config, given), TransferConfig)
+
+
+def run_transfer(**settings) -> None:
+    """The command with these."""
+    transfer(transfer_config(**settings))
 
 
 def contents(path: Path) -> dict:

@@ -49,7 +49,7 @@ class Moment:
 
     def distance(self, prediction: Tensor, target: Spectra) -> Tensor:
         """This process's part of the `distance` of all of the batch's spectra, coordinates (..., B, K)."""
-        return distance(prediction, target) * self.batch.share.of(target.mask.sum())
+        return self.batch.share.of_usable(distance(prediction, target), target.mask)
 
 
 Parts = Mapping[str, Tensor]  # scalars by name; none where a term has nothing to say of a batch
@@ -158,7 +158,8 @@ def adversarial(moment: Moment) -> Parts:
     for side in SIDES:
         discriminator, (spectrum, latents) = moment.discriminators[side], moment.shown.fake[side]
         discriminator.requires_grad_(False)
-        found[f"adversarial_{side}"] = moment.batch.share.stars * cross_entropy(discriminator(spectrum, latents), True)
+        fooled = cross_entropy(discriminator(spectrum, latents), True)
+        found[f"adversarial_{side}"] = moment.batch.share.of_stars(fooled)
         discriminator.requires_grad_(True)
     return found
 

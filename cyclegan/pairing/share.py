@@ -24,18 +24,20 @@ class Share:
     def _own(self) -> slice:
         return slice(self.ranks.number, None, self.ranks.count)
 
-    @property
-    def stars(self) -> float:
-        """The share of the batch's stars: by which a mean over this process's own counts."""
-        return 1.0 if self.ranks.count == 1 else len(range(self.size)[self._own]) / self.size
+    def of_stars(self, mean: Tensor) -> Tensor:
+        """A mean over this process's stars, as its part of that over the batch's."""
+        return mean if self.ranks.count == 1 else mean * (len(range(self.size)[self._own]) / self.size)
+
+    def of_usable(self, mean: Tensor, usable: Tensor) -> Tensor:
+        """A mean over this process's usable values, of any shape, as its part of that over all of them."""
+        if self.ranks.count == 1:
+            return mean
+        count = usable.sum()
+        return mean * (count / self.ranks.total_for_all(count.clone()).clamp_min(1))
 
     def own(self, rows: Tensor) -> Tensor:
         """Of something of every star of the batch, (..., size), that of this process's stars."""
         return rows[..., self._own]
-
-    def of(self, count: Tensor) -> Tensor | float:
-        """The share that this process has of what all have counted, a scalar each."""
-        return 1.0 if self.ranks.count == 1 else count / self.ranks.total_for_all(count.clone()).clamp_min(1)
 
     def whole(self, latents: Tensor) -> Tensor:
         """Latents (..., n, Z) of this process's stars among those of the batch, (..., size, Z).

@@ -43,8 +43,6 @@ from emulator.commands.writing import write_whole
 
 log = logging.getLogger(__name__)
 
-ACCELERATOR = "config key 'trainer.accelerator'"
-
 
 @dataclass
 class Clock:
@@ -68,13 +66,16 @@ def train(config: TrainConfig, folder: Path, group: str | None = None) -> dict[s
     TrainingDivergedError where a loss is no longer a number, LostError where another process of the run has gone.
     """
     check_together(config)
+    if (folder / SCORED).exists() and not (folder / CONFIG).exists():
+        raise InputError(f"{folder}: expected a folder of its own for the run, got one of another command's files")
+    seed(config.seed)
     settings = config.trainer
     outside = settings.devices * settings.nodes > 1 and place_of_this() is not None
     if group is not None and outside:
         raise InputError(
             f"config key 'trainer.devices': expected 1 in a sweep under srun or torchrun, got {settings.devices}"
         )
-    threads, device = settings.threads, find_device(settings.accelerator, ACCELERATOR)
+    threads, device = settings.threads, find_device(settings.accelerator, "config key 'trainer.accelerator'")
     # What an accelerator leaves to the processor, as finding the components, is large whatever the networks are.
     if threads is None and device == "cpu":
         threads = make_networks(without_auto(config.networks)).threads
@@ -86,16 +87,17 @@ def train(config: TrainConfig, folder: Path, group: str | None = None) -> dict[s
         ending.listening(),
         leading(settings.devices, settings.nodes, device, following.__name__) as meet,
     ):
-        return _train(config, folder, group, ending, meet)
+        return _train(config, folder, group, torch.device(device), ending, meet)
 
 
 def _train(
-    config: TrainConfig, folder: Path, group: str | None, ending: Ending, meet: Callable[[], Ranks]
+    config: TrainConfig,
+    folder: Path,
+    group: str | None,
+    device: torch.device,
+    ending: Ending,
+    meet: Callable[[], Ranks],
 ) -> dict[str, object]:
-    if (folder / SCORED).exists() and not (folder / CONFIG).exists():
-        raise InputError(f"{folder}: expected a folder of its own for the run, got one of another command's files")
-    seed(config.seed)
-    device = torch.device(find_device(config.trainer.accelerator, ACCELERATOR))
     checkpoint = _checkpoint_of(folder, config)
     theory = prepare_theory(config, folder) if checkpoint is None else _theory_of(checkpoint, folder)
     domains = build_domains(config, theory, device)
@@ -183,6 +185,8 @@ def _fit(trainer: Trainer, module: CycleGAN, data: SpectraData, folder: Path, re
     with warnings.catch_warnings():
         # The batches lie on the device already: there is nothing for worker processes to do.
         warnings.filterwarnings("ignore", ".*does not have many workers.*|.*exists and is not empty.*")
+        # Rows are so many steps of the run apart, not of an epoch.
+        warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
         # What is logged are sums over all processes already.
         warnings.filterwarnings("ignore", ".*sync_dist=True.*")
         try:

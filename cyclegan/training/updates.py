@@ -1,6 +1,6 @@
 """The two updates that a batch leads to, as every process of a run works them out of its share of the stars."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cyclegan.losses.adversarial import exhibits, judgements
 from cyclegan.losses.terms import Moment, Weighted, total, weighted_terms
-from cyclegan.pairing.batch import PairedBatches
+from cyclegan.pairing.batch import PairedBatches, TrainingBatch
 from cyclegan.pairing.share import Share
 from cyclegan.training.schedule import Schedule
 from cyclegan.translator.translator import Translator
@@ -35,7 +35,13 @@ class Updates:
         self.translator, self.discriminators = translator, discriminators
         self.weights, self.schedule = weights, schedule
 
-    def make(self, batches: PairedBatches, number: int, step: int, update: Callable[[nn.Module, Tensor], None]) -> Made:
+    def make(
+        self,
+        batches: Sequence[TrainingBatch] | PairedBatches,
+        number: int,
+        step: int,
+        update: Callable[[nn.Module, Tensor], None],
+    ) -> Made:
         """Make them on a batch of an epoch, by its number, after `step` steps of the run.
 
         update: takes a step of a network down the gradient of a loss.
@@ -49,9 +55,9 @@ class Updates:
         if self.weights.get("adversarial") and not warm:
             shown = exhibits(self.translator, batch, crossing, step)
             judged = judgements(self.discriminators, shown)
-            loss = share.stars * torch.stack([one.loss() for one in judged.values()]).sum()
+            loss = share.of_stars(torch.stack([one.loss() for one in judged.values()]).sum())
             parts["train/discriminators"] = loss
-            parts |= {f"right/{side}": share.stars * one.share_right() for side, one in judged.items()}
+            parts |= {f"right/{side}": share.of_stars(one.share_right()) for side, one in judged.items()}
             update(self.discriminators, loss)
 
         # Encoders and generators learn to translate.

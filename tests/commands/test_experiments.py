@@ -18,7 +18,6 @@ TWO_STEPS = (
     "trainer.epochs=1",
     "trainer.steps=2",
     "trainer.batch_size=8",
-    "trainer.log_every=1",
     "domains.stars=96",
     "domains.matched_stars=20",
     "domains.skip_pixels=0",
@@ -73,4 +72,5 @@ def test_an_experiment_runs(file, start, payne_file, domain_files, tmp_path):
         tmp_path, f"+experiment={file.stem}", *given, *TWO_STEPS, *small, tiny=(), before=search_quickly
     ).wait()
     assert command.code == 0, command.err
+    assert "logging interval" not in command.err  # longer than an epoch, as by default
     assert json.loads((command.run / "scores.json").read_text())["steps"] == 2

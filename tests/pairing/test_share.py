@@ -72,11 +72,11 @@ def test_a_loss_of_all_latents_has_the_value_and_the_gradient_of_the_whole(loss,
 
 
 def test_counts_are_shared_as_they_lie_and_stars_as_evenly_as_they_can_be():
-    counts = torch.tensor([3.0, 0.0, 9.0])
-    assert together(lambda share: share.of(counts[share.ranks.number]).item(), 3) == [0.25, 0.0, 0.75]
-    assert together(lambda share: share.stars * STARS, 3) == pytest.approx([3, 2, 2])
+    one, usable = torch.tensor(1.0), torch.arange(9) < torch.tensor([3, 0, 9])[:, None]
+    assert together(lambda share: share.of_usable(one, usable[share.ranks.number]).item(), 3) == [0.25, 0.0, 0.75]
+    assert together(lambda share: share.of_stars(one).item() * STARS, 3) == pytest.approx([3, 2, 2])
     assert together(lambda share: share.own(torch.arange(STARS)).tolist(), 2) == [[0, 2, 4, 6], [1, 3, 5]]
-    assert (Share().of(torch.tensor(5)), Share().stars) == (1.0, 1.0)
+    assert Share().of_usable(one, usable) is Share().of_stars(one) is one  # which takes no time in every step
 
 
 def test_each_star_has_the_noise_that_it_has_in_one_process():
