@@ -52,13 +52,13 @@ def test_a_training_works_on_as_many_as_are_asked_for(sizes, asked, device, give
     seen = []
     monkeypatch.setattr(run, "find_device", lambda *_: device)
 
-    def train(config, folder, group, ending, meet):
-        seen.append(torch.get_num_threads())
+    def train(config, folder, group, found, ending, meet):
+        seen.append((found.type, torch.get_num_threads()))
         return {"steps": 16}
 
     monkeypatch.setattr(run, "_train", train)
     assert run.train(configured(f"trainer.threads={asked}", sizes=sizes), tmp_path) == {"steps": 16}
-    assert seen == [given]
+    assert seen == [(device, given)]
     assert torch.get_num_threads() == BEFORE
 
 
