@@ -46,7 +46,7 @@ from emulator.parts import as_one_of_all, is_made, made_parts, remove_parts
 log = logging.getLogger(__name__)
 
 WAYS = (TRANSLATOR, EMULATOR)
-OUTPUTS = ("fit.json", "labels.h5", f"{TRANSLATOR}.csv", f"{EMULATOR}.csv")
+OUTPUTS = ("fit.json", "labels.h5")
 SHOWN = 3  # stars of a subset, at most, whose spectra are drawn
 
 
@@ -59,6 +59,7 @@ class FitConfig:
     emulator: str | None
     subset: str | None
     known: str | None
+    through: str | None = field(metadata={"choices": WAYS})
     starts: int = field(metadata={"minimum": 1, "maximum": TEMPLATES})
     velocity: bool
     continuum: int | None = field(metadata={"minimum": 0})
@@ -145,14 +146,19 @@ def fit_all(
     return found, rate
 
 
+def ways_of(config: FitConfig) -> list[str]:
+    """Which ways stars are fitted."""
+    return [way for way in WAYS if config.through in (None, way)]
+
+
 def shapes_of(config: FitConfig, model: TrainedModel) -> dict[str, SpectrumModel]:
     """What spectra are taken for, by way."""
     forward = model.forward_model
-    return {way: SpectrumModel(forward, way, config.velocity, config.continuum) for way in WAYS}
+    return {way: SpectrumModel(forward, way, config.velocity, config.continuum) for way in ways_of(config)}
 
 
 def fit_stars(config: FitConfig, model: TrainedModel, file: FileSource, part: Part) -> Fits:
-    """Fit a part of the stars both ways; InputError for input that cannot be used."""
+    """Fit a part of the stars; InputError for input that cannot be used."""
     known = known_labels(config, file, model.label_names)
     rows = part.rows({subset: file.subsets[subset] for subset in subsets_to_fit(config, file)}, config.batch_size)
     fits = Fits({}, {}, distances_from_training(model, file, rows, config.batch_size))
@@ -194,16 +200,17 @@ def fit(config: FitConfig) -> dict[str, Any]:
 
     With `parts` it joins them, which are there. Raises InputError for input that cannot be used.
     """
-    output = output_of(config)
+    output, ways = output_of(config), ways_of(config)
+    names = [*OUTPUTS, *(f"{way}.csv" for way in ways)]
     model = load(config.checkpoint, config.device, config.emulator)
     with (
         FileSource(config.input, model, config.wavelength, observed=True) as file,
-        written_together(output, OUTPUTS, inputs_of(config), "fit") as unfinished,
+        written_together(output, names, inputs_of(config), "fit") as unfinished,
     ):
         if config.parts is None:
             fits = fit_stars(config, model, file, WHOLE)
         else:
-            fits = read_parts(made_parts(output, config.parts, word_of(config)), subsets_to_fit(config, file), WAYS)
+            fits = read_parts(made_parts(output, config.parts, word_of(config)), subsets_to_fit(config, file), ways)
         summary = write(config, model, file, fits, unfinished)
     if config.parts is not None:
         remove_parts(output, config.parts)
@@ -220,7 +227,7 @@ def fit(config: FitConfig) -> dict[str, Any]:
 def write(config: FitConfig, model: TrainedModel, file: FileSource, fits: Fits, folder: Path) -> dict[str, Any]:
     """Write fits with their tables and pictures into a folder; what fit.json holds."""
     results, names = fits.results, model.label_names
-    subsets = list(results[TRANSLATOR])
+    subsets = list(next(iter(results.values())))
     for through, found in results.items():
         write_table(found, fits.distances, file, names, folder / f"{through}.csv")
     write_labels(fits, names, folder / "labels.h5")
@@ -254,22 +261,24 @@ def draw(ways: Mapping[str, Fitted], truth: Tensor, names: Sequence[str], subset
 def draw_spectra(
     shapes: Mapping[str, SpectrumModel], ways: Mapping[str, Fitted], file: FileSource, subset: str
 ) -> Figure:
-    """A picture of the stars of a small subset beside what they were fitted with, either way."""
+    """A picture of the stars of a small subset beside what they were fitted with."""
     spectra = file.read(subset)
     identities = file.identities(subset) or [f"star {row}" for row in range(len(spectra.flux))]
     titles = []
     for row, identity in enumerate(identities):
-        texts = [f"{identity}, {int(ways[TRANSLATOR].pixels[row])} pixels"]
+        texts = [f"{identity}, {int(next(iter(ways.values())).pixels[row])} pixels"]
         for through, text in ((EMULATOR, "theory alone"), (TRANSLATOR, "through the translator")):
-            names = shapes[through].forward.label_names
-            facts = label_facts(dict(zip(names, ways[through].labels[row].tolist(), strict=True)))
-            texts.append(f"{text}: {', '.join(facts)}, χ² {ways[through].chi2[row]:.0f}".replace("-", "−"))
+            if through in ways:
+                names = shapes[through].forward.label_names
+                facts = label_facts(dict(zip(names, ways[through].labels[row].tolist(), strict=True)))
+                texts.append(f"{text}: {', '.join(facts)}, χ² {ways[through].chi2[row]:.0f}".replace("-", "−"))
         titles.append("\n".join(texts))
     models = {
         name: fitted_flux(shapes[through], ways[through]).cpu().numpy()
         for name, through in (("synthetic", EMULATOR), ("translated", TRANSLATOR))
+        if through in ways
     }
-    wavelength = shapes[TRANSLATOR].forward.wavelength.cpu().numpy()
+    wavelength = next(iter(shapes.values())).forward.wavelength.cpu().numpy()
     return plot_fits(wavelength, spectra, models, titles)
 
 

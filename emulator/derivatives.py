@@ -11,11 +11,15 @@ PASSES = 8  # parameters at a time: conv networks have a hundred, and hold 2 MB 
 
 
 def jacobian(
-    function: Callable[[Tensor], Tensor], parameters: Tensor, columns: Sequence[int] | None = None
+    function: Callable[[Tensor], Tensor],
+    parameters: Tensor,
+    columns: Sequence[int] | None = None,
+    passes: int = PASSES,
 ) -> tuple[Tensor, Tensor]:
     """function (B, n) -> (B, M) at parameters (B, n), and its derivatives (n, B, M), or those by n of the columns.
 
-    No star moves another's values: so one pass forward a parameter gives the derivatives of all stars.
+    No star moves another's values: so one pass forward a parameter gives the derivatives of all stars. passes: of how
+    many parameters at a time; more share what does not depend on the parameter.
     """
     directions = torch.eye(parameters.shape[1], dtype=parameters.dtype, device=parameters.device)
     directions = directions if columns is None else directions[list(columns)]
@@ -26,7 +30,7 @@ def jacobian(
 
     # PyTorch's annotation forgets that one of several results may have no dimension of the map.
     everywhere = vmap(along, out_dims=(None, 0))  # type: ignore[arg-type]
-    parts = [everywhere(some) for some in directions.split(PASSES)]
+    parts = [everywhere(some) for some in directions.split(passes)]
     return parts[0][0], torch.cat([derivatives for _, derivatives in parts])
 
 

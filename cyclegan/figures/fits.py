@@ -21,9 +21,10 @@ NAMES = {"synthetic": "theory alone", "translated": "through the translator"}
 def plot_fits(
     wavelength: np.ndarray, spectra: Spectra, models: Mapping[str, np.ndarray], titles: Sequence[str]
 ) -> Figure:
-    """Each star with its models where theory alone fails most, and the residuals of all pixels below.
+    """Each star with its models where the first of them fails most, and the residuals of all pixels below.
 
-    wavelength (P,) Angstrom; spectra (N, P); models: `synthetic` and `translated`, (N, P) each; titles: one a star.
+    wavelength (P,) Angstrom; spectra (N, P); models: `synthetic` and `translated`, or one, (N, P) each; titles: one a
+    star.
     """
     figure = Figure(figsize=(13, 6.2 * len(titles) + 0.4), layout="constrained")
     flux, error, mask = (tensor.cpu().numpy() for tensor in spectra)
@@ -34,7 +35,7 @@ def plot_fits(
         own = {name: model[star] for name, model in models.items()}
         grid = part.add_gridspec(3, WINDOWS, height_ratios=[2.2, 1, 1])
         uppers: list[Axes] = []
-        for column, start in enumerate(windows_of(wavelength, np.abs(own["synthetic"] - observed))):
+        for column, start in enumerate(windows_of(wavelength, np.abs(next(iter(own.values())) - observed))):
             upper = part.add_subplot(grid[0, column], sharey=uppers[0] if uppers else None)
             lower = part.add_subplot(grid[1, column], sharex=upper)
             uppers.append(upper)

@@ -1,6 +1,5 @@
 """Finding the star that a spectrum fits best."""
 
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -9,11 +8,12 @@ from torch import Tensor
 from cyclegan.fitting.ensemble import errors_of_map, moved_by
 from cyclegan.fitting.forward import SpectrumModel
 from cyclegan.fitting.least_squares import Solution, least_squares
-from cyclegan.spectra.spaces import Components
+from cyclegan.fitting.target import Projector, Target
 from cyclegan.spectra.spectra import Spectra
 from cyclegan.trained.map_error import MapError
-from emulator.derivatives import jacobian
+from emulator.derivatives import PASSES, jacobian
 
+SLOPES = 2**25  # derivatives at a time: 128 MB
 UNIFORM = 12.0  # 1 / variance of a label of which the spectrum says nothing, but that it is in the emulator's range
 
 
@@ -39,47 +39,6 @@ class Fitted(NamedTuple):
     agreeing: Tensor
 
 
-class Target(NamedTuple):
-    """What residuals of B stars are taken from: their spectra, or what is left of them in a space of K components.
-
-    flux, weight (B, P) of the spectra. Of a model that lies in the space x = mean + c B with B (K, P), weighted least
-    squares sees of a spectrum only its projection: with C = B diag(weight^2) B^T = F F^T,
-        chi^2(c) = |F^T (c - centre)|^2 + rest,
-    K residuals instead of P. centre (B, K), factor (B, K, K): F, and rest (B,), all None otherwise.
-    """
-
-    flux: Tensor
-    weight: Tensor
-    centre: Tensor | None = None
-    factor: Tensor | None = None
-    rest: Tensor | float = 0.0
-
-
-class Projector:
-    """Spectra to their `Target` in a space of components."""
-
-    def __init__(self, space: Components) -> None:
-        self.mean, self.basis = space.mean, (space.basis / space.weight[:, None]).T.contiguous()  # (P,), (K, P)
-        K = len(self.basis)
-        self.row, self.column = torch.tril_indices(K, K, device=self.mean.device)
-        # As one product with the weights this is twice as quick as K x K of them star by star.
-        self.products = (self.basis[self.row] * self.basis[self.column]).T.contiguous()  # (P, K (K + 1) / 2)
-
-    def __call__(self, flux: Tensor, weight: Tensor) -> Target:
-        """The target of flux (B, P) with weights (B, P), 0 where a pixel is masked."""
-        K = len(self.basis)
-        square = weight.square()
-        curvature = torch.empty(len(flux), K, K, device=flux.device)
-        curvature[:, self.row, self.column] = curvature[:, self.column, self.row] = square @ self.products
-        curvature.diagonal(dim1=1, dim2=2).mul_(1 + 1e-6)  # so that spectra with few pixels can be factored too
-        factor, failed = torch.linalg.cholesky_ex(curvature.double())
-        moved = (square * (flux - self.mean)) @ self.basis.T
-        centre = torch.cholesky_solve(moved.double()[:, :, None], factor)[:, :, 0].float()
-        rest = ((flux - self.mean - centre @ self.basis) * weight).double().square().sum(dim=1)
-        rest[failed != 0] = torch.nan
-        return Target(flux, weight, centre, factor.float(), rest)
-
-
 class Fitter:
     """Fits a model to spectra, a batch at a time, from several starts.
 
@@ -91,36 +50,60 @@ class Fitter:
         self.model, self.map_error = model, map_error
         templates = model.templates(seed)
         self.parts = list(zip(templates.chunk(starts), model(templates).chunk(starts), strict=True))
-        space = model.forward.translator.space_o
-        self.target = Projector(space) if model.linear and isinstance(space, Components) else Target
+        self.target = Target if model.subspace is None else Projector(model.subspace)
+
+    def starts(self, target: Target) -> Tensor:
+        """Where fits of B stars start, (starts, B, n)."""
+        square = target.weight.square()
+        found = []
+        for parameters, flux in self.parts:
+            # The sum of w^2 (x - m)^2 without the term that all templates share.
+            misfit = square @ flux.square().T - 2 * (target.flux * square) @ flux.T
+            found.append(parameters[misfit.argmin(dim=1)])
+        return torch.stack(found)
 
     def residuals(self, target: Target, parameters: Tensor, rows: Tensor) -> Tensor:
         """What is to be made small, (b, M), of stars `rows` (b,), at parameters (b, n)."""
-        model = self.model
-        if target.factor is None or target.centre is None:
-            misfit = (model(parameters) - target.flux[rows]) * target.weight[rows]
-        else:
-            off = model.coordinates(parameters) - target.centre[rows]
-            misfit = (off[:, None] @ target.factor[rows])[:, 0]
-        return torch.cat([misfit, model.prior(parameters)], dim=1)
+        misfit = target.misfit(self.model.fitted(parameters), rows)
+        return torch.cat([misfit, self.model.prior(parameters)], dim=1)
+
+    def derivatives(self, target: Target, parameters: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and their derivatives (b, n, M) by parameters."""
+        model, n = self.model, parameters.shape[1]
+        # What a subspace has of a star is small: all parameters at a time.
+        passes = n if model.subspace is not None else PASSES
+        values, slopes = jacobian(model.fitted, parameters, passes=passes)
+        misfit, moved = target.misfit(values, rows), target.moved(slopes.transpose(0, 1), rows)
+        prior, free = model.prior(parameters), model.sizes[0]
+        expected = torch.eye(n, device=values.device)[:, free : free + prior.shape[1]]
+        return torch.cat([misfit, prior], dim=1), torch.cat([moved, expected.expand(len(rows), -1, -1)], dim=2)
 
     @torch.no_grad()
     def __call__(self, spectra: Spectra) -> Fitted:
         """Labels of observed spectra (B, P)."""
         model = self.model
-        flux, weight = spectra.flux, torch.where(spectra.mask, 1 / spectra.error, 0.0)
-        target = self.target(flux, weight)
-        square = weight.square()
-        tries = []
-        for templates, theirs in self.parts:
-            # sum of w^2 (x - m)^2 without the term that all templates share
-            misfit = square @ theirs.square().T - 2 * (flux * square) @ theirs.T
-            start = templates[misfit.argmin(dim=1)]
-            tries.append(least_squares(partial(self.residuals, target), start, model.low, model.high))
-        chi2 = torch.stack([one.chi2 for one in tries])  # (starts, B)
+        width = spectra.flux.shape[1] if model.subspace is None else len(model.subspace.basis)
+        size = max(1, SLOPES // (len(self.parts) * len(model.low) * width))
+        return Fitted(*map(torch.cat, zip(*(self.fit(some) for some in spectra.chunks(size)), strict=True)))
+
+    def fit(self, spectra: Spectra) -> Fitted:
+        """The same of so few spectra (B, P) that the derivatives of all their starts are held."""
+        model = self.model
+        target = self.target(spectra.flux, torch.where(spectra.mask, 1 / spectra.error, 0.0))
+        starts = self.starts(target)
+        S, B = starts.shape[:2]
+        stars = torch.arange(B, device=starts.device)
+        whose = stars.repeat(S)
+        ends = least_squares(
+            lambda some, rows: self.residuals(target, some, whose[rows]),
+            lambda some, rows: self.derivatives(target, some, whose[rows]),
+            starts.flatten(0, 1),
+            model.low,
+            model.high,
+        )
+        chi2 = ends.chi2.view(S, B)
         best, which = chi2.min(dim=0)
-        stars = torch.arange(len(which), device=which.device)
-        found = Solution(*(torch.stack(values)[which, stars] for values in zip(*tries, strict=True)))
+        found = Solution(*(values[which * B + stars] for values in ends))
         L, emulator = model.sizes[0], model.forward.emulator
         labels, split, velocity, terms = model.parts(found.parameters)
         told, reach = found.curvature.clone(), model.high - model.low
@@ -150,15 +133,14 @@ class Fitter:
     def covariance_of_map(self, known: MapError, target: Target, parameters: Tensor, curvature: Tensor) -> Tensor:
         """What errors of the map add to the covariance (B, n, n) of parameters (B, n)."""
         stars = torch.arange(len(parameters), device=parameters.device)
-        _, slopes = jacobian(lambda some: self.residuals(target, some, stars), parameters)
+        _, slopes = self.derivatives(target, parameters, stars)
         errors = errors_of_map(self.model, known, parameters)
-        if target.factor is not None:
-            errors = errors @ target.factor
-        else:
-            errors = self.model.forward.translator.space_o.moved(errors) * target.weight[:, None]
+        if self.model.subspace is None:
+            errors = self.model.forward.translator.space_o.moved(errors)
+        errors = target.moved(errors, stars)
         # What is expected of split latents is not changed by it.
         rest = slopes.shape[2] - errors.shape[2]
-        return moved_by(torch.nn.functional.pad(errors, (0, rest)), slopes.transpose(0, 1), curvature)
+        return moved_by(torch.nn.functional.pad(errors, (0, rest)), slopes, curvature)
 
 
 def fitted_flux(model: SpectrumModel, fitted: Fitted) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.domains.line_profile import LineProfile
+from cyclegan.fitting.target import Subspace
 from cyclegan.spectra.chips import polynomials_of_all_chips
 from cyclegan.spectra.spaces import Components
 from cyclegan.trained.forward import ForwardModel
@@ -14,6 +15,7 @@ TEMPLATES = 512  # stars of the population trained on, among which each fit look
 FARTHEST = 5.0  # sigma of the training stars' split latents, beyond which none is looked for
 FASTEST = 15.0  # km/s: spectra come in their rest frame, and velocities are what is left
 CONTINUUM_STEP = 0.01  # of the continuum: the scale of its terms
+LEAST = 1e-6  # of the largest singular value: what single precision has of a matrix
 
 
 class SpectrumModel:
@@ -28,7 +30,7 @@ class SpectrumModel:
         self, forward: ForwardModel, through: str, velocity: bool = False, continuum: int | None = None
     ) -> None:
         self.forward, self.through = forward, through
-        emulator, device, t = forward.emulator, forward.device, forward.translator
+        emulator, device = forward.emulator, forward.device
         self.split_mean = self.split_scale = torch.empty(0, device=device)
         if through == TRANSLATOR and forward.split_sample.shape[1]:
             self.split_mean, self.split_scale = forward.mean_split()[0], forward.split_sample.std(dim=0)
@@ -43,15 +45,32 @@ class SpectrumModel:
         self.low = -self.high
         self.width = emulator.label_high - emulator.label_low
         self.middle = (emulator.label_high + emulator.label_low) / 2
-        # The emulator's last layer and the projection after it are linear maps: together they are a small one. A
-        # continuum between them is not linear.
         self.layer: Tensor | None = None
+        self.subspace: Subspace | None = None
         if forward.continuum is None:
-            units = emulator.output.in_features
-            nothing, each = torch.zeros(1, units, device=device), torch.eye(units, device=device)
-            self.offset = t.space_s.coordinates(forward.hide(emulator.output(nothing)))
-            self.layer = t.space_s.coordinates(forward.hide(emulator.output(each))) - self.offset
-        self.linear = through == TRANSLATOR and not velocity and continuum is None and isinstance(t.space_o, Components)
+            self.offset, self.layer, self.subspace = self.last_layer()
+        if velocity or continuum is not None:
+            self.subspace = None
+
+    def last_layer(self) -> tuple[Tensor, Tensor, Subspace | None]:
+        """The emulator's last layer as a smaller one, (K,) and (units, K); in which subspace the model lies, if in one.
+
+        Through the translator it is one with the projection after it. Alone it is what is left in the K directions in
+        which its spectra vary at all. A continuum between the two would not be linear.
+        """
+        forward, space = self.forward, self.forward.translator.space_o
+        units = forward.emulator.output.in_features
+        nothing, each = torch.zeros(1, units, device=forward.device), torch.eye(units, device=forward.device)
+        mean, every = (forward.hide(forward.emulator.output(some)) for some in (nothing, each))
+        if self.through == EMULATOR:
+            left, sizes, right = torch.linalg.svd(every - mean, full_matrices=False)
+            there = sizes > LEAST * sizes[0]
+            return torch.zeros_like(sizes[there]), left[:, there] * sizes[there], Subspace(mean[0], right[there])
+        offset = forward.translator.space_s.coordinates(mean)[0]
+        layer = forward.translator.space_s.coordinates(every) - offset
+        if not isinstance(space, Components):
+            return offset, layer, None
+        return offset, layer, Subspace(space.mean, (space.basis / space.weight[:, None]).T.contiguous())
 
     def parts(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Labels (B, L), split latents (B, Zp), velocities (B, 0 or 1) and polynomials' coefficients (B, C)."""
@@ -64,20 +83,26 @@ class SpectrumModel:
         scaled = (labels - self.middle) / self.width, (split - self.split_mean) / self.split_scale
         return torch.cat([*scaled, velocity[:, None][:, : self.sizes[2]], terms / CONTINUUM_STEP], dim=1)
 
+    def fitted(self, parameters: Tensor) -> Tensor:
+        """What is fitted at parameters (B, n): coordinates (B, K) in the model's subspace, or flux (B, P)."""
+        if self.subspace is None:
+            return self(parameters)
+        return self.theory(parameters) if self.through == EMULATOR else self.coordinates(parameters)
+
     def coordinates(self, parameters: Tensor) -> Tensor:
         """The coordinates (B, K) in the observed domain's space, through the translator."""
         return self.forward.translator.generator_o(*self.latents(parameters))
 
     def latents(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Shared (B, Zs) and split (B, Zp) latents, through the translator."""
-        labels, split, _, _ = self.parts(parameters)
-        t, emulator = self.forward.translator, self.forward.emulator
+        return self.forward.translator.encode_synth(self.theory(parameters)), self.parts(parameters)[1]
+
+    def theory(self, parameters: Tensor) -> Tensor:
+        """What the emulator has for parameters (B, n), (B, K): coordinates that the translator sees, or its own."""
+        labels, emulator = self.parts(parameters)[0], self.forward.emulator
         if self.layer is None:
-            synth = t.space_s.coordinates(self.forward.synthetic(labels))
-        else:
-            hidden = emulator.hidden(scale(labels, emulator.label_low, emulator.label_high))
-            synth = self.offset + hidden @ self.layer
-        return t.encode_synth(synth), split
+            return self.forward.translator.space_s.coordinates(self.forward.synthetic(labels))
+        return self.offset + emulator.hidden(scale(labels, emulator.label_low, emulator.label_high)) @ self.layer
 
     def __call__(self, parameters: Tensor) -> Tensor:
         """Flux (B, P) at parameters (B, n)."""

@@ -15,15 +15,22 @@ from cyclegan.spectra.writer import written_spectra
 from cyclegan.trained.sources import LabelSource
 
 
-def test_the_command(start, payne2payne_run, files_run, trained, tmp_path):
-    """A file of an emulator's own spectra, with labels: results, pictures, and nothing where something is wrong."""
+def write_observed(trained, path):
+    """Spectra of sixty labelled stars into `val` and `test` of a file."""
     low, high = trained.emulator.label_low, trained.emulator.label_high
     labels = low + (high - low) * (0.3 + 0.4 * torch.rand(60, len(low), generator=torch.Generator().manual_seed(3)))
     flux = trained.from_labels(labels)
     spectra = Spectra(flux, torch.full_like(flux, 0.01), torch.ones_like(flux, dtype=torch.bool))
-    with written_spectra(tmp_path / "obs.h5", "a test", trained.wavelength, trained.label_names) as writer:
+    with written_spectra(path, "a test", trained.wavelength, trained.label_names) as writer:
         for subset in ("val", "test"):
             writer.append(subset, spectra, labels=labels, id=[f"star {i}" for i in range(60)])
+    return spectra
+
+
+def test_the_command(start, payne2payne_run, files_run, trained, tmp_path):
+    """A file of an emulator's own spectra, with labels: results, pictures, and nothing where something is wrong."""
+    spectra = write_observed(trained, tmp_path / "obs.h5")
+    low, high = trained.emulator.label_low, trained.emulator.label_high
     before = (tmp_path / "obs.h5").read_bytes()
 
     def process(name, *overrides, run=payne2payne_run):
@@ -33,6 +40,7 @@ def test_the_command(start, payne2payne_run, files_run, trained, tmp_path):
 
     started = {
         "good": process("good", "subset=test", "known=val"),
+        "alone": process("alone", "subset=test", "known=val", "through=translator"),
         "files": process("files", run=files_run),
         "twice": process("twice", "emulator=other.pt"),
         "subset": process("subset", "subset=train"),
@@ -40,7 +48,9 @@ def test_the_command(start, payne2payne_run, files_run, trained, tmp_path):
     }
     commands = {name: process.wait() for name, process in started.items()}
     codes = {name: command.code for name, command in commands.items()}
-    assert codes == {"good": 0, "files": 2, "twice": 2, "subset": 2, "typo": 2}, {n: c.err for n, c in commands.items()}
+    assert codes == {"good": 0, "alone": 0, "files": 2, "twice": 2, "subset": 2, "typo": 2}, {
+        n: c.err for n, c in commands.items()
+    }
     assert "an emulator of it" in commands["files"].err
     assert "which brings its own" in commands["twice"].err
     assert "expected one of val, test, got train" in commands["subset"].err
@@ -54,6 +64,11 @@ def test_the_command(start, payne2payne_run, files_run, trained, tmp_path):
         rows = list(csv.DictReader(table))
     assert {row["subset"] for row in rows} == {"test"}
     assert [row["id"] for row in rows] == [f"star {i}" for i in range(60)]
+    alone = tmp_path / "alone" / "found"
+    assert not (alone / "emulator.csv").exists()
+    assert (alone / "translator.csv").read_bytes() == (output / "translator.csv").read_bytes()
+    with h5py.File(alone / "labels.h5") as file:
+        assert "emulator" not in file
     with h5py.File(output / "labels.h5") as file:
         stored = file["translator/labels test"][()]
         assert file["emulator/covariance test"].shape == (60, len(low), len(low))

@@ -54,6 +54,12 @@ def test_a_star_is_drawn_with_both_models_and_their_residuals(stars):
     assert whole.lines[0].get_label() == f"theory alone: rms {rms:.4f}"
 
 
+def test_one_way_alone_is_drawn_too():
+    flux, models = fluxes(1)
+    figure = plot_fits(X, spectra_of(flux), {"translated": models["translated"]}, ["a star"])
+    assert [line.get_label() for line in figure.subfigs[0].axes[0].lines] == ["observed", NAMES["translated"]]
+
+
 def test_pixels_that_were_not_observed_are_not_drawn():
     flux, models = fluxes(1)
     figure = plot_fits(X, spectra_of(flux, slice(2000, None)), models, ["a star"])

@@ -36,12 +36,12 @@ def test_theory_alone_takes_the_gap_for_labels(toy):
     assert ((fitted.labels - toy.labels) / fitted.error).mean(dim=0).abs().min() > 3
 
 
-def test_components_stand_for_pixels(toy):
-    """What is left of a spectrum in the space of components has the chi-square and the labels of all its pixels."""
-    model = SpectrumModel(toy.forward, TRANSLATOR)
-    assert model.linear
+@pytest.mark.parametrize("through", [TRANSLATOR, EMULATOR])
+def test_components_stand_for_pixels(toy, through):
+    """What is left of a spectrum in the model's subspace has the chi-square and the labels of all its pixels."""
+    model = SpectrumModel(toy.forward, through)
     short = Fitter(model, 1, 0)(toy.spectra)
-    model.linear = False
+    model.subspace = None
     long = Fitter(model, 1, 0)(toy.spectra)
     assert ((short.labels - long.labels) / long.error).abs().max() < 0.1
     torch.testing.assert_close(short.chi2, long.chi2, rtol=1e-3, atol=0)
@@ -124,7 +124,7 @@ def test_a_star_beyond_the_range_ends_at_its_bound(toy):
 
 def test_a_velocity_and_a_continuum_are_found(toy):
     model = SpectrumModel(toy.forward, TRANSLATOR, velocity=True, continuum=1)
-    assert not model.linear
+    assert model.subspace is None
     scaled = (toy.labels - model.middle) / model.width
     shifts = torch.linspace(-8, 8, STARS)[:, None]
     terms = torch.tensor([1.0, -0.5, 2.0, 0.7]).expand(STARS, -1)

@@ -6,6 +6,7 @@ import scipy.optimize
 import torch
 
 from cyclegan.fitting.least_squares import DECREASE, least_squares
+from emulator.derivatives import jacobian
 
 X = torch.linspace(0, 1, 40, dtype=torch.float64)
 LOW, HIGH = torch.tensor([0.1, 0.2, -1.0]).double(), torch.tensor([3.0, 9.0, 1.0]).double()
@@ -25,8 +26,18 @@ def data():
     return truth, decay(truth) + 0.01 * torch.randn(30, 40, generator=random, dtype=torch.float64)
 
 
+def fit(residuals, start, low, high):
+    """The same with the derivatives of residuals."""
+
+    def derivatives(parameters, rows):
+        values, slopes = jacobian(lambda some: residuals(some, rows), parameters)
+        return values, slopes.transpose(0, 1)
+
+    return least_squares(residuals, derivatives, start, low, high)
+
+
 def solve(data, start):
-    return least_squares(lambda p, rows: (decay(p) - data[rows]) / 0.01, start.expand(len(data), -1).clone(), LOW, HIGH)
+    return fit(lambda p, rows: (decay(p) - data[rows]) / 0.01, start.expand(len(data), -1).clone(), LOW, HIGH)
 
 
 def test_it_ends_where_scipy_does_within_bounds_too(data):
@@ -73,6 +84,6 @@ def test_a_kink_is_an_end():
     """|p| has no derivative at its minimum, and none elsewhere that vanishes."""
     far = torch.tensor([[0.7], [-0.3]], dtype=torch.float64)
     edge = torch.tensor([2.0], dtype=torch.float64)
-    found = least_squares(lambda p, rows: (p - 1).abs() * 3 + p * 2, far, -edge, edge)
+    found = fit(lambda p, rows: (p - 1).abs() * 3 + p * 2, far, -edge, edge)
     assert found.converged.all()
     assert found.chi2.max() < 4 + 5 * DECREASE  # 3 |p - 1| + 2 p: 2 at p = 1
