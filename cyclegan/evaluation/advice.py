@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from cyclegan.linear.maps import LINEAR
 from emulator.labels import UNITS
 
 YES, CARE, NO = "yes", "with care", "no"
@@ -59,7 +60,7 @@ def _judge_translations(numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]
         floor = controls.get(f"floor_{way}", NOISE if way == "synth_obs" else 0.0)
         left = max(0.0, (score - floor) / (shift - floor)) if shift > floor else 1.0
         answer = YES if left <= LITTLE else CARE if left <= MUCH else NO
-        linear = min(controls.get(f"{name}_{way}", float("inf")) for name in ("transport", "ridge"))
+        linear = min(controls.get(f"{name}_{way}", float("inf")) for name in LINEAR)
         beside = "; a linear map does as well" if linear <= score else ""
         yield answer, f"From {words}, {100 * left:.0f} % is left of what shifting the mean leaves{beside}."
 

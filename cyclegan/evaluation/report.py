@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from cyclegan.evaluation.words import ALTERNATIVES, ANSWERS, CAPTIONS, KINDS, MEANINGS, SETS
+from cyclegan.linear.maps import LINEAR
 from emulator.labels import UNITS
 
 STYLE = """
@@ -149,17 +150,17 @@ def _scores(numbers: dict[str, Any]) -> list[str]:
     if numbers["matched"]:
         rows = []
         for way in ("synth_obs", "obs_synth"):
-            without = [controls.get(f"{control}_{way}") for control in ("gap", "shift", "transport", "ridge")]
+            without = [controls.get(f"{control}_{way}") for control in ("gap", *LINEAR)]
             floor, name = controls.get(f"floor_{way}"), f"x_{way}"
             left = None if floor is None else (scores[name] - floor) / (controls[f"shift_{way}"] - floor)
             row = map(_number, (*without, scores[name], floor, left))
             rows.append([f"<code>{name}</code>", MEANINGS[name], *row])
-        head = ["score", "what is compared", "no translation", "mean shift", "Gaussian transport", "ridge on pairs"]
-        head += ["translated", "truth", "gap left"]
+        head = ["score", "what is compared", "no translation", *LINEAR.values(), "translated", "truth"]
+        head += ["gap left"]
         content.append(_table(head, rows, text=2))
         content.append(
-            '<p class="note">Gaussian transport and ridge on pairs: linear translations, which say what the networks'
-            " add. Truth: the noiseless spectra, where they are known. Gap left: (translated − truth) /"
+            '<p class="note">Gaussian transport, assignment and ridge on pairs: linear translations, which say what the'
+            " networks add. Truth: the noiseless spectra, where they are known. Gap left: (translated − truth) /"
             " (mean shift − truth), 0 for a perfect translation, 1 for one no better than a shift of the mean.</p>"
         )
     rows = [

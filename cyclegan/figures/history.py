@@ -8,15 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cyclegan.figures.axes import AFTER, BEFORE, CYCLE, log_scale
+from cyclegan.linear.maps import LINEAR
 from cyclegan.scores.scores import SCORES
 
 # What has no networks, by the names in scores.json.
-CONTROLS = {
-    "shift": "mean shift",
-    "transport": "Gaussian transport",
-    "ridge": "ridge on pairs",
-    "floor": "noiseless truth",
-}
+CONTROLS = LINEAR | {"floor": "noiseless truth"}
+STYLES = "--", "-.", (0, (4, 2, 1, 2, 1, 2)), (0, (1, 4)), ":"
 
 
 def _without_side(loss: str) -> str:
@@ -38,7 +35,7 @@ def plot_history(
         if name in history:
             axes = translations if name.startswith("x_") else latents
             axes.plot(*history[name], marker=".", label=f"{name} = {history[name][1][-1]:.3g}")
-    for control, style in (("shift", "--"), ("transport", "-."), ("ridge", (0, (1, 4))), ("floor", ":")):
+    for control, style in zip(CONTROLS, STYLES, strict=True):
         if (name := f"{control}_synth_obs") in controls:
             label = f"{CONTROLS[control]}: {controls[name]:.3g}"
             translations.axhline(controls[name], color="grey", ls=style, label=label)

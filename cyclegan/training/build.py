@@ -18,7 +18,7 @@ from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.domains.population import Drawn
 from cyclegan.domains.uniform import is_learned
 from cyclegan.linear.gaussian_transport import gaussian_transport
-from cyclegan.linear.maps import LinearMaps, controls
+from cyclegan.linear.maps import LinearMaps, assignment_maps, controls
 from cyclegan.linear.population import population_shift
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.pairing import Pairing, PairingSettings
@@ -149,7 +149,7 @@ def record_of(config: TrainConfig, domains: Domains, theory: Theory) -> Record:
 
 
 def start_linearly(members: Sequence[Translator], stars: Stars, seed: int) -> dict[str, LinearMaps]:
-    """Start translators as Gaussian optimal transport between stars (N, P), (M, P) on the CPU; the map, by its name.
+    """Start translators as Gaussian optimal transport between stars (N, P), (M, P) on the CPU; linear maps by name.
 
     Several start each from a bootstrap sample of the stars (Efron 1979). Networks that cannot be started so keep the
     mean shift.
@@ -169,7 +169,7 @@ def start_linearly(members: Sequence[Translator], stars: Stars, seed: int) -> di
         for network, matrix in ((member.generator_o, maps.forward), (member.encoder_o, maps.back)):
             if isinstance(network, Starting):
                 network.start_linear(matrix)
-    return {"transport": transport.maps}
+    return {"transport": transport.maps, "assignment": assignment_maps(coordinates[0], coordinates[1], seed)}
 
 
 def make_trainer(

@@ -22,6 +22,7 @@ from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.exposure import Observation
 from cyclegan.domains.hidden import hidden_pixels, strong_features
 from cyclegan.domains.survey import Survey
+from cyclegan.linear.maps import LINEAR
 from cyclegan.scores.scores import SCORES
 from cyclegan.scores.signals import SIGNALS
 from cyclegan.spectra.spaces import Components
@@ -78,7 +79,7 @@ def test_a_run_folder_holds_all_that_belongs_to_it(run):
         assert (run / picture).read_bytes().startswith(b"\x89PNG")
 
 
-CONTROLS = "gap", "shift", "transport", "ridge"
+CONTROLS = "gap", *LINEAR
 
 
 def test_the_scores_have_every_key(scores):
