@@ -15,7 +15,8 @@ TEMPLATES = 512  # stars of the population trained on, among which each fit look
 FARTHEST = 5.0  # sigma of the training stars' split latents, beyond which none is looked for
 FASTEST = 15.0  # km/s: spectra come in their rest frame, and velocities are what is left
 CONTINUUM_STEP = 0.01  # of the continuum: the scale of its terms
-LEAST = 1e-6  # of the largest singular value: what single precision has of a matrix
+DRAWS = 2048  # stars of the emulator's whole range, which tell in which directions its spectra vary
+LEAST = 1e-4  # of flux, all pixels together: in such a direction no spectrum says anything
 
 
 class SpectrumModel:
@@ -55,22 +56,29 @@ class SpectrumModel:
     def last_layer(self) -> tuple[Tensor, Tensor, Subspace | None]:
         """The emulator's last layer as a smaller one, (K,) and (units, K); in which subspace the model lies, if in one.
 
-        Through the translator it is one with the projection after it. Alone it is what is left in the K directions in
-        which its spectra vary at all. A continuum between the two would not be linear.
+        Through the translator it is one with the projection after it. A continuum between the two would not be linear.
         """
-        forward, space = self.forward, self.forward.translator.space_o
+        forward, space_o = self.forward, self.forward.translator.space_o
         units = forward.emulator.output.in_features
         nothing, each = torch.zeros(1, units, device=forward.device), torch.eye(units, device=forward.device)
         mean, every = (forward.hide(forward.emulator.output(some)) for some in (nothing, each))
         if self.through == EMULATOR:
-            left, sizes, right = torch.linalg.svd(every - mean, full_matrices=False)
-            there = sizes > LEAST * sizes[0]
-            return torch.zeros_like(sizes[there]), left[:, there] * sizes[there], Subspace(mean[0], right[there])
+            return self._last_layer_alone(mean[0], every - mean)
         offset = forward.translator.space_s.coordinates(mean)[0]
         layer = forward.translator.space_s.coordinates(every) - offset
-        if not isinstance(space, Components):
+        if not isinstance(space_o, Components):
             return offset, layer, None
-        return offset, layer, Subspace(space.mean, (space.basis / space.weight[:, None]).T.contiguous())
+        return offset, layer, Subspace(space_o.mean, (space_o.basis / space_o.weight[:, None]).T.contiguous())
+
+    def _last_layer_alone(self, mean: Tensor, every: Tensor) -> tuple[Tensor, Tensor, Subspace]:
+        """The same of flux mean (P,) + units @ every (units, P), in the directions in which it varies in the range."""
+        left, sizes, right = torch.linalg.svd(every, full_matrices=False)
+        draws = torch.rand(DRAWS, self.sizes[0], generator=torch.Generator().manual_seed(0)) - 0.5
+        places = self.forward.emulator.hidden(draws.to(mean)) @ (left * sizes)
+        middle = places.mean(dim=0)
+        spread, turn = torch.linalg.svd(places - middle, full_matrices=False)[1:]
+        turn = turn[spread > LEAST * DRAWS**0.5]
+        return -turn @ middle, (left * sizes) @ turn.T, Subspace(mean + middle @ right, turn @ right)
 
     def parts(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Labels (B, L), split latents (B, Zp), velocities (B, 0 or 1) and polynomials' coefficients (B, C)."""
