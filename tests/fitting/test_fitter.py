@@ -48,6 +48,23 @@ def test_components_stand_for_pixels(toy, through):
     torch.testing.assert_close(short.error, long.error, rtol=1e-3, atol=0)
 
 
+def test_few_stars_at_a_time_are_fitted_as_all_at_once(toy, monkeypatch):
+    fitter = Fitter(SpectrumModel(toy.forward, TRANSLATOR), 2, 0)
+    whole = fitter(toy.spectra)
+    monkeypatch.setattr("cyclegan.fitting.fitter.SLOPES", 1)
+    for one, other in zip(fitter(toy.spectra.rows(slice(5))), whole, strict=True):
+        torch.testing.assert_close(one, other[:5], rtol=1e-3, atol=1e-3)
+
+
+def test_an_emulator_alone_is_fitted_in_the_directions_in_which_it_varies(toy):
+    model = SpectrumModel(toy.forward, EMULATOR)
+    assert len(model.subspace.basis) == len(toy.labels.T)  # each unit of the toy's layers is a label
+    mean, basis = model.subspace
+    torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis)), atol=1e-5, rtol=0)
+    scaled = (toy.labels - model.middle) / model.width
+    torch.testing.assert_close(mean + model.fitted(scaled) @ basis, toy.forward.synthetic(toy.labels))
+
+
 def test_one_star_as_scipy_fits_it(toy):
     fitted, model = toy.fit(), SpectrumModel(toy.forward, TRANSLATOR)
     flux, error = toy.spectra.flux[4], toy.spectra.error[4]

@@ -63,6 +63,24 @@ def test_it_ends_where_scipy_does_within_bounds_too(data):
             np.testing.assert_allclose(own, sigma, rtol=0.01)
 
 
+def test_derivatives_are_taken_at_every_other_step(data):
+    _, flux = data
+    tried, taken = [], []
+
+    def residuals(parameters, rows):
+        tried.append(len(rows))
+        return (decay(parameters) - flux[rows]) / 0.01
+
+    def derivatives(parameters, rows):
+        taken.append(len(rows))
+        values, slopes = jacobian(lambda some: (decay(some) - flux[rows]) / 0.01, parameters)
+        return values, slopes.transpose(0, 1)
+
+    start = ((LOW + HIGH) / 2).expand(len(flux), -1).clone()
+    assert least_squares(residuals, derivatives, start, LOW, HIGH).converged.all()
+    assert len(flux) < sum(taken) <= sum(tried) / 2
+
+
 def test_a_star_does_not_depend_on_its_neighbours(data):
     _, flux = data
     start = (LOW + HIGH) / 2
