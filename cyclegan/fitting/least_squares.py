@@ -48,10 +48,7 @@ def least_squares(residuals: Residuals, derivatives: Derivatives, start: Tensor,
     chi2 = residual.double().square().sum(dim=1)
     damping = torch.full_like(chi2, DAMPING)
     converged = torch.zeros(stars, dtype=torch.bool, device=device)
-    carried, due = (
-        torch.zeros_like(converged),
-        torch.ones_like(converged),
-    )  # slopes are those of one step before; or two
+    carried, due = torch.zeros_like(converged), torch.ones_like(converged)  # derivatives are one step old; or two
     curvatures = torch.full((stars, n, n), torch.nan, dtype=torch.float64, device=device)
     active = chi2.isfinite().nonzero()[:, 0]
     for _ in range(STEPS):
@@ -68,13 +65,10 @@ def least_squares(residuals: Residuals, derivatives: Derivatives, start: Tensor,
         tried = (now + _step(curvature, gradient, damping[active], held).to(now.dtype)).clamp(low, high)
         step, after = tried - now, residuals(tried, active)
         taken, found = step.double(), after.double().square().sum(dim=1)
-        foreseen = -2 * (gradient * taken).sum(dim=1) - (taken[:, None] @ curvature @ taken[:, :, None])[:, 0, 0]
+        foreseen = -((2 * gradient + (curvature @ taken[:, :, None])[:, :, 0]) * taken).sum(dim=1)
         decrease = chi2[active] - found
         better = decrease > 0
-        missed = (after - then - (step[:, None] @ slope)[:, 0]) / step.square().sum(dim=1, keepdim=True).clamp_min(
-            1e-30
-        )
-        slopes[active] = slope + step[:, :, None] * missed[:, None]
+        slopes[active] = _secants(slope, step, after - then)
         parameters[active] = torch.where(better[:, None], tried, now)
         residual[active] = torch.where(better[:, None], after, then)
         chi2[active] = torch.where(better, found, chi2[active])
@@ -97,3 +91,9 @@ def _step(curvature: Tensor, gradient: Tensor, damping: Tensor, held: Tensor) ->
     matrix = curvature * (free[:, :, None] & free[:, None, :])
     matrix = matrix + torch.diag_embed(torch.where(free, damping[:, None] * diagonal + 1e-12 * diagonal, 1.0))
     return -torch.linalg.solve_ex(matrix, gradient * free)[0]
+
+
+def _secants(slope: Tensor, step: Tensor, change: Tensor) -> Tensor:
+    """Slopes (b, n, M), changed as little as can be such that step (b, n) makes the change (b, M) that it has made."""
+    missed = (change - (step[:, None] @ slope)[:, 0]) / step.square().sum(dim=1, keepdim=True).clamp_min(1e-30)
+    return slope + step[:, :, None] * missed.nan_to_num(0.0, 0.0, 0.0)[:, None]
