@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-CELL, ROUNDS = 90, 12  # pairs at least that exchange partners among themselves; how often, with other neighbours each
+CELL, ROUNDS = 90, 8  # pairs at least that exchange partners among themselves; how often, with other neighbours each
 WORK = 3 * 10**7  # of stars times the square of pairs in a cell: fewer stars exchange in larger cells in the same time
 
 
@@ -37,7 +37,7 @@ def random_pairs(synth: int, obs: int, generator: torch.Generator) -> Pairs:
 def transport_pairs(
     synth: Tensor, obs: Tensor, share: float, generator: torch.Generator, most: int | None = None
 ) -> Pairs:
-    """One-to-one assignment of nearly the least total squared distance (of spectra, to a percent), in random sets.
+    """One-to-one assignment of nearly the least total squared distance (of spectra, to 1 to 3 %), in random sets.
 
     synth (n, K) and obs (m, K) are in a space whose Euclidean distance says how unlike two stars are. A set has `share`
     times as many observed as synthetic stars: below 1 the synthetic stars least like any stay unpaired (partial
