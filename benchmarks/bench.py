@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
             table = [growth.row(axis, growth.measured(i, Path(folder))) for i, axis in enumerate(growth.AXES)]
             print(format_table(table))
             return 0
+        if ratios.processor() not in ratios.kept():
+            print(f"no ratios are kept of the processor {ratios.processor()}: nothing is compared", file=sys.stderr)
         slower = ratios.too_much(found, Path(folder), rounds)
     for line in slower.values():
         print(f"error: {line}", file=sys.stderr)

@@ -1,13 +1,10 @@
 """What measures costs: ratios that are compared with those kept, and how costs grow."""
 
-import json
-
 import pytest
 import torch
 
 from benchmarks import bench, growth, ratios
 from benchmarks.growth import Cost
-from benchmarks.ratios import Ratio
 from benchmarks.workloads import WORKLOADS, Workload
 
 MATRIX = torch.randn(512, 512)
@@ -46,19 +43,21 @@ def test_a_part_that_has_become_slower_is_told_and_only_that(few, monkeypatch, c
     assert line.startswith("error: another: expected at most 1.25 times the ")
 
 
-def test_on_another_processor_only_twice_as_slow_is_too_slow(few, monkeypatch, tmp_path):
+def test_each_processor_has_ratios_of_its_own(few, monkeypatch, capsys):
     assert bench.main(["--short", "--keep"]) == 0
-    kept = json.loads(ratios.KEPT.read_text())
     monkeypatch.setattr(ratios, "processor", lambda: "another")
-    some = {name: Ratio(1.0, None, 1.8 * times) for name, times in kept["times"].items()}
-    assert ratios.too_much(some, tmp_path, 4) == {}
-    monkeypatch.setattr(ratios, "processor", lambda: kept["processor"])
-    monkeypatch.setattr(ratios, "ratios", lambda names, *_: {name: some[name] for name in names})
-    assert set(ratios.too_much(some, tmp_path, 4)) == {"one", "another"}
+    monkeypatch.setitem(WORKLOADS, "another", product(4))
+    capsys.readouterr()
+    assert bench.main(["--short"]) == 0
+    assert capsys.readouterr().err == "no ratios are kept of the processor another: nothing is compared\n"
+    assert bench.main(["--short", "--keep"]) == 0
+    assert len(ratios.kept()) == 2
+    assert bench.main(["--short"]) == 0
 
 
 def test_all_workloads_have_a_ratio_that_is_kept():
-    assert json.loads(ratios.KEPT.read_text())["times"].keys() == WORKLOADS.keys()
+    assert all(times.keys() == WORKLOADS.keys() for times in ratios.kept().values())
+    assert ratios.kept()
 
 
 def test_a_product_takes_as_long_as_a_product(monkeypatch, tmp_path):
