@@ -46,39 +46,42 @@ class SpectrumModel:
         self.low = -self.high
         self.width = emulator.label_high - emulator.label_low
         self.middle = (emulator.label_high + emulator.label_low) / 2
-        self.layer: Tensor | None = None
+        self.offset = self.layer = None
         self.subspace: Subspace | None = None
+        fixed = not velocity and continuum is None
+        if through == TRANSLATOR and fixed and isinstance(space := forward.translator.space_o, Components):
+            self.subspace = Subspace(space.mean, (space.basis / space.weight[:, None]).T.contiguous())
+        # A continuum after the emulator's last layer is not linear; without it this layer is a smaller one.
         if forward.continuum is None:
-            self.offset, self.layer, self.subspace = self.last_layer()
-        if velocity or continuum is not None:
-            self.subspace = None
+            if through == TRANSLATOR:
+                self.offset, self.layer = self._last_layer()
+            elif fixed:
+                self.offset, self.layer, self.subspace = self._last_layer_alone()
 
-    def last_layer(self) -> tuple[Tensor, Tensor, Subspace | None]:
-        """The emulator's last layer as a smaller one, (K,) and (units, K); in which subspace the model lies, if in one.
+    def _every_unit(self) -> tuple[Tensor, Tensor]:
+        """The emulator's flux where all its last units are 0, (P,), and what each of them adds, (units, P)."""
+        forward = self.forward
+        units = torch.eye(forward.emulator.output.in_features, device=forward.device)
+        nothing, every = (forward.hide(forward.emulator.output(some)) for some in (torch.zeros_like(units[:1]), units))
+        return nothing[0], every - nothing
 
-        Through the translator it is one with the projection after it. A continuum between the two would not be linear.
-        """
-        forward, space_o = self.forward, self.forward.translator.space_o
-        units = forward.emulator.output.in_features
-        nothing, each = torch.zeros(1, units, device=forward.device), torch.eye(units, device=forward.device)
-        mean, every = (forward.hide(forward.emulator.output(some)) for some in (nothing, each))
-        if self.through == EMULATOR:
-            return self._last_layer_alone(mean[0], every - mean)
-        offset = forward.translator.space_s.coordinates(mean)[0]
-        layer = forward.translator.space_s.coordinates(every) - offset
-        if not isinstance(space_o, Components):
-            return offset, layer, None
-        return offset, layer, Subspace(space_o.mean, (space_o.basis / space_o.weight[:, None]).T.contiguous())
+    def _last_layer(self) -> tuple[Tensor, Tensor]:
+        """The emulator's last layer and the projection after it as one, (K,) and (units, K)."""
+        nothing, every = self._every_unit()
+        space = self.forward.translator.space_s
+        offset = space.coordinates(nothing[None])[0]
+        return offset, space.coordinates(nothing + every) - offset
 
-    def _last_layer_alone(self, mean: Tensor, every: Tensor) -> tuple[Tensor, Tensor, Subspace]:
-        """The same of flux mean (P,) + units @ every (units, P), in the directions in which it varies in the range."""
+    def _last_layer_alone(self) -> tuple[Tensor, Tensor, Subspace]:
+        """The emulator's last layer in the directions in which its spectra vary over its range, and where these lie."""
+        nothing, every = self._every_unit()
         left, sizes, right = torch.linalg.svd(every, full_matrices=False)
         draws = torch.rand(DRAWS, self.sizes[0], generator=torch.Generator().manual_seed(0)) - 0.5
-        places = self.forward.emulator.hidden(draws.to(mean)) @ (left * sizes)
+        places = self.forward.emulator.hidden(draws.to(nothing)) @ (left * sizes)
         middle = places.mean(dim=0)
         spread, turn = torch.linalg.svd(places - middle, full_matrices=False)[1:]
         turn = turn[spread > LEAST * DRAWS**0.5]
-        return -turn @ middle, (left * sizes) @ turn.T, Subspace(mean + middle @ right, turn @ right)
+        return -turn @ middle, (left * sizes) @ turn.T, Subspace(nothing + middle @ right, turn @ right)
 
     def parts(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Labels (B, L), split latents (B, Zp), velocities (B, 0 or 1) and polynomials' coefficients (B, C)."""
@@ -108,7 +111,7 @@ class SpectrumModel:
     def theory(self, parameters: Tensor) -> Tensor:
         """What the emulator has for parameters (B, n), (B, K): coordinates that the translator sees, or its own."""
         labels, emulator = self.parts(parameters)[0], self.forward.emulator
-        if self.layer is None:
+        if self.layer is None or self.offset is None:
             return self.forward.translator.space_s.coordinates(self.forward.synthetic(labels))
         return self.offset + emulator.hidden(scale(labels, emulator.label_low, emulator.label_high)) @ self.layer
 

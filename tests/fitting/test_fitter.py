@@ -1,5 +1,7 @@
 """cyclegan/fitting/fitter.py and forward.py: labels of a toy sky, whose translation is a known shift."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -8,6 +10,7 @@ from toy_fits import STARS, Toy
 
 from cyclegan.fitting.fitter import Fitter, fitted_flux
 from cyclegan.fitting.forward import EMULATOR, TRANSLATOR, SpectrumModel
+from cyclegan.spectra.continuum import Continuum
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,19 @@ def test_an_emulator_alone_is_fitted_in_the_directions_in_which_it_varies(toy):
     torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis)), atol=1e-5, rtol=0)
     scaled = (toy.labels - model.middle) / model.width
     torch.testing.assert_close(mean + model.fitted(scaled) @ basis, toy.forward.synthetic(toy.labels))
+
+
+def test_with_a_continuum_of_theory_the_translation_still_lies_in_components(toy):
+    """Its spectra do, whatever goes in; theory's own then lie in no plane."""
+    forward = copy.copy(toy.forward)
+    forward.continuum = Continuum(forward.wavelength.numpy(), 1, np.ones(len(forward.wavelength), dtype=bool))
+    assert SpectrumModel(forward, EMULATOR).subspace is None
+    model = SpectrumModel(forward, TRANSLATOR)
+    short = Fitter(model, 1, 0)(toy.spectra)
+    model.subspace = None
+    long = Fitter(model, 1, 0)(toy.spectra)
+    assert ((short.labels - long.labels) / long.error).abs().max() < 0.1
+    torch.testing.assert_close(short.chi2, long.chi2, rtol=1e-3, atol=0)
 
 
 def test_one_star_as_scipy_fits_it(toy):
