@@ -6,12 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cyclegan.pairing.transport import transport_pairs
 from cyclegan.spectra.spaces import Components, Space, projected_on
 from cyclegan.spectra.spectra import Spectra
 
 RIDGE = 100.0  # of the noise's variance in a coordinate: a direction in which stars differ less is not believed
-ASSIGNED = 4000  # stars of a set at most, for the control: a second
 
 
 class LinearMaps(NamedTuple):
@@ -30,16 +28,6 @@ class LinearMaps(NamedTuple):
 def ridge_maps(synth: Tensor, obs: Tensor) -> LinearMaps:
     """Ridge regressions of partners (n, K) on each other (Hoerl & Kennard 1970)."""
     return LinearMaps(*_ridge(synth, obs), *_ridge(obs, synth))
-
-
-def assignment_maps(synth: Tensor, obs: Tensor, seed: int) -> LinearMaps:
-    """Ridges on pairs of stars, coordinates (n, K) and (m, K), that are nearest as they are, each with one other.
-
-    What pairs come to in a metric that knows nothing of the gap. Of larger sets ASSIGNED stars are paired.
-    """
-    synth, obs = (side[:: -(-len(side) // ASSIGNED)] for side in (synth, obs))
-    pairs = transport_pairs(synth, obs, 1.0, torch.Generator().manual_seed(seed))
-    return ridge_maps(synth[pairs.synth], obs[pairs.obs])
 
 
 def _ridge(known: Tensor, unknown: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,9 @@ from cyclegan.domains.emulated import EmulatedDomain
 from cyclegan.domains.from_file import HDF5Domain
 from cyclegan.domains.population import Drawn
 from cyclegan.domains.uniform import is_learned
+from cyclegan.linear.assignment import assignment_maps
 from cyclegan.linear.gaussian_transport import gaussian_transport
-from cyclegan.linear.maps import LinearMaps, assignment_maps, controls
+from cyclegan.linear.maps import LinearMaps, controls
 from cyclegan.linear.population import population_shift
 from cyclegan.pairing.anchors import read_anchors
 from cyclegan.pairing.pairing import Pairing, PairingSettings

@@ -2,7 +2,7 @@
 
 import torch
 
-from cyclegan.linear.maps import ASSIGNED, LinearMaps, assignment_maps, controls, ridge_maps, translations
+from cyclegan.linear.maps import LinearMaps, controls, ridge_maps, translations
 from cyclegan.spectra.spaces import Components, Pixels
 from cyclegan.spectra.spectra import exact
 
@@ -19,19 +19,6 @@ def test_a_map_of_true_pairs_is_found_both_ways():
     torch.testing.assert_close(
         (synth @ maps.forward + maps.forward_shift) @ maps.back + maps.back_shift, synth, atol=0.05, rtol=0
     )
-
-
-def test_alike_stars_of_two_sets_are_assigned_to_each_other():
-    stars, gap = 30 * draw(3000, 3), torch.tensor([5.0, -5.0, 0.0])
-    maps = assignment_maps(stars[:1500], stars[1500:] + gap, 1)
-    torch.testing.assert_close(maps.forward, torch.eye(3), atol=0.1, rtol=0)
-    torch.testing.assert_close(maps.forward_shift, gap, atol=2.5, rtol=0)
-
-
-def test_of_large_sets_some_stars_are_assigned():
-    stars = 30 * draw(3 * ASSIGNED, 2)
-    maps = assignment_maps(stars, stars[:50], 1)
-    torch.testing.assert_close(maps.forward, assignment_maps(stars[::3], stars[:50], 1).forward)
 
 
 def test_directions_without_stars_are_not_believed():
