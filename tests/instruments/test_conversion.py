@@ -191,9 +191,11 @@ def test_theory_without_errors_is_normalised_as_if_all_were_the_same_and_has_non
         assert not none.has_errors
         for subset in SUBSETS:
             found, expected = none.read(subset), same.read(subset)
-            assert torch.equal(found.mask, expected.mask)
-            assert found.mask.double().mean() > 0.9
-            torch.testing.assert_close(found.flux[found.mask], expected.flux[found.mask], rtol=1e-3, atol=0)
+            both = found.mask & expected.mask
+            # Where rounding decides whether a pixel is clipped, which it does on some processors, a star's mask moves.
+            assert (found.mask != expected.mask).double().mean() < 0.005
+            assert both.double().mean() > 0.9
+            torch.testing.assert_close(found.flux[both], expected.flux[both], rtol=1e-3, atol=0)
             assert none.identities(subset) == same.identities(subset)
 
 

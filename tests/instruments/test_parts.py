@@ -22,7 +22,9 @@ def same(one, other):
     assert first.keys() == second.keys()
     for name, values in first.items():
         if values.dtype == "float32" and values.ndim == 2:
-            np.testing.assert_allclose(values, second[name], rtol=2e-6, atol=2e-7)
+            # Where rounding decides whether a pixel is clipped, on some processors, a continuum moves by up to 1e-3.
+            np.testing.assert_allclose(values, second[name], rtol=2e-3, atol=2e-7)
+            assert np.isclose(values, second[name], rtol=2e-6, atol=2e-7).mean() > 0.8
         else:
             np.testing.assert_array_equal(values, second[name])
     with h5py.File(one) as a, h5py.File(other) as b:

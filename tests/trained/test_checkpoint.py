@@ -135,7 +135,9 @@ def test_pixel_networks_come_back(tmp_path, domain_files, start):
         tiny=TINY_CONV,
     ).wait()
     assert command.code == 0, command.err
-    assert logged(command.run).items() <= rescored(load(command.run, "cpu")).items()
+    again = rescored(load(command.run, "cpu"))
+    # Convolutions round differently in another process on some processors.
+    assert logged(command.run) == pytest.approx({name: again[name] for name in SCORES}, rel=1e-4)
 
 
 def test_a_variable_in_its_configuration_is_not_looked_up(tmp_path, files_run, monkeypatch):
