@@ -13,6 +13,7 @@ from cyclegan.domains.fingerprint import Fingerprint
 from cyclegan.domains.schema import EffectsConfig, ObsConfig, SynthConfig
 from cyclegan.evaluation.advice import advise
 from cyclegan.evaluation.words import ANSWERS, KINDS
+from cyclegan.linear.maps import LINEAR
 from cyclegan.trained.model import TrainedModel
 from emulator.commands.errors import InputError
 from emulator.commands.results import printable
@@ -26,9 +27,7 @@ MIDDLE = (0.05, 0.95)  # of their labels
 # What a score is compared with: columns of the table, and how the names of scores begin.
 COLUMNS = {
     "no translation": "gap",
-    "mean shift": "shift",
-    "best linear": "ridge",
-    "optimal transport": "transport",
+    **{words: name for name, words in LINEAR.items()},
     "**translated**": "x",
     "noiseless truth": "floor",
 }

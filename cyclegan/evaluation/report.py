@@ -155,8 +155,7 @@ def _scores(numbers: dict[str, Any]) -> list[str]:
             left = None if floor is None else (scores[name] - floor) / (controls[f"shift_{way}"] - floor)
             row = map(_number, (*without, scores[name], floor, left))
             rows.append([f"<code>{name}</code>", MEANINGS[name], *row])
-        head = ["score", "what is compared", "no translation", *LINEAR.values(), "translated", "truth"]
-        head += ["gap left"]
+        head = ["score", "what is compared", "no translation", *LINEAR.values(), "translated", "truth", "gap left"]
         content.append(_table(head, rows, text=2))
         content.append(
             '<p class="note">Gaussian transport, assignment and ridge on pairs: linear translations, which say what the'

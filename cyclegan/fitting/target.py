@@ -32,9 +32,8 @@ class Target(NamedTuple):
 
     def misfit(self, values: Tensor, rows: Tensor) -> Tensor:
         """Residuals (b, M) of stars `rows` (b,) at a model's coordinates (b, K), or at its flux (b, P)."""
-        if self.centre is None:
-            return self.moved((values - self.flux[rows])[:, None], rows)[:, 0]
-        return self.moved((values - self.centre[rows])[:, None], rows)[:, 0]
+        aim = self.flux if self.centre is None else self.centre
+        return self.moved((values - aim[rows])[:, None], rows)[:, 0]
 
     def moved(self, differences: Tensor, rows: Tensor) -> Tensor:
         """Changes of the residuals (b, m, M) of stars `rows` (b,) with such differences, (b, m, K) or (b, m, P)."""

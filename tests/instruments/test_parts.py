@@ -22,9 +22,7 @@ def same(one, other):
     assert first.keys() == second.keys()
     for name, values in first.items():
         if values.dtype == "float32" and values.ndim == 2:
-            # Where rounding decides whether a pixel is clipped, on some processors, a continuum moves by up to 1e-3.
-            np.testing.assert_allclose(values, second[name], rtol=2e-3, atol=2e-7)
-            assert np.isclose(values, second[name], rtol=2e-6, atol=2e-7).mean() > 0.8
+            np.testing.assert_allclose(values, second[name], rtol=2e-6, atol=2e-7)
         else:
             np.testing.assert_array_equal(values, second[name])
     with h5py.File(one) as a, h5py.File(other) as b:
@@ -33,7 +31,11 @@ def same(one, other):
     return first
 
 
-def test_joined_parts_are_what_one_process_converts_and_so_is_their_report(folder, tmp_path, capsys, one_process):
+def test_joined_parts_are_what_one_process_converts_and_so_is_their_report(
+    folder, tmp_path, capsys, one_process, monkeypatch
+):
+    # Products of other batches round differently, and rounding may decide which pixels of a continuum are clipped.
+    monkeypatch.setattr("cyclegan.instruments.pieces.BATCH", 1)
     options = ("--val", "0.3", "--test", "0.2", "--seed", "3")
     main([str(folder), str(tmp_path / "whole.h5"), *options])
     told = capsys.readouterr().out

@@ -136,8 +136,8 @@ def test_pixel_networks_come_back(tmp_path, domain_files, start):
     ).wait()
     assert command.code == 0, command.err
     again = rescored(load(command.run, "cpu"))
-    # Convolutions round differently in another process on some processors.
-    assert logged(command.run) == pytest.approx({name: again[name] for name in SCORES}, rel=1e-4)
+    # To the last digit on some processors; on others convolutions round differently in another process.
+    assert logged(command.run) == pytest.approx({name: again[name] for name in SCORES}, rel=1e-7)
 
 
 def test_a_variable_in_its_configuration_is_not_looked_up(tmp_path, files_run, monkeypatch):
