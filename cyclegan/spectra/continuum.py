@@ -14,8 +14,10 @@ from emulator.wavelength import pixels_within
 
 ROUNDS = 12  # of clipping
 BELOW, ABOVE = 1.5, 3.0  # clipped on either side of the fit, in units of the scatter about it
+EDGE = 0.5  # of clipping, in that unit: of a pixel at a hard edge rounding would decide, and move fits by 0.001
 SMOOTH = 8.3  # km/s on either side decide together: of one pixel alone, noise would decide, and fits be higher
 LEAST_SCATTER = 1e-4  # of the continuum: what is closer to a perfect fit stays in it
+LEAST_FIT = 0.1  # of a chip's median flux: a fit that crosses 0 would make residuals of any size
 LEAST_SPREAD = 1e-3  # of a chip's pixels, as `_solve` measures it: what is below lies too close together for a fit
 
 
@@ -25,7 +27,7 @@ class Continuum:
     wavelength (P,): Angstrom, ascending; pixels (P,) bool: the continuum pixels, which are fitted; starts: the first
     pixels of the chips, which lie apart in wavelength unless they are given. Without `pixels` they are found in each
     spectrum: what lies more than BELOW times the scatter under the fit is a line, what lies more than ABOVE times the
-    scatter over it is a spike; both are left out, and the fit is made again.
+    scatter over it is a spike; both are left out, and the fit is made again. Weights fall to 0 within EDGE about there.
     Raises InputError where a chip has too few pixels for the degree, or `pixels` is not one for each wavelength.
     """
 
@@ -72,17 +74,18 @@ class Continuum:
             good = good & (error[:, chip] <= WORST_ERROR * median)
             ratio = torch.where(good, flux[:, chip] / median, 1.0)
             weight = torch.where(good, (error[:, chip] / median).clamp_min(ERROR_FLOOR) ** -2, 0.0)
-            near = good if self.given else self._found(ratio.detach(), weight, good, basis)
+            near = good if self.given else self._found(ratio.detach(), weight, good.to(ratio), basis)
             fitted = self._solve(ratio, weight * near, basis)
             continua.append(torch.where(median > 0, fitted * median, torch.nan))
         return torch.cat(continua, dim=1)
 
     def _found(self, ratio: Tensor, weight: Tensor, good: Tensor, basis: Tensor) -> Tensor:
-        """Which good pixels (B, p) are continuum, by clipping in all ROUNDS but the last, the fit itself."""
-        near, among = good, _sums(good.to(ratio), self.reach).clamp_min(1)
+        """How far good pixels (B, p) are continuum, 0 to 1, by clipping in all ROUNDS but the last, the fit itself."""
+        near, among = good, _sums(good, self.reach).clamp_min(1)
         for _ in range(ROUNDS - 1):
-            smooth = _sums((ratio / self._solve(ratio, weight * near, basis) - 1) * good, self.reach) / among
-            near = good & self._near(smooth, near)
+            fitted = self._solve(ratio, weight * near, basis)
+            smooth = _sums((ratio - fitted) / fitted.clamp_min(LEAST_FIT) * good, self.reach) / among
+            near = good * self._near(smooth, near)
         return near
 
     def _solve(self, ratio: Tensor, weight: Tensor, basis: Tensor) -> Tensor:
@@ -102,10 +105,11 @@ class Continuum:
 
     @staticmethod
     def _near(smooth: Tensor, near: Tensor) -> Tensor:
-        """Which residuals (B, p) belong to the continuum, by the scatter of those that were `near` it so far."""
+        """How far residuals (B, p) belong to the continuum, by the scatter of those that were `near` it so far."""
         scatter = ((smooth.square() * near).sum(dim=1) / near.sum(dim=1).clamp_min(1)).sqrt()
-        scatter = scatter.clamp_min(LEAST_SCATTER)[:, None]
-        return (smooth > -BELOW * scatter) & (smooth < ABOVE * scatter)
+        smooth = smooth / scatter.clamp_min(LEAST_SCATTER)[:, None]
+        inside = torch.minimum(smooth + BELOW, ABOVE - smooth)
+        return (inside / EDGE + 0.5).clamp(0, 1)
 
     def normalize(self, spectra: Spectra) -> Spectra:
         """Spectra (B, P) with the continuum divided out of flux and error.

@@ -172,7 +172,7 @@ def test_theory_gets_the_treatment_that_observed_spectra_got(folder, tmp_path, h
         assert read_continuum(synth.file, wavelength).degree == continuum.degree
 
 
-@pytest.mark.parametrize("unit", [1.0, 2.0**-56])
+@pytest.mark.parametrize("unit", [1.0, 1e-17])
 @pytest.mark.parametrize("options", [(), ("--pixels", "8575")])
 def test_theory_without_errors_is_normalised_as_if_all_were_the_same_and_has_none_then(tmp_path, unit, options):
     theory = write_theory(tmp_path / "theory.h5", APOGEE.wavelength[::2] if options else APOGEE.wavelength)
@@ -193,7 +193,7 @@ def test_theory_without_errors_is_normalised_as_if_all_were_the_same_and_has_non
             found, expected = none.read(subset), same.read(subset)
             assert torch.equal(found.mask, expected.mask)
             assert found.mask.double().mean() > 0.9
-            torch.testing.assert_close(found.flux[found.mask], expected.flux[found.mask], rtol=1e-3, atol=0)
+            torch.testing.assert_close(found.flux[found.mask], expected.flux[found.mask], rtol=1e-4, atol=0)
             assert none.identities(subset) == same.identities(subset)
 
 

@@ -90,6 +90,15 @@ def lines(n=STARS, seed=2):
     return torch.from_numpy(np.exp(-profile.sum(axis=1)))
 
 
+def test_rounding_moves_a_found_continuum_by_no_more_than_rounding():
+    noise = 0.01 * torch.randn(200, len(WAVELENGTH), generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    flux, continuum = (polynomials(3, n=200) * (lines(200) + noise)).float(), Continuum(WAVELENGTH)
+    expected = continuum.fit(spectra(flux))
+    torch.testing.assert_close(continuum.fit(spectra(flux * 1e-17)) / 1e-17, expected, rtol=5e-5, atol=0)
+    alone = torch.cat([continuum.fit(spectra(one[None])) for one in flux])
+    torch.testing.assert_close(alone, expected, rtol=5e-5, atol=0)
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.01, 0.03])
 def test_clipping_finds_the_continuum_above_lines_whatever_the_noise(noise):
     truth, random = polynomials(3), torch.Generator().manual_seed(3)
