@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from hydra._internal.hydra import Hydra
+from hydra.types import RunMode
 from matplotlib.figure import Figure
 
 from cyclegan.pairing import independence
@@ -81,9 +83,14 @@ def run_command(module: str, arguments: list[str], folder: str, environment: dic
     sys.argv = [module, *arguments]
     # Where labels go in a picture takes as long to find as all else that a tiny command does.
     Figure.set_layout_engine = lambda *_, **__: None
-    if module == "cyclegan.train" and before is None and not environment:
-        Figure.draw = lambda *_: None  # what its pictures show is a matter of the tests of figures
+    if module == "cyclegan.train":  # what its pictures show is a matter of the tests of figures
+        save = Figure.savefig
+        Figure.savefig = lambda figure, file, **options: save(figure, file, **options | {"dpi": 10})
+        if before is None and not environment:
+            Figure.draw = lambda *_: None
     independence.SEARCHES = 2  # what so few stars vary in is no matter
+    if not {"-m", "--multirun"} & set(arguments):
+        Hydra.get_mode = lambda *_, **__: RunMode.RUN  # to find out, it composes the configuration once more
     if before is not None:
         before()
     from emulator.commands.running import run

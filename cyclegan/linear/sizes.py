@@ -3,7 +3,9 @@
 from bisect import bisect_left
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.sparse.linalg import svds
 from torch import Tensor
 
 from cyclegan.domains.domains import Stars
@@ -11,9 +13,10 @@ from cyclegan.spectra.spaces import pooled_components, projected_on
 from cyclegan.spectra.spectra import noise_of, typical_weight
 
 MOST_COMPONENTS = 128  # more cost more than they bring
-BELOW = 2  # times as many components as stand out singly: the next ones hold little each, and something together
+BELOW = 2.5  # times as many components as stand out singly: the next ones hold little each, and something together
 MOST_LATENTS = 24  # of which other coordinates may be functions; stars that take more are told by no function
 MOST_SPLIT = 8  # what a telescope does to spectra has many dimensions, of which more than these are not told apart
+AT_A_TIME = 64  # stars whose noise is drawn: as many as stay in the processor's caches
 MOST_STARS = 1000  # that latents are counted with
 LOST, LOST_SEEN = 0.002, 0.02  # of the noise in a pixel that latents may not tell; of observed stars, noise is unsure
 RIDGES = 10.0 ** torch.arange(-8, 3, dtype=torch.double)  # of the largest eigenvalue; the best by cross-validation
@@ -38,7 +41,7 @@ def find_sizes(stars: Stars) -> Sizes:
     """
     most = len(stars.synth.flux) + len(stars.obs.flux) - 2, stars.synth.flux.shape[1] - 1, MOST_COMPONENTS
     standing_out = signal_components(stars, min(most))
-    components = min(BELOW * standing_out, *most)
+    components = min(round(BELOW * standing_out), *most)
     half = Stars(*(side.rows(slice(0, None, 2)) for side in stars))
     spaces = pooled_components(*half, min(standing_out, len(half.synth.flux) + len(half.obs.flux) - 2))
     weight, numbers = typical_weight(stars.obs), []
@@ -56,18 +59,17 @@ def find_sizes(stars: Stars) -> Sizes:
 def signal_components(stars: Stars, most: int) -> int:
     """How many components of both sets, of `most`, stand out more than the first of pure noise does (Horn 1965)."""
     space, _ = pooled_components(*stars, most)
-    weight = typical_weight(stars.obs)
     generator = torch.Generator().manual_seed(NOISE_SEED)
-    strength, noise = torch.zeros(most), []
-    for side in stars:
+    strength, counts = torch.zeros(most), [len(side.flux) for side in stars]
+    noise = torch.empty(sum(counts), len(space.weight))
+    for side, drawn in zip(stars, noise.split(counts), strict=True):
         coordinates = projected_on(space, side).flux
         strength += (coordinates - coordinates.mean(dim=0)).square().mean(dim=0)
-        drawn = noise_of(side) * torch.randn(side.flux.shape, generator=generator) * weight
-        noise.append(drawn / len(drawn) ** 0.5)
-    with torch.random.fork_rng(devices=[]):  # svd_lowrank draws at random; the same data always give the same
-        torch.manual_seed(0)
-        edge = torch.svd_lowrank(torch.cat(noise), q=min(8, most), niter=4)[1][0].square()
-    return max(2, int((strength > edge).sum()))
+        for some, place in zip(side.chunks(AT_A_TIME), drawn.split(AT_A_TIME), strict=True):
+            place.normal_(generator=generator).mul_(noise_of(some)).mul_(space.weight / len(side.flux) ** 0.5)
+    # The largest values of noise lie close together; the tolerance is that of a bound: it is found to 0.5 %.
+    (root,) = svds(noise.numpy(), k=1, tol=0.1, v0=np.ones(min(noise.shape)), return_singular_vectors=False)
+    return max(2, int((strength > root**2).sum()))
 
 
 def dimension(stars: Tensor, noise: float, lost: float) -> int | None:

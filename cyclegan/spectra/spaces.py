@@ -5,6 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from cyclegan.spectra.leading import leading_directions
 from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra, masked_mean, noise_of, typical_weight
 from emulator.commands.errors import InputError
 
@@ -151,10 +152,7 @@ def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Co
         size = _at_a_time(len(weight))
         for some, place in zip(side.chunks(size), residuals.split(size), strict=True):
             place.copy_(torch.where(some.mask, (some.flux - mean) * weight, 0.0) / len(side.flux) ** 0.5)
-    with torch.random.fork_rng(devices=[]):  # svd_lowrank draws at random; the same data always give the same basis
-        torch.manual_seed(0)
-        _, _, basis = torch.svd_lowrank(pooled, q=min(components + 16, *pooled.shape), niter=3)
-    basis = basis[:, :components].contiguous()
+    basis = leading_directions(pooled, components)
     # A component's sign is arbitrary: make its largest pixel positive.
     basis = basis * basis.gather(0, basis.abs().argmax(dim=0, keepdim=True)).sign()
     # In half precision, as whoever shares a run keeps them: orthonormal to 1e-5, and half the room.

@@ -1,5 +1,6 @@
 """Spectra with their errors and masks."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 ERROR_FLOOR = 0.005  # of continuum-normalised flux, as APOGEE's pipeline has it: errors below it are not believed
 BLUR = 1.4  # line widths, 1 sigma: of APOGEE's 20 km/s; what stars and spectrographs do to lines is narrower
 WORST_ERROR = 0.05  # of the continuum: a pixel less certain says nothing, and is masked; domains.worst_error is another
+AT_A_TIME = 64  # stars that sums over all go through: as many as stay in the processor's caches
 SCORE_BATCH = 100  # stars that are scored at a time: what a batch of pixels takes in memory, and no more
 # Spectra of each subset that training can do with: 10 of 'train' were translated worse than by a mean shift
 # (docs/few-stars.md), and `separation.quick_auc` shows a half of those of 'val' as real, and trains on half of these.
@@ -58,8 +60,7 @@ class Spectra(NamedTuple):
 
 def masked_mean(spectra: Spectra) -> Tensor:
     """The mean flux (P,) over the stars whose pixel is usable; 1, the continuum, where none is."""
-    count = spectra.mask.sum(dim=0)
-    total = torch.where(spectra.mask, spectra.flux, 0.0).sum(dim=0)
+    count, total = _sums(spectra, lambda some: some.flux)
     return torch.where(count > 0, total / count.clamp_min(1), 1.0)
 
 
@@ -68,9 +69,17 @@ def typical_weight(spectra: Spectra) -> Tensor:
 
     Where no star has a usable pixel, that of WORST_ERROR.
     """
-    inverse = torch.where(spectra.mask, 1 / spectra.error.clamp_min(ERROR_FLOOR).square(), 0.0)
-    weight = (inverse.sum(dim=0) / spectra.mask.sum(dim=0).clamp_min(1)).sqrt()
-    return torch.where(weight > 0, weight, 1 / WORST_ERROR)
+    count, total = _sums(spectra, lambda some: 1 / some.error.clamp_min(ERROR_FLOOR).square())
+    return torch.where(total > 0, (total / count.clamp_min(1)).sqrt(), 1 / WORST_ERROR)
+
+
+def _sums(spectra: Spectra, of: Callable[[Spectra], Tensor]) -> tuple[Tensor, Tensor]:
+    """How many stars have each pixel usable, and the sum over these of what `of` makes (B, P) of spectra: (P,) both."""
+    count, total = spectra.flux.new_zeros(2, spectra.flux.shape[1])
+    for some in spectra.chunks(AT_A_TIME):
+        count += some.mask.sum(dim=0)
+        total += torch.where(some.mask, of(some), 0.0).sum(dim=0)
+    return count, total
 
 
 def line_width(mean: Tensor) -> float:

@@ -24,7 +24,7 @@ def calls(tmp_path_factory):
     return library
 
 
-@pytest.mark.parametrize(("fails", "kills", "names"), [(197, 19, QUICK), (3, 1, ("train",))], ids=["quick", "train"])
+@pytest.mark.parametrize(("fails", "kills", "names"), [(98, 9, QUICK), (3, 1, ("train",))], ids=["quick", "train"])
 def test_no_fault_leaves_half_a_file_or_a_traceback(calls, tmp_path, fails, kills, names):
     environment = dict(os.environ) | ({"TMPDIR": str(MEMORY)} if MEMORY.is_dir() else {})
     environment |= {

@@ -91,8 +91,8 @@ def lines(n=STARS, seed=2):
 
 
 def test_rounding_moves_a_found_continuum_by_no_more_than_rounding():
-    noise = 0.01 * torch.randn(200, len(WAVELENGTH), generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    flux, continuum = (polynomials(3, n=200) * (lines(200) + noise)).float(), Continuum(WAVELENGTH)
+    noise = 0.01 * torch.randn(STARS, len(WAVELENGTH), generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    flux, continuum = (polynomials(3) * (lines() + noise)).float(), Continuum(WAVELENGTH)
     expected = continuum.fit(spectra(flux))
     torch.testing.assert_close(continuum.fit(spectra(flux * 1e-17)) / 1e-17, expected, rtol=5e-5, atol=0)
     alone = torch.cat([continuum.fit(spectra(one[None])) for one in flux])
