@@ -15,7 +15,7 @@ from cyclegan.spectra.spectra import noise_of, typical_weight
 MOST_COMPONENTS = 128  # more cost more than they bring
 BELOW = 2.5  # times as many components as stand out singly: the next ones hold little each, and something together
 MOST_LATENTS = 24  # of which other coordinates may be functions; stars that take more are told by no function
-MOST_SPLIT = 8  # what a telescope does to spectra has many dimensions, of which more than these are not told apart
+MOST_SPLIT = 14  # a telescope does more to spectra than can be counted: with 20, split latents took of what is shared
 AT_A_TIME = 64  # stars whose noise is drawn: as many as stay in the processor's caches
 MOST_STARS = 1000  # that latents are counted with
 LOST, LOST_SEEN = 0.002, 0.02  # of the noise in a pixel that latents may not tell; of observed stars, noise is unsure
