@@ -89,7 +89,7 @@ def run_command(module: str, arguments: list[str], folder: str, environment: dic
         if before is None and not environment:
             Figure.draw = lambda *_: None
     independence.SEARCHES = 2  # what so few stars vary in is no matter
-    if not {"-m", "--multirun"} & set(arguments):
+    if module == "cyclegan.train" and not {"-m", "--multirun"} & set(arguments):
         Hydra.get_mode = lambda *_, **__: RunMode.RUN  # to find out, it composes the configuration once more
     if before is not None:
         before()
