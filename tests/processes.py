@@ -88,9 +88,9 @@ def run_command(module: str, arguments: list[str], folder: str, environment: dic
         Figure.savefig = lambda figure, file, **options: save(figure, file, **options | {"dpi": 10})
         if before is None and not environment:
             Figure.draw = lambda *_: None
+        if not {"-m", "--multirun"} & set(arguments):
+            Hydra.get_mode = lambda *_, **__: RunMode.RUN  # to find out, it composes the configuration once more
     independence.SEARCHES = 2  # what so few stars vary in is no matter
-    if module == "cyclegan.train" and not {"-m", "--multirun"} & set(arguments):
-        Hydra.get_mode = lambda *_, **__: RunMode.RUN  # to find out, it composes the configuration once more
     if before is not None:
         before()
     from emulator.commands.running import run

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from cyclegan.domains.domains import Stars
 from cyclegan.spectra.spaces import pooled_components, projected_on
-from cyclegan.spectra.spectra import noise_of, typical_weight
+from cyclegan.spectra.spectra import at_a_time, noise_of, typical_weight
 
 MOST_COMPONENTS = 128  # more cost more than they bring
 BELOW = 2.5  # times as many components as stand out singly: the next ones hold little each, and something together
 MOST_LATENTS = 24  # of which other coordinates may be functions; stars that take more are told by no function
 MOST_SPLIT = 14  # a telescope does more to spectra than can be counted: with 20, split latents took of what is shared
-AT_A_TIME = 64  # stars whose noise is drawn: as many as stay in the processor's caches
 MOST_STARS = 1000  # that latents are counted with
 LOST, LOST_SEEN = 0.002, 0.02  # of the noise in a pixel that latents may not tell; of observed stars, noise is unsure
 RIDGES = 10.0 ** torch.arange(-8, 3, dtype=torch.double)  # of the largest eigenvalue; the best by cross-validation
@@ -61,13 +60,13 @@ def signal_components(stars: Stars, most: int) -> int:
     space, _ = pooled_components(*stars, most)
     generator = torch.Generator().manual_seed(NOISE_SEED)
     strength, counts = torch.zeros(most), [len(side.flux) for side in stars]
-    noise = torch.empty(sum(counts), len(space.weight))
+    noise, size = torch.empty(sum(counts), len(space.weight)), at_a_time(len(space.weight))
     for side, drawn in zip(stars, noise.split(counts), strict=True):
         coordinates = projected_on(space, side).flux
         strength += (coordinates - coordinates.mean(dim=0)).square().mean(dim=0)
-        for some, place in zip(side.chunks(AT_A_TIME), drawn.split(AT_A_TIME), strict=True):
+        for some, place in zip(side.chunks(size), drawn.split(size), strict=True):
             place.normal_(generator=generator).mul_(noise_of(some)).mul_(space.weight / len(side.flux) ** 0.5)
-    # The largest values of noise lie close together; the tolerance is that of a bound: it is found to 0.5 %.
+    # The tolerance is that of a bound: the value itself came out right to 0.5 %.
     (root,) = svds(noise.numpy(), k=1, tol=0.1, v0=np.ones(min(noise.shape)), return_singular_vectors=False)
     return max(2, int((strength > root**2).sum()))
 

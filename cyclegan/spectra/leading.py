@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-PASSES = 4  # over all rows; one more moves nothing that stands out of noise
+PASSES = 4  # over all rows: as many powers of them as torch.svd_lowrank takes with niter=3
 BESIDE = 16  # more directions than are asked for: the last of them settle slowly
 AT_A_TIME = 512  # rows: the two products of a pass read them once from memory
 

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.spectra.leading import leading_directions
-from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra, masked_mean, noise_of, typical_weight
+from cyclegan.spectra.spectra import ERROR_FLOOR, Spectra, at_a_time, masked_mean, noise_of, typical_weight
 from emulator.commands.errors import InputError
 
 FILLED = 2**24  # numbers at a time that stand for masked pixels: 64 MB
 ROUNDS = 10  # of expectation maximisation
-PROJECTED = 2**19  # numbers at a time: more leave the processor's caches, and take up to three times as long each
 
 
 class Components(nn.Module):
@@ -149,7 +148,7 @@ def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Co
     counts = [len(side.flux) for side in (synth, obs)]
     pooled = weight.new_empty(sum(counts), len(weight))
     for side, mean, residuals in zip((synth, obs), means, pooled.split(counts), strict=True):
-        size = _at_a_time(len(weight))
+        size = at_a_time(len(weight))
         for some, place in zip(side.chunks(size), residuals.split(size), strict=True):
             place.copy_(torch.where(some.mask, (some.flux - mean) * weight, 0.0) / len(side.flux) ** 0.5)
     basis = leading_directions(pooled, components)
@@ -162,14 +161,9 @@ def pooled_components(synth: Spectra, obs: Spectra, components: int) -> tuple[Co
 
 def projected_on(space: Space, spectra: Spectra) -> Spectra:
     """Coordinates (N, K) of spectra (N, P) in a space, on its device."""
-    pieces = spectra.chunks(_at_a_time(spectra.flux.shape[1]))
+    pieces = spectra.chunks(at_a_time(spectra.flux.shape[1]))
     projected = [space.project(piece.to(space.mean.device)) for piece in pieces]
     return Spectra(*(torch.cat(parts) for parts in zip(*projected, strict=True)))
-
-
-def _at_a_time(pixels: int) -> int:
-    """How many spectra are worked on at a time."""
-    return max(1, PROJECTED // pixels)
 
 
 def with_noise(space: Space, coordinates: Tensor, observed: Spectra, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 ERROR_FLOOR = 0.005  # of continuum-normalised flux, as APOGEE's pipeline has it: errors below it are not believed
 BLUR = 1.4  # line widths, 1 sigma: of APOGEE's 20 km/s; what stars and spectrographs do to lines is narrower
 WORST_ERROR = 0.05  # of the continuum: a pixel less certain says nothing, and is masked; domains.worst_error is another
-AT_A_TIME = 64  # stars that sums over all go through: as many as stay in the processor's caches
+CACHED = 2**19  # numbers at a time: more leave the processor's caches, and take up to three times as long each
 SCORE_BATCH = 100  # stars that are scored at a time: what a batch of pixels takes in memory, and no more
 # Spectra of each subset that training can do with: 10 of 'train' were translated worse than by a mean shift
 # (docs/few-stars.md), and `separation.quick_auc` shows a half of those of 'val' as real, and trains on half of these.
@@ -58,6 +58,11 @@ class Spectra(NamedTuple):
         return Spectra(*(tensor.to(device) for tensor in self))
 
 
+def at_a_time(pixels: int) -> int:
+    """How many spectra of so many pixels are worked on at a time."""
+    return max(1, CACHED // pixels)
+
+
 def masked_mean(spectra: Spectra) -> Tensor:
     """The mean flux (P,) over the stars whose pixel is usable; 1, the continuum, where none is."""
     count, total = _sums(spectra, lambda some: some.flux)
@@ -76,7 +81,7 @@ def typical_weight(spectra: Spectra) -> Tensor:
 def _sums(spectra: Spectra, of: Callable[[Spectra], Tensor]) -> tuple[Tensor, Tensor]:
     """How many stars have each pixel usable, and the sum over these of what `of` makes (B, P) of spectra: (P,) both."""
     count, total = spectra.flux.new_zeros(2, spectra.flux.shape[1])
-    for some in spectra.chunks(AT_A_TIME):
+    for some in spectra.chunks(at_a_time(len(total))):
         count += some.mask.sum(dim=0)
         total += torch.where(some.mask, of(some), 0.0).sum(dim=0)
     return count, total

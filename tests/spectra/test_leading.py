@@ -7,7 +7,7 @@ from cyclegan.spectra.leading import leading_directions
 
 
 def rows(sizes, count=700, pixels=500):
-    """Rows (count, pixels) that are so large along random directions, and noise of 1e-4 beside; the directions."""
+    """Rows (count, pixels) that are so large along random directions, with noise of 1e-4 beside."""
     random = torch.Generator().manual_seed(3)
     left, right = (
         torch.linalg.qr(torch.randn(n, len(sizes), dtype=torch.double, generator=random)).Q for n in (count, pixels)

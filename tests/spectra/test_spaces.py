@@ -154,7 +154,7 @@ def test_the_same_seed_gives_the_same_noise():
 
 
 def test_spectra_are_projected_in_pieces_as_at_once(space, monkeypatch):
-    monkeypatch.setattr("cyclegan.spectra.spaces.PROJECTED", 3 * len(space.mean))
+    monkeypatch.setattr("cyclegan.spectra.spectra.CACHED", 3 * len(space.mean))
     spectra = spectra_of(space.restore(draw(8, 6)))
     for piecewise, at_once in zip(projected_on(space, spectra), space.project(spectra), strict=True):
         torch.testing.assert_close(piecewise, at_once)
